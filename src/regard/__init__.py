@@ -1,0 +1,1 @@
+"""Look at, measure and steer attention."""
