@@ -1,0 +1,70 @@
+"""A trace as one HTML file that opens from disk and needs no network."""
+
+import base64
+import hashlib
+import html
+import json
+import re
+from importlib.resources import files
+
+from regard.trace import Trace
+from regard.views.payload import payload
+
+
+def page(trace: Trace, *, title: str | None = None) -> str:
+    """One self-contained HTML document in which the trace can be explored.
+
+    Maps travel as bytes, each with its own range; a trace too large for a page is averaged over
+    heads and then over neighbouring steps, and the page says so. The same trace gives the same
+    bytes. A policy inside the file forbids all network access and every script but the viewer.
+
+    Args:
+        trace: What was seen, with its image, table of words and recipe.
+        title: The name of the document; the prompt when left out.
+
+    Returns:
+        HTML text; write it as UTF-8.
+
+    Raises:
+        ArgumentError: the layers of the trace were seen at different steps.
+
+    Example:
+        >>> from regard.trace import toy_trace
+        >>> page(toy_trace(), title="two animals").count("<title>two animals</title>")
+        1
+    """
+    data = payload(trace)
+    script = _part("viewer.js") + _START
+    style = "\n" + _part("viewer.css")
+    parts = {
+        "title": html.escape(title or f"{data['prompt']} · regard"),
+        "data": _safe_json(data),
+        "script": script,
+        "script_hash": _hash(script),
+        "style": style,
+        "style_hash": _hash(style),
+    }
+    # One pass, so that a prompt that reads like a place to fill in stays a prompt.
+    return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], _part("page.html"))
+
+
+_START = """
+const root = document.getElementById("regard");
+view(root, JSON.parse(document.getElementById("regard-data").textContent));
+"""
+
+
+def _part(name: str) -> str:
+    return (files("regard.views") / "viewer" / name).read_text(encoding="utf-8")
+
+
+def _hash(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def _safe_json(data: object) -> str:
+    """JSON that can stand inside a script element: no text of a prompt can end the element."""
+    text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text

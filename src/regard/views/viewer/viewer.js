@@ -1,0 +1,1100 @@
+// The viewer of one trace: an ES module without a build step, used as it stands by the page.
+//
+//   view(root, data)  fills `root` and returns the state of the view.
+//
+// `data` is what regard.views.page.payload makes. A tile is one word's map at one step, layer and
+// head, as bytes with its own range: value = low + byte / 255 * span. Every map on screen is the
+// plain mean of tiles, as Trace.heatmap defines it. Text of the prompt is only ever set as text.
+
+const SKELETON = `
+<header class="top">
+  <span class="brand">regard</span>
+  <span class="run" data-part="run"></span>
+</header>
+<section class="prompt">
+  <div class="chips" role="group" aria-label="Words of the prompt" data-part="chips"></div>
+  <div class="chips special" role="group" aria-label="Special tokens" data-part="specials" hidden></div>
+  <p class="legend">
+    <span><i class="tint"></i>tint: share of attention (mass)</span>
+    <span data-part="looks-legend"><i class="mark looks"></i>looks redundant</span>
+    <span data-part="proved-legend"><i class="mark proved"></i>redundant, proved</span>
+    <span>click a word, shift-click to compare</span>
+    <label><input type="checkbox" data-part="show-special"> special tokens</label>
+  </p>
+  <p class="notice" data-part="notice" hidden></p>
+</section>
+<main>
+  <section class="picture" aria-label="Picture">
+    <div class="stage" data-part="stage" tabindex="0" role="application"
+      aria-label="Image with the attention map; arrow keys move over its patches, Enter locks one"></div>
+    <div class="scale">
+      <span class="num" data-part="scale-min"></span>
+      <span class="ramp"><canvas data-part="ramp" width="256" height="1"></canvas><i data-part="uniform"></i></span>
+      <span class="num" data-part="scale-max"></span>
+      <span class="unit">attention weight</span>
+      <span class="seg" role="group" aria-label="Colour scale" data-part="scale">
+        <button type="button" data-value="shared" title="One scale for all words, and for all steps, layers and heads at this level of averaging">Shared</button><button type="button" data-value="view" title="From the least to the greatest value on screen: maps are not comparable">This view</button>
+      </span>
+    </div>
+    <div class="tools">
+      <span class="seg" role="group" aria-label="What is drawn" data-part="show">
+        <button type="button" data-value="image">Image</button><button type="button" data-value="overlay">Overlay</button><button type="button" data-value="map">Map</button>
+      </span>
+      <label class="opacity">Opacity <input type="range" min="0" max="100" data-part="opacity" aria-label="Opacity of the map"></label>
+      <label><input type="checkbox" data-part="grid"> grid</label>
+      <label title="Interpolated between patches: looks finer than what was measured"><input type="checkbox" data-part="smooth"> smooth (interpolated)</label>
+    </div>
+  </section>
+  <section class="about">
+    <h2>What am I looking at</h2>
+    <dl class="caption" data-part="caption"></dl>
+  </section>
+  <div class="side">
+    <section class="controls" aria-label="What is averaged">
+      <div class="row" data-axis="step">
+        <span class="label">Step</span>
+        <span class="seg"><button type="button" data-choice="all">All</button></span>
+        <span class="track"><canvas class="course" data-part="course" aria-hidden="true"></canvas><input type="range" data-part="step" aria-label="Denoising step"></span>
+        <output data-part="step-out"></output>
+        <button type="button" class="play" data-part="play" aria-label="Play the steps">&#9654;</button>
+      </div>
+      <div class="row" data-axis="layer">
+        <span class="label">Layer</span>
+        <span class="seg" data-part="places"></span>
+        <span class="track"><input type="range" data-part="layer" aria-label="Layer"></span>
+        <output data-part="layer-out"></output>
+      </div>
+      <div class="row" data-axis="head">
+        <span class="label">Head</span>
+        <span class="seg"><button type="button" data-choice="all">All</button></span>
+        <span class="track"><input type="range" data-part="head" aria-label="Head"></span>
+        <output data-part="head-out"></output>
+      </div>
+    </section>
+    <section class="ranked">
+      <h2 data-part="patch-title"></h2>
+      <ol data-part="ranks"></ol>
+      <p class="small" data-part="patch-note"></p>
+    </section>
+    <section class="navigator">
+      <h2 data-part="navigator-title"></h2>
+      <div class="thumbs" data-part="navigator" role="group" aria-label="Layers and heads"></div>
+      <p class="small" data-part="navigator-note"></p>
+    </section>
+  </div>
+</main>
+<section class="words">
+  <h2>Words</h2>
+  <div class="scroll"><table data-part="table"><thead></thead><tbody></tbody></table></div>
+  <p class="small" data-part="table-note"></p>
+</section>
+<section class="take">
+  <h2>Take it with you</h2>
+  <pre data-part="python" tabindex="0" aria-label="Python that reproduces this view"></pre>
+  <p class="actions">
+    <button type="button" data-part="copy">Copy Python</button>
+    <button type="button" data-part="png">Save view as PNG</button>
+    <button type="button" data-part="csv">Save words as CSV</button>
+    <span class="small" role="status" data-part="status"></span>
+  </p>
+</section>
+<section class="recipe">
+  <h2>Recipe</h2>
+  <dl data-part="recipe"></dl>
+  <p class="keys small"><kbd>&uarr;</kbd> <kbd>&darr;</kbd> layer &ensp; <kbd>&larr;</kbd> <kbd>&rarr;</kbd> head &ensp; <kbd>[</kbd> <kbd>]</kbd> step &ensp; <kbd>g</kbd> grid &ensp; <kbd>Esc</kbd> clear</p>
+</section>`;
+
+// ---------------------------------------------------------------- numbers
+
+function bytes(base64) {
+  const text = atob(base64);
+  const out = new Uint8Array(text.length);
+  for (let i = 0; i < text.length; i++) out[i] = text.charCodeAt(i);
+  return out;
+}
+
+const floats = (base64) => new Float32Array(bytes(base64).buffer);
+
+// Half-pixel centres, edges repeated: the definition that Trace.heatmap uses.
+function taps(from, to) {
+  return Array.from({ length: to }, (_, i) => {
+    const at = Math.min(Math.max(((i + 0.5) * from) / to - 0.5, 0), from - 1);
+    const low = Math.floor(at);
+    return [low, Math.min(low + 1, from - 1), at - low];
+  });
+}
+
+function resized(map, h, w) {
+  if (map.h === h && map.w === w) return map.data;
+  const out = new Float32Array(h * w);
+  const columns = taps(map.w, w);
+  taps(map.h, h).forEach(([top, bottom, down], y) => {
+    columns.forEach(([left, right, across], x) => {
+      const above = map.data[top * map.w + left] * (1 - across) + map.data[top * map.w + right] * across;
+      const below = map.data[bottom * map.w + left] * (1 - across) + map.data[bottom * map.w + right] * across;
+      out[y * w + x] = above * (1 - down) + below * down;
+    });
+  });
+  return out;
+}
+
+const mean = (data) => data.reduce((sum, value) => sum + value, 0) / data.length;
+
+function extent(data) {
+  let low = Infinity, high = -Infinity;
+  for (const value of data) {
+    if (value < low) low = value;
+    if (value > high) high = value;
+  }
+  return [low, high];
+}
+
+// The maps of a trace. A choice is {step, layer, head}: each an index or "all"; a layer may also
+// be a place ("down", "mid", "up").
+class Maps {
+  constructor(data) {
+    this.data = data;
+    this.steps = data.steps.length;
+    this.tiles = bytes(data.tiles);
+    this.lows = floats(data.lows);
+    this.spans = floats(data.spans);
+    this.column = new Map();
+    data.words.forEach((word, i) => word.column === null || this.column.set(i, word.column));
+    this.columns = this.column.size;
+    this.kept = new Map();
+    this.tops = new Map();
+  }
+
+  layersOf({ layer, head }) {
+    const all = this.data.layers.map((_, i) => i);
+    const named = typeof layer === "number" ? [layer]
+      : layer === "all" ? all : all.filter((i) => this.data.layers[i].place === layer);
+    return head === "all" ? named : named.filter((i) => head < this.data.layers[i].heads.length);
+  }
+
+  gridOf(choice) {
+    const grids = this.layersOf(choice).map((i) => this.data.layers[i].grid);
+    return grids.reduce((best, grid) => (grid[0] * grid[1] > best[0] * best[1] ? grid : best));
+  }
+
+  has(word) { return this.column.has(word); }
+
+  // Mean over the chosen steps and heads of one layer.
+  layerMap(word, index, { step, head }) {
+    const layer = this.data.layers[index];
+    const [h, w] = layer.grid;
+    const size = h * w;
+    const sum = new Float64Array(size);
+    const range = (choice, count) => (choice === "all" ? [0, count] : [choice, choice + 1]);
+    const [s0, s1] = range(step, this.steps);
+    const [h0, h1] = range(head, layer.heads.length);
+    for (let s = s0; s < s1; s++) {
+      for (let a = h0; a < h1; a++) {
+        const tile = (s * layer.heads.length + a) * this.columns + this.column.get(word);
+        const low = this.lows[layer.firstRange + tile];
+        const gain = this.spans[layer.firstRange + tile] / 255;
+        const start = layer.firstByte + tile * size;
+        for (let i = 0; i < size; i++) sum[i] += low + this.tiles[start + i] * gain;
+      }
+    }
+    const count = (s1 - s0) * (h1 - h0);
+    return { h, w, data: Float32Array.from(sum, (value) => value / count) };
+  }
+
+  compute(word, choice) {
+    const [h, w] = this.gridOf(choice);
+    const layers = this.layersOf(choice);
+    const data = new Float32Array(h * w);
+    for (const index of layers) {
+      const part = resized(this.layerMap(word, index, choice), h, w);
+      for (let i = 0; i < data.length; i++) data[i] += part[i] / layers.length;
+    }
+    return { h, w, data };
+  }
+
+  map(word, choice) {
+    const key = [word, choice.step, choice.layer, choice.head].join();
+    if (!this.kept.has(key)) {
+      if (this.kept.size > 4000) this.kept.clear();
+      this.kept.set(key, this.compute(word, choice));
+    }
+    return this.kept.get(key);
+  }
+
+  // The greatest value over all words and all choices that average as much as this one does.
+  top(choice, special) {
+    const kind = (value) => (value === "all" ? "all" : typeof value === "number" ? "one" : "place");
+    const key = [kind(choice.step), kind(choice.layer), kind(choice.head), special].join();
+    if (!this.tops.has(key)) this.tops.set(key, this.highest(this.likes(choice), special));
+    return this.tops.get(key);
+  }
+
+  likes(choice) {
+    const { layers, places, heads } = this.data;
+    const many = (value, count) => (value === "all" ? ["all"] : Array.from({ length: count }, (_, i) => i));
+    const layerChoices = typeof choice.layer === "string" && choice.layer !== "all"
+      ? places : many(choice.layer, layers.length);
+    return many(choice.step, this.steps).flatMap((step) =>
+      layerChoices.flatMap((layer) => many(choice.head, heads.length).map((head) => ({ step, layer, head }))));
+  }
+
+  highest(choices, special) {
+    let top = 0;
+    for (const word of this.column.keys()) {
+      if (!special && this.data.words[word].role !== "word") continue;
+      for (const choice of choices) {
+        if (this.layersOf(choice).length) top = Math.max(top, extent(this.compute(word, choice).data)[1]);
+      }
+    }
+    return top || 1;
+  }
+}
+
+// ---------------------------------------------------------------- text
+
+function number(value) {
+  if (value === null || value === undefined || Number.isNaN(value)) return "–";
+  if (value === 0) return "0";
+  const size = Math.abs(value);
+  if (size < 1e-4 || size >= 1e6) return value.toExponential(1);
+  return Number(value.toPrecision(3)).toString();
+}
+
+// Numbers of one column share their decimals, enough for three digits of the greatest.
+function column(values) {
+  const top = Math.max(...values.filter((value) => value !== null).map(Math.abs), 0);
+  const decimals = top ? Math.min(Math.max(2 - Math.floor(Math.log10(top)), 0), 6) : 0;
+  return (value) => (value === null ? "" : value !== 0 && Math.abs(value) < 10 ** -decimals / 2 ? number(value) : value.toFixed(decimals));
+}
+
+const plural = (count, one, many = one + "s") => `${count} ${count === 1 ? one : many}`;
+const gridText = ([h, w]) => `${h}×${w}`;
+
+function element(tag, { text, part, ...attributes } = {}, ...children) {
+  const made = document.createElement(tag);
+  if (text !== undefined) made.textContent = text;
+  if (part !== undefined) made.dataset.part = part;
+  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+  made.append(...children);
+  return made;
+}
+
+const csvCell = (value) => {
+  const text = value === null ? "" : String(value);
+  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+};
+
+// ---------------------------------------------------------------- drawing
+
+// Bytes of a map as a small canvas of colours. `alpha` says how opaque a share 0..1 of the scale is.
+function painted(map, [low, high], colours, alpha) {
+  const canvas = element("canvas", { width: map.w, height: map.h });
+  const context = canvas.getContext("2d");
+  const picture = context.createImageData(map.w, map.h);
+  const span = high - low || 1;
+  map.data.forEach((value, i) => {
+    const share = Math.min(Math.max((value - low) / span, 0), 1);
+    const colour = 3 * Math.round(share * 255);
+    picture.data.set(colours.subarray(colour, colour + 3), 4 * i);
+    picture.data[4 * i + 3] = Math.round(255 * alpha(share));
+  });
+  context.putImageData(picture, 0, 0);
+  return canvas;
+}
+
+function drawGrid(context, { x, y, width, height }, map) {
+  context.strokeStyle = "rgb(255 255 255 / 0.35)";
+  context.lineWidth = 1;
+  context.beginPath();
+  for (let i = 1; i < map.w; i++) {
+    const at = Math.round(x + (i * width) / map.w) + 0.5;
+    context.moveTo(at, y);
+    context.lineTo(at, y + height);
+  }
+  for (let i = 1; i < map.h; i++) {
+    const at = Math.round(y + (i * height) / map.h) + 0.5;
+    context.moveTo(x, at);
+    context.lineTo(x + width, at);
+  }
+  context.stroke();
+}
+
+function drawPatch(context, { x, y, width, height }, map, [row, column], weight) {
+  const frame = [x + (column * width) / map.w, y + (row * height) / map.h, width / map.w, height / map.h];
+  context.lineWidth = 3 * weight;
+  context.strokeStyle = "rgb(0 0 0 / 0.75)";
+  context.strokeRect(...frame);
+  context.lineWidth = weight;
+  context.strokeStyle = "#fff";
+  context.strokeRect(...frame);
+}
+
+// One panel: image, map, grid and patch outlines inside `box`.
+function drawPanel(context, box, { image, map, range, colours, state, patches, weight }) {
+  const { x, y, width, height } = box;
+  if (image && state.show !== "map") {
+    context.imageSmoothingEnabled = false;
+    context.drawImage(image, x, y, width, height);
+  } else {
+    context.fillStyle = "#000";
+    context.fillRect(x, y, width, height);
+  }
+  if (!map) return;
+  if (state.show !== "image") {
+    // The square root keeps low values visible over a bright image.
+    const alpha = state.show === "map" ? () => 1 : (share) => state.opacity * Math.sqrt(share);
+    const fine = state.smooth ? { h: 8 * map.h, w: 8 * map.w } : map;
+    const shown = state.smooth ? { ...fine, data: resized(map, fine.h, fine.w) } : map;
+    context.imageSmoothingEnabled = state.smooth;
+    context.drawImage(painted(shown, range, colours, alpha), x, y, width, height);
+  }
+  if (state.grid) drawGrid(context, box, map);
+  for (const patch of patches) drawPatch(context, box, map, patch, weight);
+}
+
+function drawCourse(canvas, values, at, colour) {
+  const ratio = window.devicePixelRatio || 1;
+  const [width, height] = [canvas.clientWidth * ratio, canvas.clientHeight * ratio];
+  [canvas.width, canvas.height] = [width, height];
+  if (values.length < 2) return;
+  const context = canvas.getContext("2d");
+  // A range input's thumb travels between half thumb widths; the course does the same.
+  const [edge, top] = [8 * ratio, extent(values)[1] || 1];
+  const x = (i) => edge + (i / (values.length - 1)) * (width - 2 * edge);
+  const y = (value) => height - 1 - (value / top) * (height - 4);
+  context.beginPath();
+  context.moveTo(x(0), height);
+  values.forEach((value, i) => context.lineTo(x(i), y(value)));
+  context.lineTo(x(values.length - 1), height);
+  context.fillStyle = colour;
+  context.globalAlpha = 0.22;
+  context.fill();
+  if (at === "all") return;
+  context.globalAlpha = 1;
+  context.beginPath();
+  context.arc(x(at), y(values[at]), 2.5 * ratio, 0, 7);
+  context.fill();
+}
+
+// ---------------------------------------------------------------- the view
+
+class Viewer {
+  constructor(root, data) {
+    this.root = root;
+    this.data = data;
+    this.maps = new Maps(data);
+    this.colours = bytes(data.colours);
+    this.part = {};
+    root.innerHTML = SKELETON; // a constant: nothing from the trace is in it
+    for (const found of root.querySelectorAll("[data-part]")) this.part[found.dataset.part] = found;
+    this.hover = { word: null, patch: null };
+    this.state = {
+      words: this.firstWords(), step: "all", layer: "all", head: "all", scale: "shared", show: "overlay",
+      opacity: 0.85, smooth: false, grid: false, special: false, patch: null,
+    };
+    this.restore();
+    this.build();
+    this.listen();
+    this.render();
+  }
+
+  // Open on the word that draws most attention and is not marked, so that there is something to see.
+  firstWords() {
+    const seen = this.data.words.map((word, i) => [word, i])
+      .filter(([word, i]) => word.role === "word" && this.maps.has(i));
+    const plain = seen.filter(([word]) => !word.mark);
+    const best = (plain.length ? plain : seen).sort(([a], [b]) => (b.mass ?? 0) - (a.mass ?? 0))[0];
+    return best ? [best[1]] : [];
+  }
+
+  get choice() {
+    const { step, layer, head } = this.state;
+    return { step, layer, head };
+  }
+
+  get shown() { return this.hover.word === null ? this.state.words : [this.hover.word]; }
+
+  set(change) {
+    Object.assign(this.state, change);
+    const { layer } = this.state;
+    const heads = typeof layer === "number" ? this.data.layers[layer].heads.length : this.data.heads.length;
+    if (this.state.head !== "all" && this.state.head >= heads) this.state.head = heads - 1;
+    if (!this.maps.layersOf(this.choice).length) this.state.head = "all";
+    this.later();
+  }
+
+  later() {
+    this.pending ??= requestAnimationFrame(() => {
+      this.pending = undefined;
+      this.render();
+    });
+  }
+
+  // ------------------------------------------------------------ building
+
+  build() {
+    const { part, data } = this;
+    part.run.textContent = data.run.join("  ·  ");
+    part.notice.textContent = data.notices.join(" ");
+    part.notice.hidden = !data.notices.length;
+    for (const mark of ["looks", "proved"]) part[`${mark}-legend`].hidden = !data.words.some((word) => word.mark === mark);
+    data.words.forEach((word, i) => this.buildChip(word, i));
+    if (data.cut) part.chips.append(element("span", { class: "cut", text: data.cut, title: "The text encoder is full: this text had no effect." }));
+    this.buildRanges();
+    this.buildNavigator();
+    this.buildTable();
+    for (const [name, value] of data.recipe) {
+      part.recipe.append(element("dt", { text: name }), element("dd", { text: value }));
+    }
+    this.drawRamp();
+    if (data.image) {
+      this.image = new Image();
+      this.image.addEventListener("load", () => this.later());
+      this.image.src = data.image.source;
+      this.image.alt = "";
+    }
+  }
+
+  buildChip(word, i) {
+    const chip = element("button", { type: "button", class: "chip", "data-word": word.name });
+    chip.append(element("span", { text: word.text }));
+    if (word.nth > 1) chip.append(element("sup", { text: word.nth }));
+    if (word.role !== "word") chip.append(element("small", { text: number(word.mass) }));
+    chip.style.setProperty("--mass", word.tint);
+    chip.title = word.evidence;
+    chip.setAttribute("aria-label", `${word.name}: ${word.evidence}`);
+    chip.dataset.mark = word.mark;
+    chip.disabled = !this.maps.has(i);
+    const group = word.role === "word" ? this.part.chips : this.part.specials;
+    group.append(chip, word.role === "word" ? " " : "");
+    chip.addEventListener("pointerenter", (event) => event.pointerType === "mouse" && this.preview(i));
+    chip.addEventListener("pointerleave", () => this.preview(null));
+    chip.addEventListener("click", (event) => this.choose(i, event.shiftKey));
+  }
+
+  preview(word) {
+    this.hover.word = word;
+    this.later();
+  }
+
+  choose(word, add) {
+    const { words } = this.state;
+    const rest = words.filter((other) => other !== word);
+    if (!this.maps.has(word)) return;
+    if (add) this.set({ words: rest.length < words.length ? rest : [...words, word] });
+    else this.set({ words: words.length === 1 && !rest.length ? [] : [word] });
+    this.hover.word = null;
+  }
+
+  buildRanges() {
+    const { part, data } = this;
+    const ranges = [["step", data.steps.length], ["layer", data.layers.length], ["head", data.heads.length]];
+    for (const [axis, count] of ranges) {
+      Object.assign(part[axis], { min: 0, max: count - 1, step: 1, disabled: count < 2 });
+      part[axis].closest(".row").classList.toggle("fixed", count < 2);
+      part[axis].addEventListener("input", () => this.set({ [axis]: Number(part[axis].value) }));
+    }
+    part.play.hidden = data.steps.length < 2;
+    const names = { all: "All", down: "Down", mid: "Mid", up: "Up" };
+    for (const place of ["all", ...(data.places.length > 1 ? data.places : [])]) {
+      part.places.append(element("button", { type: "button", "data-choice": place, text: names[place] ?? place }));
+    }
+    for (const button of this.root.querySelectorAll("[data-choice]")) {
+      const { axis } = button.closest(".row").dataset;
+      button.addEventListener("click", () => this.set({ [axis]: button.dataset.choice }));
+    }
+  }
+
+  buildNavigator() {
+    const { part, data } = this;
+    const heads = data.heads.length > 1 ? data.heads.map((_, i) => i) : [];
+    const layers = ["all", ...(data.layers.length > 1 ? data.layers.map((_, i) => i) : [])];
+    part.navigator.style.setProperty("--columns", heads.length + 1);
+    part.navigator.append(element("span"), element("span", { class: "head", text: heads.length ? "all heads" : "heads averaged" }));
+    for (const head of heads) part.navigator.append(element("span", { class: "head", text: `head ${data.heads[head]}` }));
+    this.thumbs = [];
+    for (const layer of layers) {
+      const info = layer === "all" ? null : data.layers[layer];
+      const label = element("span", { class: "layer", text: info ? info.label : "all layers", title: info ? info.name : "" });
+      part.navigator.append(label);
+      for (const head of ["all", ...heads]) this.buildThumb(layer, head, info);
+    }
+  }
+
+  buildThumb(layer, head, info) {
+    const name = `${info ? info.name : "all layers"}, ${head === "all" ? "all heads" : "head " + this.data.heads[head]}`;
+    const button = element("button", { type: "button", class: "thumb", "aria-label": name, title: name, "data-layer": layer, "data-head": head });
+    button.append(element("canvas"));
+    button.style.aspectRatio = this.aspect;
+    button.disabled = !this.maps.layersOf({ layer, head }).length;
+    button.addEventListener("click", () => this.set({ layer, head }));
+    this.part.navigator.append(button);
+    this.thumbs.push({ button, layer, head });
+  }
+
+  get aspect() {
+    const [h, w] = this.data.image ? this.data.image.size : this.maps.gridOf({ layer: "all", head: "all" });
+    return w / h;
+  }
+
+  buildTable() {
+    const { table } = this.data;
+    const [head, body] = this.part.table.children;
+    const columns = table.columns.map((column, i) => ({ ...column, i })).filter((column) => !column.hidden);
+    head.append(element("tr", {}, ...columns.map(({ label, title, numeric }) =>
+      element("th", { text: label, title, scope: "col", class: numeric ? "num" : "" }))));
+    const texts = columns.map(({ i, numeric }) => numeric ? column(table.rows.map(({ values }) => values[i]))
+      : (value) => (value === null ? "" : String(value)));
+    for (const row of table.rows) {
+      const cells = columns.map(({ i, numeric, bar }, at) => this.cell(texts[at](row.values[i]), numeric, bar ? row.tint : null));
+      const line = element("tr", { "data-row": row.name, "data-mark": row.mark }, ...cells);
+      line.classList.toggle("special", row.special);
+      line.addEventListener("click", (event) => row.word !== null && this.choose(row.word, event.shiftKey));
+      body.append(line);
+    }
+    this.part["table-note"].textContent = table.note;
+  }
+
+  cell(text, numeric, tint) {
+    const cell = element("td", { class: numeric ? "num" : "", text });
+    if (tint !== null) {
+      const bar = element("i");
+      bar.style.setProperty("--mass", tint);
+      cell.append(element("span", { class: "massbar" }, bar));
+    }
+    return cell;
+  }
+
+  drawRamp() {
+    const map = { h: 1, w: 256, data: Float32Array.from({ length: 256 }, (_, i) => i / 255) };
+    this.part.ramp.getContext("2d").drawImage(painted(map, [0, 1], this.colours, () => 1), 0, 0);
+  }
+
+  // ------------------------------------------------------------ events
+
+  listen() {
+    const { part } = this;
+    for (const name of ["scale", "show"]) {
+      for (const button of part[name].children) {
+        button.addEventListener("click", () => this.set({ [name]: button.dataset.value }));
+      }
+    }
+    for (const name of ["grid", "smooth"]) {
+      part[name].addEventListener("change", () => this.set({ [name]: part[name].checked }));
+    }
+    part["show-special"].addEventListener("change", () => this.showSpecial(part["show-special"].checked));
+    part.opacity.addEventListener("input", () => this.set({ opacity: part.opacity.value / 100 }));
+    part.play.addEventListener("click", () => this.play());
+    part.copy.addEventListener("click", () => this.copy());
+    part.png.addEventListener("click", () => this.savePng());
+    part.csv.addEventListener("click", () => this.saveCsv());
+    this.listenToStage();
+    document.addEventListener("keydown", (event) => this.key(event));
+    new ResizeObserver(() => this.later()).observe(part.stage);
+  }
+
+  showSpecial(special) {
+    const words = special ? this.state.words : this.state.words.filter((i) => this.data.words[i].role === "word");
+    this.set({ special, words });
+  }
+
+  listenToStage() {
+    const { stage } = this.part;
+    stage.addEventListener("pointermove", (event) => this.point(event));
+    stage.addEventListener("pointerleave", () => this.point(null));
+    // A mouse click must not take the focus, or the arrow keys would change their meaning.
+    stage.addEventListener("pointerdown", (event) => event.preventDefault());
+    stage.addEventListener("mousedown", (event) => event.preventDefault());
+    stage.addEventListener("click", (event) => this.lock(this.patchAt(event)));
+    stage.addEventListener("keydown", (event) => this.stageKey(event));
+  }
+
+  // A patch is kept as the share of the image at its centre, so that it survives a change of grid.
+  patchAt(event) {
+    const canvas = event.target.closest("canvas");
+    if (!canvas) return null;
+    const box = canvas.getBoundingClientRect();
+    const inside = (share) => Math.min(Math.max(share, 0), 0.999999);
+    return [inside((event.clientY - box.top) / box.height), inside((event.clientX - box.left) / box.width)];
+  }
+
+  cellOf([v, u]) {
+    const [h, w] = this.maps.gridOf(this.choice);
+    return [Math.floor(v * h), Math.floor(u * w)];
+  }
+
+  point(event) {
+    this.hover.patch = event && this.patchAt(event);
+    this.later();
+  }
+
+  lock(patch) {
+    if (!patch) return;
+    const same = this.state.patch && String(this.cellOf(patch)) === String(this.cellOf(this.state.patch));
+    this.set({ patch: same ? null : patch });
+  }
+
+  stageKey(event) {
+    const moves = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
+    const move = moves[event.key];
+    if (!move || event.ctrlKey || event.metaKey || event.altKey) return;
+    event.preventDefault();
+    event.stopPropagation();
+    const grid = this.maps.gridOf(this.choice);
+    const cell = this.state.patch ? this.cellOf(this.state.patch) : grid.map((size) => Math.floor(size / 2));
+    this.set({ patch: cell.map((at, i) => (Math.min(Math.max(at + move[i], 0), grid[i] - 1) + 0.5) / grid[i]) });
+  }
+
+  key(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.target instanceof HTMLInputElement && event.target.type === "range" && event.key.startsWith("Arrow")) return;
+    const act = {
+      ArrowUp: () => this.move("layer", -1), ArrowDown: () => this.move("layer", 1),
+      ArrowLeft: () => this.move("head", -1), ArrowRight: () => this.move("head", 1),
+      "[": () => this.move("step", -1), "]": () => this.move("step", 1),
+      g: () => this.set({ grid: !this.state.grid }), Escape: () => this.clear(),
+    }[event.key];
+    if (!act) return;
+    event.preventDefault();
+    act();
+  }
+
+  // "all" stands before the first index.
+  move(axis, by) {
+    const count = { step: this.data.steps, layer: this.data.layers, head: this.data.heads }[axis].length;
+    if (count < 2) return;
+    const now = this.state[axis];
+    const at = typeof now === "number" ? now : now === "all" ? -1 : this.maps.layersOf({ layer: now, head: "all" })[0] - 1;
+    const next = Math.min(Math.max(at + by, -1), count - 1);
+    this.set({ [axis]: next < 0 ? "all" : next });
+  }
+
+  clear() {
+    this.stop();
+    this.hover = { word: null, patch: null };
+    this.set({ words: [], patch: null });
+  }
+
+  play() {
+    if (this.timer) return this.stop();
+    const next = () => this.set({ step: this.state.step === "all" ? 0 : (this.state.step + 1) % this.maps.steps });
+    next();
+    this.timer = setInterval(next, 160);
+    return this.later();
+  }
+
+  stop() {
+    clearInterval(this.timer);
+    this.timer = undefined;
+    this.later();
+  }
+
+  // ------------------------------------------------------------ the permalink
+
+  restore() {
+    const asked = new URLSearchParams(location.hash.slice(1));
+    const names = this.data.words.map((word) => word.name);
+    const words = asked.getAll("word").map((name) => names.indexOf(name)).filter((i) => this.maps.has(i));
+    if (words.length) this.state.words = words;
+    const index = (axis, list) => {
+      const at = list.indexOf(asked.get(axis));
+      if (at >= 0) this.state[axis] = at;
+    };
+    index("step", this.data.steps.map(({ label }) => label));
+    index("layer", this.data.layers.map(({ name }) => name));
+    index("head", this.data.heads.map(String));
+    if (this.data.places.includes(asked.get("layer"))) this.state.layer = asked.get("layer");
+  }
+
+  remember() {
+    const asked = new URLSearchParams();
+    const { words, step, layer, head } = this.state;
+    for (const i of words) asked.append("word", this.data.words[i].name);
+    if (step !== "all") asked.set("step", this.data.steps[step].label);
+    if (layer !== "all") asked.set("layer", this.data.layers[layer]?.name ?? layer);
+    if (head !== "all") asked.set("head", this.data.heads[head]);
+    if (location.hash.slice(1) !== asked.toString()) history.replaceState(null, "", `#${asked}`);
+  }
+
+  // ------------------------------------------------------------ rendering
+
+  render() {
+    this.range = this.rangeOf(this.shown.map((word) => this.maps.map(word, this.choice)));
+    this.renderChips();
+    this.renderControls();
+    this.renderStage();
+    this.renderScale();
+    this.renderCaption();
+    this.renderRanks();
+    this.renderNavigator();
+    this.part.python.textContent = this.python();
+    if (!this.timer) this.remember();
+  }
+
+  rangeOf(maps, choice = this.choice) {
+    if (this.state.scale === "view" && maps.length) {
+      const ends = maps.map((map) => extent(map.data));
+      return [Math.min(...ends.map(([low]) => low)), Math.max(...ends.map(([, high]) => high))];
+    }
+    return [0, this.maps.top(choice, this.anySpecial)];
+  }
+
+  get anySpecial() { return this.shown.some((i) => this.data.words[i].role !== "word"); }
+
+  renderChips() {
+    const { part, state, data } = this;
+    part.specials.hidden = !state.special;
+    part["show-special"].checked = state.special;
+    const names = new Set(state.words.map((i) => data.words[i].name));
+    for (const chip of this.root.querySelectorAll(".chip")) {
+      chip.setAttribute("aria-pressed", names.has(chip.dataset.word));
+    }
+    for (const row of part.table.tBodies[0].rows) {
+      row.hidden = row.classList.contains("special") && !state.special;
+      row.classList.toggle("chosen", names.has(row.dataset.row));
+    }
+  }
+
+  renderControls() {
+    const { part, state } = this;
+    for (const axis of ["step", "layer", "head"]) {
+      const now = state[axis];
+      const input = part[axis];
+      input.value = typeof now === "number" ? now : 0;
+      input.classList.toggle("idle", typeof now !== "number");
+      const text = this.axisText(axis);
+      part[`${axis}-out`].textContent = text;
+      part[`${axis}-out`].title = this.axisTitle(axis);
+      input.setAttribute("aria-valuetext", text);
+      for (const button of input.closest(".row").querySelectorAll("[data-choice]")) {
+        button.setAttribute("aria-pressed", button.dataset.choice === String(now));
+      }
+    }
+    for (const name of ["scale", "show"]) {
+      for (const button of part[name].children) button.setAttribute("aria-pressed", button.dataset.value === state[name]);
+    }
+    part.grid.checked = state.grid;
+    part.smooth.checked = state.smooth;
+    part.opacity.value = Math.round(state.opacity * 100);
+    part.opacity.disabled = state.show !== "overlay";
+    part.play.textContent = this.timer ? "❚❚" : "▶";
+    part.play.setAttribute("aria-label", this.timer ? "Pause" : "Play the steps");
+    this.renderCourse();
+  }
+
+  renderCourse() {
+    const word = this.shown[0];
+    const { layer, head, step } = this.state;
+    const values = word === undefined ? [] : this.data.steps.map((_, i) =>
+      mean(this.maps.map(word, { step: i, layer, head }).data));
+    drawCourse(this.part.course, values, step, getComputedStyle(this.root).color);
+    this.part.course.title = "Mean attention to the chosen word at each step";
+  }
+
+  axisText(axis) {
+    const { state, data } = this;
+    const now = state[axis];
+    if (axis === "step") {
+      if (now === "all") return data.averaged.includes("step") ? "averaged while running" : `mean of ${data.steps.length}`;
+      return data.steps[now].text;
+    }
+    if (axis === "layer") {
+      const count = this.maps.layersOf(this.choice).length;
+      return typeof now === "number" ? data.layers[now].label : data.averaged.includes("layer") ? "averaged while running" : `mean of ${count}`;
+    }
+    if (now !== "all") return `head ${data.heads[now]}`;
+    return data.averaged.includes("head") ? "averaged while running" : `mean of ${data.heads.length}`;
+  }
+
+  axisTitle(axis) {
+    const now = this.state[axis];
+    return axis === "layer" && typeof now === "number" ? this.data.layers[now].name : "";
+  }
+
+  renderStage() {
+    const { stage } = this.part;
+    const panels = this.shown.length ? this.shown : [null];
+    const columns = panels.length === 1 ? 1 : panels.length <= 4 ? 2 : 3;
+    stage.style.setProperty("--columns", columns);
+    while (stage.children.length > panels.length) stage.lastChild.remove();
+    while (stage.children.length < panels.length) {
+      stage.append(element("figure", {}, element("canvas"), element("figcaption")));
+    }
+    stage.classList.toggle("many", panels.length > 1);
+    panels.forEach((word, i) => this.renderPanel(stage.children[i], word));
+  }
+
+  renderPanel(figure, word) {
+    const [canvas, caption] = figure.children;
+    const name = word === null ? "" : this.data.words[word].name;
+    figure.dataset.panel = name;
+    caption.textContent = name;
+    canvas.style.aspectRatio = this.aspect;
+    const ratio = window.devicePixelRatio || 1;
+    const width = Math.round(canvas.clientWidth * ratio);
+    const height = Math.round(width / this.aspect);
+    if (canvas.width !== width || canvas.height !== height) [canvas.width, canvas.height] = [width, height];
+    this.drawWord(canvas.getContext("2d"), { x: 0, y: 0, width, height }, word, ratio);
+  }
+
+  drawWord(context, box, word, weight) {
+    const [h, w] = this.maps.gridOf(this.choice);
+    const blank = { h, w, data: new Float32Array(h * w) };
+    const patches = [this.state.patch, this.hover.patch].filter(Boolean).map((patch) => this.cellOf(patch));
+    const image = this.image?.complete && this.image.naturalWidth ? this.image : null;
+    const map = word === null ? blank : this.maps.map(word, this.choice);
+    const state = word === null && image ? { ...this.state, show: "image" } : this.state;
+    drawPanel(context, box, { image, map, range: this.range, colours: this.colours, state, patches, weight });
+  }
+
+  renderScale() {
+    const { part, data } = this;
+    const [low, high] = this.range;
+    part["scale-min"].textContent = number(low);
+    part["scale-max"].textContent = number(high);
+    const tokens = this.shown.length ? data.words[this.shown[0]].tokens : 1;
+    const share = (tokens / data.tokens - low) / (high - low || 1);
+    part.uniform.hidden = !data.tokens || !(share > 0 && share < 1);
+    part.uniform.style.left = `${100 * share}%`;
+    part.uniform.title = `uniform attention: ${tokens} of ${data.tokens} tokens = ${number(tokens / data.tokens)}`;
+  }
+
+  renderCaption() {
+    const list = this.part.caption;
+    list.replaceChildren();
+    for (const [name, value] of this.captionRows()) {
+      list.append(element("dt", { text: name }), element("dd", { text: value, "data-caption": name.toLowerCase() }));
+    }
+  }
+
+  captionRows() {
+    const { data, state } = this;
+    const rows = [["Word", this.wordText()], ["Step", this.stepText()], ["Layer", this.layerText()], ["Head", this.headText()],
+      ["Grid", this.gridCaption()], ["Method", this.methodText()], ["Scale", this.scaleText()], ["Model", data.model], ["Prompt", data.prompt]];
+    if (data.cut) rows.push(["Cut", `${data.cut} (the text encoder is full: no effect)`]);
+    rows.push(["Run", data.run.slice(1).join(" · ")], ["Parity", data.parity]);
+    return state.words.length || this.hover.word !== null ? rows : [["Word", "none chosen"], ...rows.slice(1)];
+  }
+
+  wordText() {
+    return this.shown.map((i) => {
+      const { name, pieces } = this.data.words[i];
+      return pieces.length > 1 ? `${name} (${pieces.join(" + ")})` : name;
+    }).join(", ");
+  }
+
+  stepText() {
+    const { step } = this.state;
+    const { steps, averaged } = this.data;
+    if (step !== "all") return `${steps[step].text} (of ${steps[0].label} to ${steps.at(-1).label})`;
+    return averaged.includes("step") ? "all steps, averaged while running" : `mean of ${plural(steps.length, "step")}`;
+  }
+
+  layerText() {
+    const { layer } = this.state;
+    if (typeof layer === "number") return this.data.layers[layer].name;
+    const chosen = this.maps.layersOf(this.choice).map((i) => this.data.layers[i]);
+    const grids = [...new Set(chosen.map(({ grid }) => gridText(grid)))].join(", ");
+    return `mean of ${plural(chosen.length, layer === "all" ? "layer" : `${layer} layer`)} (${grids})`;
+  }
+
+  headText() {
+    const { head } = this.state;
+    if (head !== "all") return `head ${this.data.heads[head]}`;
+    if (this.data.averaged.includes("head")) return "all heads, averaged while running";
+    return `mean of ${plural(this.data.heads.length, "head")}`;
+  }
+
+  gridCaption() {
+    const grid = this.maps.gridOf(this.choice);
+    const mixed = this.maps.layersOf(this.choice).some((i) => gridText(this.data.layers[i].grid) !== gridText(grid));
+    const drawn = this.state.smooth ? "smoothed for display (interpolated)" : "nearest patches";
+    return `${gridText(grid)} tokens, ${drawn}${mixed ? "; coarser layers enlarged bilinearly" : ""}`;
+  }
+
+  methodText() {
+    const kinds = [...new Set(this.maps.layersOf(this.choice).map((i) => this.data.layers[i].kind))].join(" and ");
+    return `${kinds}-attention weights after the softmax, summed over a word's tokens, plain mean`;
+  }
+
+  scaleText() {
+    const { state } = this;
+    const ends = `${number(this.range[0])} to ${number(this.range[1])}`;
+    if (state.scale === "view") return `${ends}, this view only: not comparable with others`;
+    const open = ["step", "layer", "head"].filter((axis) => state[axis] !== "all").map((axis) => `${axis}s`);
+    const kind = this.anySpecial ? "words and special tokens" : "words";
+    return `${ends}, shared by all ${[kind, ...open].join(", ")}`;
+  }
+
+  renderRanks() {
+    const { part, data } = this;
+    const patch = this.hover.patch ?? this.state.patch;
+    const cell = patch && this.cellOf(patch);
+    const [h, w] = this.maps.gridOf(this.choice);
+    const entries = [...this.maps.column.keys()].map((word) => {
+      const map = this.maps.map(word, this.choice);
+      return { word, value: cell ? map.data[cell[0] * map.w + cell[1]] : mean(map.data) };
+    });
+    part["patch-title"].textContent = cell
+      ? `This patch attends to` : "The average patch attends to";
+    part.ranks.replaceChildren(...this.rankRows(entries));
+    const others = entries.filter(({ word }) => data.words[word].role !== "word").reduce((sum, { value }) => sum + value, 0);
+    const place = cell ? `Patch y ${cell[0]}, x ${cell[1]} of ${h}×${w}${this.hover.patch ? "" : ", locked"}.` : `Mean over ${h}×${w} patches; point at one, click to lock.`;
+    part["patch-note"].textContent = `${place}${others ? ` Special tokens take ${number(others)}.` : ""}`;
+  }
+
+  rankRows(entries) {
+    const listed = entries.filter(({ word }) => this.state.special || this.data.words[word].role === "word")
+      .sort((a, b) => b.value - a.value);
+    const top = listed.length ? listed[0].value : 1;
+    const text = column(listed.map(({ value }) => value));
+    return listed.map(({ word, value }) => {
+      const { name } = this.data.words[word];
+      const bar = element("i");
+      bar.style.width = `${(100 * value) / (top || 1)}%`;
+      const row = element("li", { "data-rank": name, "data-value": value },
+        element("span", { text: name, class: "name" }), element("span", { class: "bar" }, bar), element("span", { class: "num", text: text(value) }));
+      row.classList.toggle("chosen", this.shown.includes(word));
+      row.addEventListener("click", (event) => this.choose(word, event.shiftKey));
+      return row;
+    });
+  }
+
+  renderNavigator() {
+    const { part, data, state } = this;
+    const word = this.shown[0];
+    const title = word === undefined ? "Layers and heads" : `Layers and heads for “${data.words[word].name}”`;
+    part["navigator-title"].textContent = title;
+    for (const { button, layer, head } of this.thumbs) {
+      button.setAttribute("aria-pressed", layer === state.layer && head === state.head);
+    }
+    const key = [word, state.step, state.scale, this.anySpecial].join();
+    if (this.navigated === key) return;
+    this.navigated = key;
+    this.drawThumbs(word);
+  }
+
+  // All thumbnails are one figure on one scale, so the averaged ones are darker: that is the truth.
+  drawThumbs(word) {
+    const { step, scale } = this.state;
+    const open = this.thumbs.filter(({ button }) => !button.disabled);
+    const single = { step, layer: this.data.layers.length > 1 ? 0 : "all", head: this.data.heads.length > 1 ? 0 : "all" };
+    const maps = word === undefined ? [] : open.map(({ layer, head }) => this.maps.map(word, { step, layer, head }));
+    const range = maps.length ? this.rangeOf(maps, single) : [0, 1];
+    open.forEach(({ button }, i) => {
+      const map = maps[i] ?? { h: 1, w: 1, data: new Float32Array(1) };
+      const canvas = painted(map, range, this.colours, () => 1);
+      button.replaceChildren(canvas);
+    });
+    const shared = scale === "shared" ? "shared by all words, layers and heads" : "these thumbnails only";
+    this.part["navigator-note"].textContent = word === undefined ? "Choose a word." : `One scale for all thumbnails: ${number(range[0])} to ${number(range[1])}, ${shared}.`;
+  }
+
+  // ------------------------------------------------------------ taking it away
+
+  python() {
+    const lines = ["import regard", "", `trace = regard.Trace.load(${JSON.stringify(this.data.saved)})`];
+    const { step, layer, head } = this.state;
+    const { data } = this;
+    const given = [];
+    if (step !== "all") given.push(`steps=${data.steps[step].python}`);
+    if (layer !== "all") given.push(`layers=${JSON.stringify(data.layers[layer]?.name ?? layer)}`);
+    if (head !== "all") given.push(`heads=${data.heads[head]}`);
+    for (const word of this.shown) {
+      lines.push(`trace.heatmap(${[JSON.stringify(data.words[word].name), ...given].join(", ")})`);
+    }
+    return lines.join("\n");
+  }
+
+  say(text) { this.part.status.textContent = text; }
+
+  async copy() {
+    const text = this.python();
+    try {
+      await navigator.clipboard.writeText(text);
+      this.say("Copied.");
+    } catch {
+      getSelection().selectAllChildren(this.part.python);
+      this.say("Selected: press Ctrl+C to copy.");
+    }
+  }
+
+  save(blob, name) {
+    const link = element("a", { href: URL.createObjectURL(blob), download: name });
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+    this.say(`Saved ${name}.`);
+  }
+
+  fileName(ending) {
+    const words = this.state.words.map((i) => this.data.words[i].name.replace(/[^\p{L}\p{N}]+/gu, "-"));
+    return `${words.join("-") || "image"}.${ending}`;
+  }
+
+  saveCsv() {
+    const { columns, rows } = this.data.table;
+    const lines = [columns.map(({ name }) => name), ...rows.map(({ values }) => values)];
+    const text = lines.map((line) => line.map(csvCell).join(",") + "\r\n").join("");
+    this.save(new Blob([text], { type: "text/csv" }), "words.csv");
+  }
+
+  savePng() {
+    const words = this.shown.length ? this.shown : [null];
+    const columns = Math.min(words.length, 3);
+    const [pad, size] = [32, words.length === 1 ? 768 : 512];
+    const high = Math.round(size / this.aspect);
+    const rows = Math.ceil(words.length / columns);
+    const width = pad + columns * (size + pad);
+    const lines = this.captionLines(width - 2 * pad);
+    const below = pad + rows * (high + pad + 24);
+    const canvas = element("canvas", { width, height: below + 70 + 20 * lines.length + pad });
+    const context = canvas.getContext("2d");
+    context.fillStyle = "#fff";
+    context.fillRect(0, 0, canvas.width, canvas.height);
+    words.forEach((word, i) => {
+      const box = { x: pad + (i % columns) * (size + pad), y: pad + Math.floor(i / columns) * (high + pad + 24), width: size, height: high };
+      this.drawWord(context, box, word, 2);
+      this.write(context, word === null ? "" : this.data.words[word].name, box.x, box.y + high + 20, "600 16px");
+    });
+    this.drawExportScale(context, pad, below);
+    lines.forEach((line, i) => this.write(context, line, pad, below + 70 + 20 * i));
+    canvas.toBlob((blob) => this.save(blob, this.fileName("png")));
+  }
+
+  drawExportScale(context, x, y) {
+    context.imageSmoothingEnabled = false;
+    context.drawImage(this.part.ramp, x, y, 320, 12);
+    this.write(context, number(this.range[0]), x, y + 30);
+    this.write(context, number(this.range[1]), x + 320, y + 30, "13px", "right");
+    this.write(context, "attention weight", x + 336, y + 11);
+  }
+
+  write(context, text, x, y, font = "13px", align = "left") {
+    context.font = `${font} system-ui, sans-serif`;
+    context.fillStyle = "#222";
+    context.textAlign = align;
+    context.fillText(text, x, y);
+  }
+
+  captionLines(width) {
+    const context = element("canvas").getContext("2d");
+    context.font = "13px system-ui, sans-serif";
+    const lines = [];
+    for (const [name, value] of this.captionRows()) {
+      let line = `${name}:`;
+      for (const word of value.split(" ")) {
+        if (context.measureText(`${line} ${word}`).width > width) {
+          lines.push(line);
+          line = "   ";
+        }
+        line += ` ${word}`;
+      }
+      lines.push(line);
+    }
+    return lines;
+  }
+}
+
+export function view(root, data) {
+  return new Viewer(root, data).state;
+}
