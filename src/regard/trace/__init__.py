@@ -1,0 +1,20 @@
+"""What was seen, labelled: the maps of every word, and the recipe that made them.
+
+A `Trace` holds one labelled array per attention layer and knows the words of the prompt by name.
+It is NumPy and xarray throughout, so a saved trace opens where torch is not installed.
+"""
+
+from regard.trace.grid import resize
+from regard.trace.record import Trace, layer_maps
+from regard.trace.toy import toy_trace
+from regard.trace.words import Token, tokens_from_offsets, words_of
+
+__all__ = [
+    "Token",
+    "Trace",
+    "layer_maps",
+    "resize",
+    "tokens_from_offsets",
+    "toy_trace",
+    "words_of",
+]

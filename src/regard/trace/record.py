@@ -1,0 +1,318 @@
+"""The trace itself: what is in it and what one can ask of it."""
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import ArrayLike, NDArray
+
+from regard.axes import HEAD, STEP, TOKEN, X, Y
+from regard.errors import ArgumentError, AxisError, TraceError, unknown
+from regard.trace import pick, store
+from regard.trace.grid import resize
+from regard.trace.pick import Pick
+from regard.trace.words import Token
+
+DIMS = (STEP, HEAD, TOKEN, Y, X)
+UNIT = "attention weight"
+
+
+def layer_maps(
+    maps: ArrayLike,
+    *,
+    steps: Sequence[int],
+    timesteps: Sequence[float],
+    tokens: Iterable[int],
+    kind: str = "cross",
+    place: str | None = None,
+    averaged: Iterable[str] = (),
+) -> xr.DataArray:
+    """The maps of one layer, labelled as a trace wants them.
+
+    Args:
+        maps: Attention weights in 0..1 over step, head, token, y and x.
+        steps: The denoising steps, one per entry of the first axis.
+        timesteps: The scheduler's time at those steps.
+        tokens: The indices of the tokens, one per entry of the third axis.
+        kind: ``cross`` or ``joint``.
+        place: ``down``, ``mid`` or ``up``, where the model has such places.
+        averaged: The axes that were averaged while the model ran; they have size 1.
+
+    Returns:
+        float32 over step, head, token, y and x, in shares of a patch's attention.
+
+    Raises:
+        AxisError: ``maps`` has not five axes, or a label too many or too few.
+
+    Example:
+        >>> layer_maps(np.full((1, 1, 2, 4, 4), 0.5), steps=[0], timesteps=[999.0],
+        ...            tokens=[3, 4]).sizes["token"]
+        2
+    """
+    values = np.asarray(maps, dtype=np.float32)
+    labels = (list(steps), list(tokens))
+    if values.ndim != len(DIMS) or (values.shape[0], values.shape[2]) != tuple(map(len, labels)):
+        raise AxisError(
+            f"layer_maps: the shape is {values.shape} for {len(labels[0])} steps and "
+            f"{len(labels[1])} tokens. Give maps over (step, head, token, y, x)."
+        )
+    coords = {
+        STEP: labels[0],
+        "timestep": (STEP, np.asarray(timesteps, dtype=np.float64)),
+        HEAD: np.arange(values.shape[1]),
+        TOKEN: labels[1],
+    }
+    attrs = {"units": UNIT, "kind": kind, "place": place, "averaged": sorted(averaged)}
+    return xr.DataArray(values, coords, DIMS, name="maps", attrs=attrs)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Trace:
+    """Where every word of a prompt was looked at, by layer, step and head.
+
+    Args:
+        layers: The maps of each layer in running order, as `layer_maps` labels them.
+        tokens: All tokens of the prompt.
+        recipe: What made it: model, weights, prompt, seed and so on; plain JSON values.
+        image: The picture that was made, rows x columns x 3.
+        table: One row per word, as `measures.words.word_table` makes it.
+
+    Raises:
+        AxisError: a layer lacks a dim, or holds tokens that the others or the prompt do not.
+        ArgumentError: there is no layer, or a map has a value that is no number.
+
+    Example:
+        >>> from regard.trace import toy_trace
+        >>> toy_trace()
+        Trace('a cat and a dog': words a, cat, and, a#2, dog; 2 layers up to 4x4; 2 steps; 2 heads)
+    """
+
+    layers: dict[str, xr.DataArray]
+    tokens: tuple[Token, ...]
+    recipe: dict[str, Any]
+    image: NDArray[np.uint8] | None = None
+    table: pd.DataFrame | None = None
+
+    def __post_init__(self) -> None:
+        if not self.layers:
+            raise ArgumentError("Trace: there is no layer. Give the maps of at least one.")
+        for name, maps in self.layers.items():
+            _check_layer(name, maps, kept=self._kept, tokens=len(self.tokens))
+
+    def __repr__(self) -> str:
+        finest = max((_grid(maps) for maps in self.layers.values()), key=np.prod)
+        first = next(iter(self.layers.values()))
+        counts = [
+            f"averaged {axis}s"
+            if axis in first.attrs["averaged"]
+            else f"{first.sizes[axis]} {axis}s"
+            for axis in (STEP, HEAD)
+        ]
+        return (
+            f"Trace({self.recipe.get('prompt', '')!r}: words {', '.join(self.word_names)}; "
+            f"{len(self.layers)} layers up to {finest[0]}x{finest[1]}; {'; '.join(counts)})"
+        )
+
+    @property
+    def _kept(self) -> tuple[int, ...]:
+        return tuple(int(index) for index in next(iter(self.layers.values()))[TOKEN].values)
+
+    @property
+    def word_names(self) -> tuple[str, ...]:
+        """The words that have maps, in prompt order.
+
+        Example:
+            >>> from regard.trace import toy_trace
+            >>> toy_trace().word_names
+            ('a', 'cat', 'and', 'a#2', 'dog')
+        """
+        kept = set(self._kept)
+        return tuple(
+            dict.fromkeys(t.name for t in self.tokens if t.role == "word" and t.index in kept)
+        )
+
+    def tokens_of(self, word: str) -> list[int]:
+        """The indices of the tokens that spell a word.
+
+        Args:
+            word: A word of the prompt in any capitals, ``cat#2`` for the second cat, or
+                ``[start]``, ``[end]``, ``[pad]``.
+
+        Returns:
+            Token indices, in order.
+
+        Raises:
+            UnknownName: there is no such word, or its maps were not kept.
+
+        Example:
+            >>> from regard.trace import toy_trace
+            >>> toy_trace().tokens_of("CAT"), toy_trace().tokens_of("[pad]")
+            ([2], [7])
+        """
+        named = [token.index for token in self.tokens if _same(token.name, word)]
+        found = [index for index in named if index in set(self._kept)]
+        if found:
+            return found
+        advice = "Capitals do not matter; the second 'cat' of a prompt is 'cat#2'."
+        if named:
+            advice = "It is in the prompt, but its maps were not kept: look again with words=None."
+        raise unknown("word", word, self.word_names, advice=advice)
+
+    def words(self) -> pd.DataFrame:
+        """What each word of the prompt counts for: the table that was stored with the trace.
+
+        Returns:
+            A copy: word, role, mass (share of attention), entropy (0 on one patch, 1 even),
+            duplicate_of and verdict, in prompt order; after a proof also its evidence.
+
+        Raises:
+            TraceError: no table was stored.
+
+        Example:
+            >>> from dataclasses import replace
+            >>> from regard.measures.words import word_table
+            >>> from regard.trace import toy_trace
+            >>> trace = toy_trace()
+            >>> replace(trace, table=word_table(trace)).words()["mass"].sum().item()
+            1.0
+        """
+        if self.table is None:
+            raise TraceError(
+                "Trace.words: this trace has no table of words. "
+                "Make one with regard.measures.words.word_table(trace)."
+            )
+        return self.table.copy()
+
+    def heatmap(
+        self,
+        word: str,
+        *,
+        steps: Pick = None,
+        layers: str | Sequence[str] | None = None,
+        heads: Pick = None,
+        grid: tuple[int, int] | None = None,
+    ) -> xr.DataArray:
+        """Where a word was looked at: each patch's attention to it, 0..1.
+
+        The sum over the tokens of the word, then the mean over the chosen steps and heads of each
+        layer, then the mean over layers, each of the same weight. Layers on coarser grids are
+        first resized bilinearly.
+
+        Args:
+            word: As in `tokens_of`.
+            steps: Denoising steps: a number (-1 is the last), several, or a slice; None for all.
+            layers: Names or parts of names, or ``down``, ``mid``, ``up``; None for all.
+            heads: Heads, chosen as steps are; None for all.
+            grid: Rows and columns of the answer; by default the finest grid chosen.
+
+        Returns:
+            ``y``, ``x`` in shares of a patch's attention; attrs name the word, layers and grid.
+
+        Raises:
+            UnknownName: there is no such word or layer.
+            ArgumentError: there is no such step or head, or they were averaged.
+
+        Example:
+            >>> from regard.trace import toy_trace
+            >>> toy_trace().heatmap("dog", layers="mid", grid=(1, 2)).values * 32
+            array([[1., 6.]])
+        """
+        tokens = self.tokens_of(word)
+        chosen = pick.layers(self.layers, layers)
+        finest = max((_grid(self.layers[name]) for name in chosen), key=np.prod)
+        rows, columns = grid or finest
+        total = np.zeros((rows, columns))
+        for name in chosen:
+            total += resize(
+                _mean_map(self.layers[name], name, tokens, steps=steps, heads=heads),
+                (rows, columns),
+            ).values
+        attrs = {"units": UNIT, "word": word, "grid": [rows, columns], "layers": chosen}
+        return xr.DataArray(total / len(chosen), dims=(Y, X), name="heatmap", attrs=attrs)
+
+    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+        """Write the trace as a Zarr v3 folder, whole or not at all; maps as float16.
+
+        The folder is written under another name beside ``path`` and renamed when it is complete.
+        float16 keeps three decimal digits of a weight; a map with values over 1 stays float32.
+        ``xarray.open_datatree(path, engine="zarr")`` reads it too.
+
+        Args:
+            path: The folder to make; the folder above it must exist.
+            overwrite: Replace a trace that is there; anything else is never replaced.
+
+        Raises:
+            OutputError: something is there already, or writing failed; nothing is lost.
+            ArgumentError: the recipe holds something that JSON cannot.
+
+        Example:
+            >>> import tempfile
+            >>> from regard.trace import toy_trace
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     toy_trace().save(folder + "/trace.zarr")
+            ...     Trace.load(folder + "/trace.zarr").word_names
+            ('a', 'cat', 'and', 'a#2', 'dog')
+        """
+        tree = store.tree_of(self.layers, self.tokens, self.recipe, self.image, self.table)
+        store.write(tree, path, overwrite=overwrite)
+
+    @staticmethod
+    def load(path: str | os.PathLike[str]) -> "Trace":
+        """Read a trace that `save` wrote; every value is checked against the stored digest.
+
+        Args:
+            path: The folder.
+
+        Returns:
+            The trace, maps as float32.
+
+        Raises:
+            TraceError: there is nothing, it is no trace, it is damaged, or it is of a later
+                version; the message says which and what to do.
+
+        Example:
+            >>> Trace.load("nowhere.zarr")
+            Traceback (most recent call last):
+            ...
+            regard.errors.TraceError: Trace.load: there is nothing at 'nowhere.zarr'. \
+Give the folder that Trace.save wrote, such as trace.zarr.
+        """
+        tree = store.read(path)
+        try:
+            return Trace(*store.parts_of(tree))
+        except (AttributeError, KeyError, TypeError, ValueError) as failed:
+            raise store.damaged(path, failed) from failed
+
+
+def _check_layer(name: str, maps: xr.DataArray, *, kept: tuple[int, ...], tokens: int) -> None:
+    if maps.dims != DIMS:
+        raise AxisError(f"Trace: layer '{name}' has dims {maps.dims}; give {DIMS}, as layer_maps.")
+    if tuple(maps[TOKEN].values) != kept or not all(0 <= index < tokens for index in kept):
+        raise AxisError(
+            f"Trace: layer '{name}' has tokens {maps[TOKEN].values.tolist()}, the first layer "
+            f"{list(kept)}, the prompt 0..{tokens - 1}. Keep the same tokens of it in every layer."
+        )
+    if not np.isfinite(maps.values).all():
+        raise ArgumentError(f"Trace: layer '{name}' has values that are no numbers. Look again.")
+
+
+def _mean_map(
+    maps: xr.DataArray, name: str, tokens: list[int], *, steps: Pick, heads: Pick
+) -> xr.DataArray:
+    at_step = pick.positions(maps, steps, axis=STEP, layer=name)
+    at_head = pick.positions(maps, heads, axis=HEAD, layer=name)
+    part = maps.sel({TOKEN: tokens}).isel({STEP: at_step, HEAD: at_head})
+    # float64: thousands of small weights are added up.
+    return part.sum(TOKEN, dtype=np.float64).mean((STEP, HEAD))
+
+
+def _grid(maps: xr.DataArray) -> tuple[int, int]:
+    return maps.sizes[Y], maps.sizes[X]
+
+
+def _same(name: str, word: str) -> bool:
+    return name.casefold() == word.casefold()

@@ -1,0 +1,281 @@
+"""A trace as a Zarr v3 folder, through xarray."""
+
+import hashlib
+import json
+import os
+import tempfile
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import NDArray
+
+from regard.axes import X, Y
+from regard.errors import ArgumentError, OutputError, TraceError
+from regard.trace.words import Token
+
+FORMAT = "regard-trace"
+VERSION = 1
+
+Parts = tuple[
+    dict[str, xr.DataArray],
+    tuple[Token, ...],
+    dict[str, Any],
+    NDArray[np.uint8] | None,
+    pd.DataFrame | None,
+]
+
+
+def tree_of(
+    layers: dict[str, xr.DataArray],
+    tokens: tuple[Token, ...],
+    recipe: dict[str, Any],
+    image: NDArray[np.uint8] | None,
+    table: pd.DataFrame | None,
+) -> xr.DataTree:
+    """The parts of a trace as the tree that goes to disk.
+
+    Raises:
+        ArgumentError: the recipe holds something that JSON cannot.
+    """
+    nodes = {
+        f"/layers/{number:03d}-{name.replace('/', '.')}": _packed(name, maps)
+        for number, (name, maps) in enumerate(layers.items())
+    }
+    nodes["/tokens"] = _dataset(_token_frame(tokens))
+    if table is not None:
+        nodes["/words"] = _dataset(table)
+    if image is not None:
+        nodes["/image"] = xr.Dataset({"image": ((Y, X, "channel"), image)})
+    tree = xr.DataTree.from_dict(nodes)
+    tree.attrs = {"format": FORMAT, "version": VERSION, "recipe": _json(recipe)}
+    tree.attrs["digest"] = digest(tree)
+    return tree
+
+
+def parts_of(tree: xr.DataTree) -> Parts:
+    """The parts of a trace from the tree that was on disk."""
+    recipe = json.loads(tree.attrs["recipe"])
+    layers = dict(
+        _unpacked(tree["layers"].children[name].to_dataset())
+        for name in sorted(tree["layers"].children)
+    )
+    tokens = tuple(_token(row) for row in _frame(tree["tokens"].to_dataset()).itertuples())
+    image = np.asarray(tree["image"]["image"].values) if "image" in tree.children else None
+    table = _frame(tree["words"].to_dataset()) if "words" in tree.children else None
+    return layers, tokens, recipe, image, table
+
+
+def digest(tree: xr.DataTree) -> str:
+    """SHA-256 over the names and values of all arrays.
+
+    Zarr reads a chunk that is missing as its fill value, without a word; this notices.
+    """
+    seen = hashlib.sha256(str(tree.attrs["recipe"]).encode())
+    for node in sorted(tree.subtree, key=lambda node: node.path):
+        variables = node.to_dataset(inherit=False).variables
+        for name in sorted(map(str, variables)):
+            values = variables[name].values
+            seen.update(f"{node.path}/{name} {values.shape}".encode())
+            seen.update(_bytes(values))
+    return seen.hexdigest()
+
+
+def write(tree: xr.DataTree, path: str | os.PathLike[str], *, overwrite: bool) -> None:
+    """Write the tree under another name beside ``path``, then rename.
+
+    Raises:
+        OutputError: something is there already, or writing failed.
+    """
+    target = Path(path)
+    _refuse(target, overwrite=overwrite)
+    try:
+        with tempfile.TemporaryDirectory(
+            prefix=f".{target.name}.", dir=target.parent, ignore_cleanup_errors=True
+        ) as room:
+            fresh = Path(room) / "new"
+            _to_zarr(tree, fresh)
+            _swap(fresh, target, Path(room) / "old")
+    except OSError as failed:
+        why = failed.strerror or str(failed)
+        raise OutputError(
+            f"Trace.save: '{target}' could not be written: {why}. "
+            f"Nothing was left there; make room or choose another folder."
+        ) from failed
+
+
+def read(path: str | os.PathLike[str]) -> xr.DataTree:
+    """Read the whole tree of a trace into memory.
+
+    Raises:
+        TraceError: there is nothing, or no trace, or a damaged one.
+    """
+    folder = Path(path)
+    version = _version(folder)
+    if version != VERSION:
+        raise TraceError(
+            f"Trace.load: '{folder}' is a trace of version {version}; this release reads "
+            f"version {VERSION}. Update regard: pip install -U regard."
+        )
+    try:
+        tree = xr.open_datatree(folder, engine="zarr").load()
+        intact = digest(tree) == tree.attrs["digest"]
+    except Exception as failed:  # Zarr, its codecs and xarray raise whatever they like
+        raise damaged(folder, failed) from failed
+    if not intact:
+        raise damaged(folder, ValueError("values are missing or were changed"))
+    return tree
+
+
+def damaged(path: str | os.PathLike[str], failed: Exception) -> TraceError:
+    """The error for a trace that cannot be read to its end."""
+    lines = str(failed).splitlines()
+    why = lines[0].rstrip(".") if lines else type(failed).__name__
+    return TraceError(
+        f"Trace.load: '{os.fspath(path)}' is a trace, but damaged: {why}. "
+        f"Restore it from a copy, or make it again with regard look."
+    )
+
+
+def _version(folder: Path) -> Any:
+    if not os.path.exists(folder):  # Path.exists raises where a folder above may not be read
+        raise TraceError(
+            f"Trace.load: there is nothing at '{folder}'. "
+            f"Give the folder that Trace.save wrote, such as trace.zarr."
+        )
+    try:
+        attributes = json.loads((folder / "zarr.json").read_bytes())["attributes"]
+        if attributes["format"] == FORMAT:
+            return attributes["version"]
+    except (OSError, ValueError, KeyError, TypeError):
+        pass  # said below: whatever this is, it is no trace
+    what = "another Zarr store" if os.path.exists(folder / "zarr.json") else "no Zarr v3 store"
+    raise TraceError(
+        f"Trace.load: '{folder}' is {what} and not a trace. "
+        f"Give the folder that Trace.save wrote, such as trace.zarr."
+    )
+
+
+def _refuse(target: Path, *, overwrite: bool) -> None:
+    if not os.path.exists(target):
+        return
+    if not overwrite:
+        raise OutputError(
+            f"Trace.save: '{target}' exists already. Choose another name, or pass overwrite=True."
+        )
+    if not (target / "zarr.json").is_file():
+        raise OutputError(
+            f"Trace.save: '{target}' exists and is no trace, so it is not replaced. "
+            f"Choose another name."
+        )
+
+
+def _to_zarr(tree: xr.DataTree, path: Path) -> None:
+    # One chunk per array: a trace is read whole, and each further file costs a millisecond.
+    encoding = {
+        node.path: {
+            str(name): {"chunks": tuple(max(1, size) for size in values.shape)}
+            for name, values in node.data_vars.items()
+        }
+        for node in tree.subtree
+        if node.data_vars
+    }
+    with warnings.catch_warnings():
+        # Consolidated metadata lets a plain open_datatree read without a warning and in half the
+        # time; zarr warns that version 3 of the format has not adopted them yet.
+        warnings.filterwarnings("ignore", message="Consolidated metadata")
+        tree.to_zarr(path, zarr_format=3, consolidated=True, encoding=encoding)
+
+
+def _swap(fresh: Path, target: Path, old: Path) -> None:
+    if not target.exists():
+        fresh.rename(target)
+        return
+    target.rename(old)
+    try:
+        fresh.rename(target)
+    except BaseException:
+        old.rename(target)
+        raise
+
+
+def _packed(name: str, maps: xr.DataArray) -> xr.Dataset:
+    # A weight is at most 1, where float16 is good to three digits. What an edit made larger is
+    # kept as it is.
+    small = maps.size == 0 or float(np.abs(maps.values).max()) <= 1.001
+    kept = maps.astype(np.float16 if small else np.float32)
+    return xr.Dataset({"maps": kept}, attrs={"layer": name})
+
+
+def _unpacked(dataset: xr.Dataset) -> tuple[str, xr.DataArray]:
+    maps = dataset["maps"]
+    plain = maps.astype(np.float32).assign_attrs(maps.attrs)
+    return str(dataset.attrs["layer"]), plain
+
+
+def _token_frame(tokens: tuple[Token, ...]) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "index": np.array([token.index for token in tokens], dtype=np.int64),
+            "text": [token.text for token in tokens],
+            "word": [token.word or "" for token in tokens],
+            "role": [token.role for token in tokens],
+            "position": np.array(
+                [-1 if token.position is None else token.position for token in tokens], np.int64
+            ),
+        }
+    )
+
+
+def _token(row: Any) -> Token:
+    position = int(row.position)
+    return Token(
+        int(row[1]),
+        str(row.text),
+        str(row.word) or None,
+        str(row.role),
+        None if position < 0 else position,
+    )
+
+
+def _dataset(frame: pd.DataFrame) -> xr.Dataset:
+    """A table as one array per column; the order of the columns goes into the attrs."""
+    units = frame.attrs.get("units", {})
+    columns = {
+        str(name): ("row", _plain(frame[name]), {"units": units[name]} if name in units else {})
+        for name in frame.columns
+    }
+    return xr.Dataset(columns, attrs={"columns": list(columns)})
+
+
+def _plain(column: "pd.Series[Any]") -> NDArray[Any]:
+    if pd.api.types.is_bool_dtype(column) or pd.api.types.is_numeric_dtype(column):
+        return np.asarray(column.to_numpy())
+    texts = ["" if pd.isna(value) else str(value) for value in column]
+    return np.array(texts, dtype=np.dtypes.StringDType())
+
+
+def _frame(dataset: xr.Dataset) -> pd.DataFrame:
+    columns = list(dataset.attrs["columns"])
+    frame = pd.DataFrame({name: dataset[name].values.tolist() for name in columns})
+    units = {name: dataset[name].attrs.get("units") for name in columns}
+    frame.attrs["units"] = {name: unit for name, unit in units.items() if unit is not None}
+    return frame
+
+
+def _json(recipe: dict[str, Any]) -> str:
+    try:
+        return json.dumps(recipe, ensure_ascii=False)
+    except (TypeError, ValueError) as failed:
+        raise ArgumentError(
+            f"Trace.save: the recipe cannot be stored: {failed}. Use plain numbers, text, lists."
+        ) from failed
+
+
+def _bytes(values: NDArray[Any]) -> bytes:
+    if values.dtype.kind in "OTU":
+        return json.dumps([str(value) for value in values.ravel()]).encode()
+    return np.ascontiguousarray(values).tobytes()
