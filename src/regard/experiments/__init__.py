@@ -1,0 +1,5 @@
+"""Runs that take many pictures: the figures of the cards, and later whole studies."""
+
+from regard.experiments.evaluate import evaluate
+
+__all__ = ["evaluate"]

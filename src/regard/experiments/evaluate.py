@@ -1,0 +1,156 @@
+"""The figures that the cards quote, computed anew on what was never trained on."""
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+from regard.data.drawings import OBJECTS, SUBJECTS
+from regard.data.scenes import BACKGROUNDS, Mention, Scene, caption, scene
+from regard.errors import unknown
+from regard.zoo import recipes
+
+Report = Callable[[str], None]
+
+SEED = 77
+"""Names the data set of test scenes; no recipe trains on it."""
+
+_EVALUATIONS = {
+    "openmoji-clip": "regard.experiments.evaluate:clip",
+    "openmoji-autoencoder": "regard.experiments.evaluate:autoencoder",
+    "openmoji-segmenter": "regard.experiments.evaluate:segmenter",
+    "openmoji": "regard.experiments.generation:openmoji",
+}
+
+
+def evaluate(name: str, *, quick: bool = False, progress: Report | None = None) -> dict[str, float]:
+    """Every figure that the card of a bundled model quotes.
+
+    Args:
+        name: A name of `regard.zoo.recipes`.
+        quick: Take a subset that needs less than a minute; ``images`` says how many pictures.
+        progress: Called with a line about what is being done.
+
+    Returns:
+        One flat dict; shares and accuracies in 0..1, ``psnr_db`` in decibels.
+
+    Raises:
+        UnknownName: no bundled model has this name.
+        DataError: its weights, or those of a judge, are not there.
+    """
+    if name not in _EVALUATIONS:
+        raise unknown("bundled model", name, recipes())
+    module, function = _EVALUATIONS[name].split(":")
+    compute = getattr(import_module(module), function)
+    figures: dict[str, float] = compute(quick=quick, report=progress or (lambda _: None))
+    return {key: round(float(value), 4) for key, value in figures.items()}
+
+
+def test_scenes(count: int, **options: Any) -> list[Scene]:
+    """Scenes that no training has seen."""
+    return [scene(i, seed=SEED, split="test", **options) for i in range(count)]
+
+
+def autoencoder(*, quick: bool, report: Report) -> dict[str, float]:
+    """Peak signal-to-noise ratio of reconstructions, mean over test scenes."""
+    import torch
+
+    from regard.zoo import load
+    from regard.zoo.autoencoder import psnr
+    from regard.zoo.pixels import to_tensor
+
+    scenes = test_scenes(128 if quick else 1000)
+    report(f"reconstructing {len(scenes)} test scenes")
+    network, values = load("openmoji-autoencoder"), []
+    for first in range(0, len(scenes), 50):
+        pixels = to_tensor(s.image for s in scenes[first : first + 50])
+        with torch.no_grad():
+            restored = network.decode(network.encode(pixels).latent_dist.mode()).sample
+        values.append(psnr(restored, pixels).numpy())
+    return {"psnr_db": np.concatenate(values).mean(), "images": len(scenes)}
+
+
+def zero_shot_texts(subject: str) -> list[str]:
+    """What a subject is called in zero-shot classification: plainly, and on each background."""
+    return [caption([Mention(subject)], ground) for ground in (None, *BACKGROUNDS)]
+
+
+def clip(*, quick: bool, report: Report) -> dict[str, float]:
+    """Share of single-subject test scenes whose nearest subject name is the right one."""
+    import torch.nn.functional as F
+
+    from regard.zoo import judge
+
+    scenes = test_scenes(240 if quick else 2000, count=1)
+    report(f"classifying {len(scenes)} test scenes among {len(SUBJECTS)} subjects")
+    names = [judge.text_features(zero_shot_texts(s)).mean(0) for s in SUBJECTS]
+    anchors = F.normalize(_stack(names), dim=-1)
+    right = 0
+    for first in range(0, len(scenes), 100):
+        part = scenes[first : first + 100]
+        nearest = (judge.image_features([s.image for s in part]) @ anchors.mT).argmax(1)
+        right += sum(
+            SUBJECTS[i] == s.mentions[0].subject for i, s in zip(nearest, part, strict=True)
+        )
+    return {"zero_shot_accuracy": right / len(scenes), "images": len(scenes)}
+
+
+def _stack(rows: list[Any]) -> Any:
+    import torch
+
+    return torch.stack(rows)
+
+
+def segmenter(*, quick: bool, report: Report) -> dict[str, float]:
+    """How well the judge judges: presence, masks and colours on test scenes."""
+    from regard.zoo import judge
+
+    scenes = test_scenes(200 if quick else 2000)
+    report(f"segmenting {len(scenes)} test scenes")
+    seen = judge.see([s.image for s in scenes])
+    hits = misses = extras = 0
+    overlaps: dict[str, list[float]] = {subject: [] for subject in SUBJECTS}
+    colours: list[bool] = []
+    for truth, found in zip(scenes, seen, strict=True):
+        true_names = {p.mention.subject for p in truth.placed}
+        hits += len(true_names & found.subjects.keys())
+        misses += len(true_names - found.subjects.keys())
+        extras += len(found.subjects.keys() - true_names)
+        for placed in truth.placed:
+            name, colour = placed.mention.subject, placed.mention.colour
+            sighting = found.subjects.get(name)
+            overlaps[name].append(0.0 if sighting is None else _iou(sighting.mask, placed.mask))
+            if name in OBJECTS and colour is not None and sighting is not None:
+                colours.append(sighting.colour == colour)
+    return {
+        "presence_f1": 2 * hits / (2 * hits + misses + extras),
+        "mask_miou": np.mean([np.mean(each) for each in overlaps.values() if each]),
+        "segmenter_colour_accuracy": np.mean(colours),
+        "images": len(scenes),
+    }
+
+
+def _iou(one: np.ndarray, other: np.ndarray) -> float:
+    return float((one & other).sum() / max(1, (one | other).sum()))
+
+
+def confusion(count: int = 2000) -> np.ndarray:
+    """Which subject the segmenter reports for each true one, on single-subject test scenes.
+
+    Args:
+        count: How many scenes.
+
+    Returns:
+        int [24 true, 25 reported]; the last column counts scenes in which nothing was seen. Where
+        several subjects are reported the largest counts.
+    """
+    from regard.zoo import judge
+
+    scenes = test_scenes(count, count=1)
+    table = np.zeros((len(SUBJECTS), len(SUBJECTS) + 1), int)
+    for truth, found in zip(scenes, judge.see([s.image for s in scenes]), strict=True):
+        first = next(iter(found.subjects), None)
+        column = len(SUBJECTS) if first is None else SUBJECTS.index(first)
+        table[SUBJECTS.index(truth.mentions[0].subject), column] += 1
+    return table

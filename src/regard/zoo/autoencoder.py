@@ -1,0 +1,87 @@
+"""Task: an autoencoder that turns a picture into a latent grid a few times smaller."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from regard.zoo.pixels import to_tensor, training_scenes
+from regard.zoo.recipe import Recipe
+
+
+class AutoencoderTask:
+    """Reconstruct scenes; the loss is told in `loss`."""
+
+    def __init__(self, plan: Recipe, device: torch.device) -> None:
+        from diffusers import AutoencoderKL
+
+        self.settings, self.device = plan.train, device
+        self.network: Any = AutoencoderKL(**plan.model).to(device)
+
+    def batch(self, step: int) -> dict[str, Tensor]:
+        """Pixels of fresh scenes, two-subject ones as often as single ones."""
+        scenes = training_scenes(
+            step, self.settings["batch"], seed=self.settings["seed"], size=self.settings["size"]
+        )
+        return {"pixels": to_tensor(s.image for s in scenes).to(self.device)}
+
+    def loss(self, batch: dict[str, Tensor], step: int) -> Tensor:
+        """L1 + L2 + half the L1 of the picture's gradients (sharp outlines) + a little KL.
+
+        From ``freeze_encoder_at`` on only the decoder learns: the latents then stay as they are, so
+        that the denoiser can be trained on them meanwhile.
+        """
+        pixels = batch["pixels"]
+        frozen = step >= self.settings["freeze_encoder_at"]
+        kind = self.device.type
+        with torch.autocast(kind, torch.bfloat16, enabled=self.settings["bfloat16"]):
+            with torch.set_grad_enabled(not frozen):
+                posterior = self.network.encode(pixels).latent_dist
+            latents = posterior.mode() if frozen else posterior.sample()
+            out = self.network.decode(latents).sample.float()
+        error = out - pixels
+        loss = error.abs().mean() + error.square().mean()
+        loss = loss + 0.5 * (_slopes(out)[0] - _slopes(pixels)[0]).abs().mean()
+        loss = loss + 0.5 * (_slopes(out)[1] - _slopes(pixels)[1]).abs().mean()
+        return loss if frozen else loss + self.settings["kl"] * posterior.kl().mean()
+
+    def save(self, folder: Path) -> None:
+        """Write the autoencoder with the scale that gives its latents unit variance."""
+        with torch.no_grad():
+            latents = torch.cat(
+                [self.network.encode(self.batch(i)["pixels"]).latent_dist.mode() for i in range(8)]
+            )
+        self.network.register_to_config(scaling_factor=round(1 / latents.std().item(), 4))
+        save_half(self.network, folder)
+
+
+def _slopes(pixels: Tensor) -> tuple[Tensor, Tensor]:
+    return pixels.diff(dim=-1), pixels.diff(dim=-2)
+
+
+def save_half(network: Any, folder: Path) -> None:
+    """Write float16 weights: half the size, and no loss that a picture would show."""
+    import copy
+
+    copy.deepcopy(network).half().save_pretrained(folder, safe_serialization=True)
+
+
+def task(plan: Recipe, device: torch.device) -> AutoencoderTask:
+    """The task that `regard.zoo.train` runs."""
+    return AutoencoderTask(plan, device)
+
+
+def psnr(restored: Tensor, pixels: Tensor) -> Tensor:
+    """Peak signal-to-noise ratio in decibels, one per sample, for pictures in -1..1.
+
+    Example:
+        >>> round(psnr(torch.zeros(1, 3, 2, 2), torch.full((1, 3, 2, 2), 0.2)).item(), 3)
+        20.0
+
+    Source:
+        10 log10(peak² / mean squared error) with a peak-to-peak range of 2.
+    """
+    error = F.mse_loss(restored.clamp(-1, 1), pixels, reduction="none").flatten(1).mean(1)
+    return 10 * torch.log10(4 / error)

@@ -1,0 +1,145 @@
+"""Open a bundled model by name, or a user's own folder."""
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+
+from regard.errors import DataError, unknown
+from regard.zoo.recipe import recipe, recipes
+
+TRAINED = "REGARD_MODELS"
+"""Environment variable: a folder whose NAME/model are used before the bundled weights."""
+
+
+def ready(network: Any) -> Any:
+    """A network for use: float32, evaluation mode, no gradients."""
+    return network.float().eval().requires_grad_(False)
+
+
+def weights_folder(name: str) -> Path:
+    """Where the weights of a bundled model lie.
+
+    Args:
+        name: One of `regard.zoo.recipes`.
+
+    Returns:
+        The package's own folder, or ``$REGARD_MODELS/NAME/model`` where that exists.
+
+    Raises:
+        UnknownName: no bundled model has this name.
+        DataError: the weights are not there yet.
+    """
+    if name not in recipes():
+        raise unknown("bundled model", name, recipes())
+    own = Path(os.environ[TRAINED]) / name / "model" if os.environ.get(TRAINED) else None
+    packaged = Path(__file__).parent / "weights" / name
+    for place in (own, packaged):
+        if place is not None and place.is_dir():
+            return place
+    raise DataError(
+        f"load: the weights of '{name}' are not in this copy of the package; "
+        f"make them with: regard train {name}"
+    )
+
+
+def load(name_or_folder: str | os.PathLike[str]) -> Any:
+    """Open a model: a bundled one by its name, or a folder in the layout of diffusers.
+
+    Args:
+        name_or_folder: A name of `regard.zoo.recipes`, or a folder with a ``model_index.json`` or
+            a ``config.json``.
+
+    Returns:
+        The diffusers pipeline, diffusers model or transformers model, on the CPU, float32, ready
+        to use; a pipeline shows no progress bar of its own.
+
+    Raises:
+        UnknownName: there is neither such a name nor such a folder; the nearest names are given.
+        DataError: the folder is no model.
+
+    Example:
+        >>> type(load("openmoji")).__name__
+        'StableDiffusionPipeline'
+    """
+    folder = Path(name_or_folder)
+    if not folder.is_dir():
+        if str(name_or_folder) not in recipes():
+            advice = "Or give the path of a folder with a diffusers or transformers model."
+            raise unknown("model", str(name_or_folder), recipes(), advice=advice)
+        folder = weights_folder(str(name_or_folder))
+    return _open(folder, str(name_or_folder))
+
+
+def _open(folder: Path, name: str) -> Any:
+    if (folder / "model_index.json").is_file():
+        return _pipeline(folder, name)
+    if (folder / "config.json").is_file():
+        return _network(folder, name)
+    raise DataError(
+        f"load: {folder} holds neither a model_index.json (a diffusers pipeline) nor a config.json "
+        f"(one network); name the folder that does."
+    )
+
+
+def _pipeline(folder: Path, name: str) -> Any:
+    from diffusers import DiffusionPipeline
+
+    pipeline = DiffusionPipeline.from_pretrained(folder, local_files_only=True)
+    for part in pipeline.components.values():
+        if hasattr(part, "requires_grad_"):
+            ready(part)
+    pipeline.set_progress_bar_config(disable=True)
+    pipeline.regard_name = name
+    return pipeline
+
+
+def _network(folder: Path, name: str) -> Any:
+    import json
+
+    config = json.loads((folder / "config.json").read_text())
+    if "_class_name" in config:
+        import diffusers as library
+
+        known = config["_class_name"]
+    else:
+        import transformers as library
+
+        known = (config.get("architectures") or [""])[0]
+    if not hasattr(library, known):
+        raise DataError(
+            f"load: {folder} asks for the class '{known}', which {library.__name__} does not have."
+        )
+    network = ready(getattr(library, known).from_pretrained(folder, local_files_only=True))
+    network.regard_name = name
+    return network
+
+
+def name_of(model: Any) -> str:
+    """The name or folder under which a model was opened, else that of its class."""
+    return str(getattr(model, "regard_name", type(model).__name__))
+
+
+def fingerprint(model: Any) -> str:
+    """SHA-256 over all weights of a model or pipeline, in hexadecimal.
+
+    Args:
+        model: What `load` returns, or any torch module.
+
+    Returns:
+        64 characters; equal for equal weights, whatever file they came from.
+    """
+    parts = getattr(model, "components", {"": model})
+    digest = hashlib.sha256()
+    for part in sorted(parts):
+        if hasattr(parts[part], "state_dict"):
+            for name, value in sorted(parts[part].state_dict().items()):
+                digest.update(f"{part}.{name}".encode())
+                digest.update(value.detach().cpu().contiguous().view(-1).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def bundled() -> list[dict[str, str]]:
+    """Name, class and one line about each bundled model, in the order of their training."""
+    plans = [recipe(name) for name in recipes()]
+    return [{"name": p.name, "class": p.network, "summary": p.summary} for p in plans]

@@ -1,0 +1,34 @@
+"""Pictures as the networks take them: float32 [sample, 3, h, w] in -1..1."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from regard.data.scenes import Scene, scene
+
+
+def to_tensor(images: Iterable[Any]) -> Tensor:
+    """Stack pictures (PIL or uint8 [h, w, 3]) as float32 [sample, 3, h, w] in -1..1.
+
+    Example:
+        >>> to_tensor([np.full((2, 2, 3), 255, np.uint8)]).max().item()
+        1.0
+    """
+    arrays = [np.asarray(image, dtype=np.uint8) for image in images]
+    return torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def to_images(pixels: Tensor) -> list[Image.Image]:
+    """The inverse of `to_tensor`; values outside -1..1 are clipped."""
+    bytes_ = ((pixels.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1)
+    return [Image.fromarray(each) for each in bytes_.cpu().numpy()]
+
+
+def training_scenes(step: int, batch: int, *, seed: int, size: int, **options: Any) -> list[Scene]:
+    """The scenes of one training step: none is used twice."""
+    first = step * batch
+    return [scene(i, seed=seed, size=size, **options) for i in range(first, first + batch)]

@@ -1,0 +1,66 @@
+"""A recipe: all that decides a bundled model, as flat data with the reason beside each number."""
+
+import tomllib
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+from regard.errors import unknown
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a bundled model is and how it is trained.
+
+    ``task`` names the module of `regard.zoo` that builds, trains and judges it; ``model`` holds
+    keyword arguments of the network class; ``train`` what the training loop and the task read.
+    """
+
+    name: str
+    task: str
+    summary: str
+    network: str
+    needs: tuple[str, ...]
+    model: dict[str, Any]
+    train: dict[str, Any]
+
+
+def recipes() -> tuple[str, ...]:
+    """The names of the bundled models, in the order in which they are trained.
+
+    Example:
+        >>> recipes()[0]
+        'openmoji-clip'
+    """
+    return ("openmoji-clip", "openmoji-autoencoder", "openmoji-segmenter", "openmoji")
+
+
+def recipe(name: str) -> Recipe:
+    """Read one recipe.
+
+    Args:
+        name: The name of a bundled model.
+
+    Returns:
+        The recipe as it stands in ``zoo/recipes/NAME.toml``.
+
+    Raises:
+        UnknownName: there is no such model; the message lists those there are.
+
+    Example:
+        >>> recipe("openmoji").network
+        'StableDiffusionPipeline'
+    """
+    if name not in recipes():
+        raise unknown("bundled model", name, recipes())
+    text = resources.files("regard.zoo").joinpath("recipes", f"{name}.toml").read_text()
+    data = tomllib.loads(text)
+    return Recipe(
+        name=name,
+        task=data["task"],
+        summary=data["summary"],
+        network=data["network"],
+        needs=tuple(data.get("needs", ())),
+        model=data["model"],
+        train=data["train"],
+    )

@@ -1,0 +1,208 @@
+"""The one training loop of the zoo: steps, checkpoints, resuming, averaging of weights."""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from regard.errors import ArgumentError, DataError, RegardError
+from regard.zoo.recipe import Recipe, recipe
+
+
+class Task(Protocol):
+    """What a recipe's module gives to the loop."""
+
+    network: nn.Module
+
+    def batch(self, step: int) -> dict[str, Tensor]:
+        """The data of one step: always the same for the same step, so that training resumes."""
+
+    def loss(self, batch: dict[str, Tensor], step: int) -> Tensor:
+        """The scalar to lower."""
+
+    def save(self, folder: Path) -> None:
+        """Write the network in the layout of the library whose class it is."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a progress bar shows."""
+
+    step: int
+    steps: int
+    loss: float
+    seconds_per_step: float
+
+
+def task_of(plan: Recipe, device: torch.device) -> Task:
+    """The task that a recipe names, freshly built on a device."""
+    torch.manual_seed(plan.train["seed"])
+    return import_module(f"regard.zoo.{plan.task}").task(plan, device)
+
+
+def train(
+    name: str,
+    folder: Path,
+    *,
+    resume: bool = False,
+    steps: int | None = None,
+    on_step: Callable[[Progress], None] | None = None,
+    save_every: float = 120.0,
+) -> Path:
+    """Train a bundled model anew, or go on from its last checkpoint.
+
+    Args:
+        name: One of `regard.zoo.recipes`.
+        folder: Where the checkpoint and, in ``model``, the trained weights are written.
+        resume: Go on from the checkpoint in ``folder``.
+        steps: Total number of steps; None takes the recipe's. The learning rate falls over the
+            last fifth of them.
+        on_step: Called after each step.
+        save_every: Seconds between checkpoints.
+
+    Returns:
+        The folder with the trained weights, ready for `regard.load`.
+
+    Raises:
+        UnknownName: no bundled model has this name.
+        ArgumentError: a negative number of steps, or a folder that holds a checkpoint while
+            ``resume`` is off.
+        DataError: there is nothing to resume.
+
+    Source:
+        AdamW: Loshchilov and Hutter (2019), arXiv 1711.05101. Warm-up, plateau and decay:
+        Hu et al. (2024), MiniCPM, arXiv 2404.06395, section 4. Averaged weights: Karras et al.
+        (2024), arXiv 2312.02696, section 3.
+    """
+    plan = recipe(name)
+    total = plan.train["steps"] if steps is None else steps
+    if total < 0:
+        raise ArgumentError(f"train: steps is {total} and must be 0 or more.")
+    checkpoint = folder / "last.pt"
+    _check_folder(checkpoint, resume)
+    folder.mkdir(parents=True, exist_ok=True)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    job = Job(task_of(plan, device), plan, total)
+    if resume:
+        job.load(checkpoint)
+    saved = time.monotonic()
+    for progress in job.run():
+        if on_step is not None:
+            on_step(progress)
+        if time.monotonic() - saved > save_every:
+            job.save(checkpoint)
+            saved = time.monotonic()
+    job.save(checkpoint)
+    with job.averaged():
+        job.task.save(folder / "model")
+    return folder / "model"
+
+
+def _check_folder(checkpoint: Path, resume: bool) -> None:
+    if resume and not checkpoint.exists():
+        raise DataError(
+            f"train: there is no checkpoint {checkpoint} to resume; leave --resume away to begin."
+        )
+    if checkpoint.exists() and not resume:
+        raise ArgumentError(
+            f"train: {checkpoint} holds an earlier training; add --resume to go on with it, "
+            f"or name another folder."
+        )
+
+
+class Job:
+    """A training in progress: the task, its optimiser, its averaged weights, its step."""
+
+    def __init__(self, task: Task, plan: Recipe, steps: int) -> None:
+        self.task, self.settings, self.steps, self.step = task, plan.train, steps, 0
+        self.weights = [p for p in task.network.parameters() if p.requires_grad]
+        self.optimiser = torch.optim.AdamW(
+            self.weights,
+            lr=plan.train["learning_rate"],
+            betas=(0.9, plan.train.get("beta2", 0.99)),
+            weight_decay=plan.train.get("weight_decay", 0.01),
+            fused=True,
+        )
+        self.average = [w.detach().clone() for w in self.weights]
+
+    def run(self) -> Iterator[Progress]:
+        """Make every step that is left."""
+        self.task.network.train()
+        while self.step < self.steps:
+            begun = time.monotonic()
+            loss = self._one()
+            self.step += 1
+            yield Progress(self.step, self.steps, loss, time.monotonic() - begun)
+        self.task.network.eval()
+
+    def _one(self) -> float:
+        # Randomness belongs to the step, not to the process: a resumed run repeats the same draws.
+        torch.manual_seed(self.settings["seed"] * 1_000_003 + self.step)
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.settings["learning_rate"] * self._rate()
+        loss = self.task.loss(self.task.batch(self.step), self.step)
+        if not torch.isfinite(loss):
+            raise RegardError(
+                f"train: the loss is {loss.item()} at step {self.step}; the last checkpoint is "
+                f"untouched. Lower the learning rate in the recipe and resume."
+            )
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.weights, self.settings.get("clip", 1.0))
+        self.optimiser.step()
+        self.optimiser.zero_grad(set_to_none=True)
+        self._follow()
+        return loss.item()
+
+    def _rate(self) -> float:
+        warm = min(1.0, (self.step + 1) / self.settings.get("warm_up", 100))
+        left = (self.steps - self.step) / max(1.0, 0.2 * self.steps)
+        return warm * min(1.0, left)
+
+    def _follow(self) -> None:
+        # Young averages forget faster, or the random start would stay in them for long.
+        keep = min(self.settings.get("average", 0.999), (self.step + 1) / (self.step + 10))
+        torch._foreach_lerp_(self.average, [w.detach() for w in self.weights], 1 - keep)
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """For the length of the block the network holds its averaged weights."""
+        own = [w.detach().clone() for w in self.weights]
+        try:
+            _copy(self.average, self.weights)
+            yield
+        finally:
+            _copy(own, self.weights)
+
+    def save(self, path: Path) -> None:
+        """Write the checkpoint; a broken write leaves the one before as it was."""
+        partial = path.with_suffix(".partial")
+        state = {
+            "step": self.step,
+            "network": self.task.network.state_dict(),
+            "average": self.average,
+            "optimiser": self.optimiser.state_dict(),
+        }
+        torch.save(state, partial)
+        os.replace(partial, path)
+
+    def load(self, path: Path) -> None:
+        """Go on from a checkpoint."""
+        device = self.weights[0].device
+        state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+        self.task.network.load_state_dict(state["network"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        _copy(state["average"], self.average)
+        self.step = state["step"]
+
+
+@torch.no_grad()
+def _copy(source: list[Tensor], target: list[Tensor]) -> None:
+    for new, old in zip(source, target, strict=True):
+        old.copy_(new)
