@@ -47,9 +47,9 @@ def evaluate(name: str, *, quick: bool = False, progress: Report | None = None) 
     return {key: round(float(value), 4) for key, value in figures.items()}
 
 
-def test_scenes(count: int, **options: Any) -> list[Scene]:
+def test_scenes(number: int, **options: Any) -> list[Scene]:
     """Scenes that no training has seen."""
-    return [scene(i, seed=SEED, split="test", **options) for i in range(count)]
+    return [scene(i, seed=SEED, split="test", **options) for i in range(number)]
 
 
 def autoencoder(*, quick: bool, report: Report) -> dict[str, float]:

@@ -62,6 +62,7 @@ def load(name_or_folder: str | os.PathLike[str]) -> Any:
         >>> type(load("openmoji")).__name__
         'StableDiffusionPipeline'
     """
+    _quiet()
     folder = Path(name_or_folder)
     if not folder.is_dir():
         if str(name_or_folder) not in recipes():
@@ -80,6 +81,15 @@ def _open(folder: Path, name: str) -> Any:
         f"load: {folder} holds neither a model_index.json (a diffusers pipeline) nor a config.json "
         f"(one network); name the folder that does."
     )
+
+
+def _quiet() -> None:
+    """No bars while weights of a few megabytes are read."""
+    from diffusers.utils import logging as diffusers_logging
+    from transformers.utils import logging as transformers_logging
+
+    for logging in (diffusers_logging, transformers_logging):
+        logging.disable_progress_bar()
 
 
 def _pipeline(folder: Path, name: str) -> Any:

@@ -13,7 +13,8 @@ class Recipe:
     """What a bundled model is and how it is trained.
 
     ``task`` names the module of `regard.zoo` that builds, trains and judges it; ``model`` holds
-    keyword arguments of the network class; ``train`` what the training loop and the task read.
+    keyword arguments of the network class; ``train`` what the training loop and the task read;
+    ``needs`` the models that must be trained before it; ``notes`` what its card has to say.
     """
 
     name: str
@@ -21,6 +22,7 @@ class Recipe:
     summary: str
     network: str
     needs: tuple[str, ...]
+    notes: tuple[str, ...]
     model: dict[str, Any]
     train: dict[str, Any]
 
@@ -61,6 +63,7 @@ def recipe(name: str) -> Recipe:
         summary=data["summary"],
         network=data["network"],
         needs=tuple(data.get("needs", ())),
+        notes=tuple(data.get("notes", ())),
         model=data["model"],
         train=data["train"],
     )

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from regard.errors import ArgumentError, DataError, RegardError
+from regard.zoo.memory import keep_memory
 from regard.zoo.recipe import Recipe, recipe
 
 
@@ -88,6 +89,7 @@ def train(
     checkpoint = folder / "last.pt"
     _check_folder(checkpoint, resume)
     folder.mkdir(parents=True, exist_ok=True)
+    keep_memory()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     job = Job(task_of(plan, device), plan, total)
     if resume:

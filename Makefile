@@ -1,0 +1,44 @@
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.ready
+
+.PHONY: demo test lint types imports tests browser bench clean
+
+demo: $(STAMP)  ## make a picture with the bundled model and write a page one can open
+	$(BIN)/regard look "a cat and a blue car on the beach" --seed 0 --prove --out demo --overwrite
+	@echo "open demo/page.html in a browser"
+
+test: lint types imports tests  ## all that CI checks
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet -c constraints.txt torch
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[test]'
+	touch $@
+
+lint: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(STAMP)
+	$(BIN)/mypy
+
+imports: $(STAMP)
+	$(BIN)/lint-imports
+
+tests: $(STAMP) browser
+	$(BIN)/pytest
+
+browser:  # the page is tested in a real browser; where none can be installed, those tests say so
+	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || \
+	  { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+	    apt-get -qq update && apt-get -qq install -y --no-install-recommends chromium >/dev/null; } || \
+	  echo "no Chromium: the tests of the page in a browser will be skipped"
+
+bench: $(STAMP)
+	$(BIN)/python benchmarks/observe.py
+
+clean:
+	rm -rf $(VENV) demo

@@ -1,0 +1,89 @@
+"""Model cards: written from the recipe and the measured figures, so that they cannot drift."""
+
+import json
+from importlib import resources
+from typing import Any
+
+from regard.zoo.recipe import Recipe, recipe
+
+FIGURES = {
+    "psnr_db": "Reconstruction, peak signal-to-noise ratio (dB)",
+    "zero_shot_accuracy": "Zero-shot accuracy among 24 subjects, single-subject scenes",
+    "presence_f1": "Presence of subjects, F1",
+    "mask_miou": "Masks, mean IoU over subjects",
+    "segmenter_colour_accuracy": "Colour of painted objects, accuracy",
+    "subject_shown": "Single-subject prompts that show their subject",
+    "colour_right": "Coloured objects in the right colour",
+    "both_present": "Two-subject benchmark prompts that show both",
+    "one_neglected": "Two-subject benchmark prompts that show one only",
+    "both_present_held_out_pairs": "Both shown, on pairs of subjects never trained together",
+    "colours_bound_right": "All named colours right, where both are shown",
+    "map_miou": "Word maps against the segmenter's masks, generated pictures, mean IoU",
+    "map_miou_true_mask": "Word maps against true masks, real scenes noised to t = 200, mean IoU",
+    "map_miou_disc": "The same for a centred disc",
+    "map_miou_shuffled": "The same for the map of another word of the prompt",
+    "images": "Pictures judged",
+}
+"""Every figure a card may quote, in the order in which it is quoted."""
+
+
+def figures(name: str) -> dict[str, float]:
+    """The figures measured for the weights in the package; empty where none were.
+
+    They are written by ``regard evaluate NAME --json`` on the weights that lie beside them.
+    """
+    place = resources.files("regard.zoo").joinpath("weights", name, "figures.json")
+    return dict(json.loads(place.read_text())) if place.is_file() else {}
+
+
+def card(name: str) -> str:
+    """The card of a bundled model, in Markdown.
+
+    Args:
+        name: One of `regard.zoo.recipes`.
+
+    Returns:
+        What it is, what it learnt from, how it was trained, what it can do and what it cannot.
+
+    Raises:
+        UnknownName: no bundled model has this name.
+
+    Example:
+        >>> card("openmoji").splitlines()[0]
+        '# openmoji'
+    """
+    plan = recipe(name)
+    return (
+        "\n\n".join([f"# {name}", plan.summary, _about(plan), _trained(plan), _table(name)]) + "\n"
+    )
+
+
+def _about(plan: Recipe) -> str:
+    lines = [
+        f"- Class: `{plan.network}` (diffusers or transformers), our configuration and weights.",
+        "- Data: `regard.data.scenes`, drawn on the fly from OpenMoji drawings "
+        "(https://openmoji.org, CC BY-SA 4.0). The weights are shared under CC BY-SA 4.0 too.",
+        "- For: studying attention. It knows 24 subjects, 11 colours and 6 backgrounds, nothing "
+        "else, and draws no people.",
+    ]
+    lines += [f"- {note}" for note in plan.notes]
+    return "\n".join(lines)
+
+
+def _trained(plan: Recipe) -> str:
+    settings = ", ".join(f"{key} {value}" for key, value in plan.train.items())
+    return (
+        f"## Training\n\n`regard train {plan.name}` repeats it: AdamW, warm-up, plateau, linear "
+        f"decay over the last fifth, averaged weights. {settings}."
+    )
+
+
+def _table(name: str) -> str:
+    known: dict[str, Any] = figures(name)
+    if not known:
+        return "## Figures\n\nNone measured yet."
+    rows = [f"| {FIGURES[key]} | `{key}` | {known[key]:g} |" for key in FIGURES if key in known]
+    head = f"`regard evaluate {name}` recomputes each, on scenes and prompts never trained on."
+    return "\n".join(
+        [f"## Figures\n\n{head}\n", "| figure | key | value |", "|---|---|---|", *rows]
+    )
