@@ -46,7 +46,7 @@ def write_coco(
 
     Raises:
         ArgumentError: ``count`` is below 1.
-        OutputError: the folder exists.
+        OutputError: the folder exists, or cannot be written; nothing is left of it then.
         MissingDependency: the drawings are not installed.
 
     Source:
@@ -62,6 +62,12 @@ def write_coco(
         (partial / "annotations").mkdir()
         _write(partial, count, seed, size, split, on_scene or (lambda _: None))
         partial.rename(folder)
+    except OSError as failed:
+        why = failed.strerror or str(failed)
+        raise OutputError(
+            f"scenes: {folder} could not be written: {why}. "
+            f"Nothing was left there; make room or choose another folder."
+        ) from failed
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 

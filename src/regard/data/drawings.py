@@ -129,13 +129,19 @@ def tinted(image: Image.Image, colour: str) -> Image.Image:
 
 
 @lru_cache(maxsize=20_000)  # 24 subjects x 12 colours x 16 sizes x 2 directions is 9,216 of 4 kB.
-def sprite(subject: str, colour: str | None, extent: int, flipped: bool) -> np.ndarray:
-    """A subject ready to be placed: uint8 RGBA of shape [h, w, 4], longest side ``extent`` px."""
+def sprite(
+    subject: str, colour: str | None, extent: int, flipped: bool, scale: int = 1
+) -> np.ndarray:
+    """A subject ready to be placed: uint8 RGBA of shape [h, w, 4], longest side ``extent`` px.
+
+    ``scale`` multiplies both sides after they were rounded, so that a larger picture has room
+    wherever the smaller one has.
+    """
     image = drawing(subject)
     if colour is not None:
         image = _tinted_drawing(subject, colour)
-    scale = extent / max(image.size)
-    width, height = (max(4, round(side * scale)) for side in image.size)
+    share = extent / max(image.size)
+    width, height = (scale * max(4, round(side * share)) for side in image.size)
     image = image.resize((width, height), Image.Resampling.LANCZOS)
     if flipped:
         image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)

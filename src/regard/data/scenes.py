@@ -8,7 +8,7 @@ the bundled models are judged on.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -168,7 +168,7 @@ def scene(
         The picture with its masks, boxes, colours and caption.
 
     Raises:
-        ArgumentError: index, size or count lies outside what is offered.
+        ArgumentError: index, seed, size, split or count lies outside what is offered.
         MissingDependency: the drawings are not installed.
 
     Example:
@@ -177,11 +177,13 @@ def scene(
         >>> scene(7).caption() == scene(7, size=128).caption()
         True
     """
-    if index < 0 or size not in SIZES or count not in (None, 1, 2):
+    if index < 0 or seed < 0 or size not in SIZES or count not in (None, 1, 2):
         raise ArgumentError(
-            f"scene: index {index}, size {size}, count {count}; it needs an index of 0 or more, "
-            f"a size of 64 or 128, and a count of 1, 2 or None."
+            f"scene: index {index}, seed {seed}, size {size}, count {count}; it needs an index and "
+            f"a seed of 0 or more, a size of 64 or 128, and a count of 1, 2 or None."
         )
+    if split not in get_args(Split):
+        raise ArgumentError(f"scene: split is '{split}' and must be 'train' or 'test'.")
     rng = np.random.default_rng([seed, index, split == "test"])
     mentions, ground, named = _content(rng, split, count)
     return _drawn(rng, mentions, ground, named, size)
@@ -229,7 +231,7 @@ def _drawn(
     for mention in mentions:
         extent, flipped = int(rng.integers(low, high)), bool(rng.random() < 0.5)
         x, y = _place(rng, sprite(mention.subject, mention.colour, extent, flipped), taken)
-        drawn = sprite(mention.subject, mention.colour, extent * scale, flipped)
+        drawn = sprite(mention.subject, mention.colour, extent, flipped, scale)
         alphas.append(_paste(canvas, drawn, x * scale, y * scale))
     masks = _visible(alphas)
     placed = tuple(Placed(m, k, _box(k)) for m, k in zip(mentions, masks, strict=True))
