@@ -1,1 +1,37 @@
-"""See the contract."""
+"""See and change the attention of a model that you did not write.
+
+For the length of a ``with`` block, ``Tap`` sees every softmax attention that a model computes,
+knows where and when each happened, and may change it. The model stays as it is.
+
+* ``Tap``: opens and closes.
+* ``AttentionCall``: one evaluation, with reads and verbs.
+* ``Select``: which calls.
+* ``TokenLayout`` of ``Segment``: what each query and key stands for; ``layout_for`` adds a model.
+* observers: ``HeatMap``, ``Parity``, ``LayerMean``, or any function of a call.
+* edits: ``hide``, or any function of a call that uses its verbs.
+"""
+
+from regard.tap.call import AttentionCall, Edit, Observer
+from regard.tap.edits import hide
+from regard.tap.layout import LayerShape, Segment, TokenLayout, layout_for, segments
+from regard.tap.observers import HeatMap, LayerHeat, LayerMean, Parity
+from regard.tap.select import Select
+from regard.tap.tap import Tap
+
+__all__ = [
+    "AttentionCall",
+    "Edit",
+    "HeatMap",
+    "LayerHeat",
+    "LayerMean",
+    "LayerShape",
+    "Observer",
+    "Parity",
+    "Segment",
+    "Select",
+    "Tap",
+    "TokenLayout",
+    "hide",
+    "layout_for",
+    "segments",
+]

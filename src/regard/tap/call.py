@@ -1,0 +1,458 @@
+"""One evaluation of softmax attention: where and when it happened, what to read, what to change.
+
+An observer and an edit are both a callable on an ``AttentionCall``. Edits come first and use the
+verbs; observers see what the model really used, and its output.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from regard.errors import ArgumentError, UnsupportedEdit
+from regard.tap.layout import TokenLayout
+from regard.tap.weights import ALL, Fused, PerKey, PerQuery, Replaced, Rows, Scored, Scores, Weights
+
+BITS_PER_NAT = 1.4426950408889634
+
+
+@dataclass(eq=False)
+class AttentionCall:
+    """One call of one attention layer.
+
+    Attributes:
+        weights: The attention weights P, in whichever way they are known.
+        value: Values, [batch, head, key, width]; grouped heads (GQA) are not repeated.
+        layer: Dotted path of the module.
+        index: 0 for the first attention inside one forward of that module, 1 for the second.
+        place: 'down', 'mid' or 'up'; None where a model has no such thing.
+        layout: What every query and key is; None for a model of no known family.
+        model: Class name of the model, for messages.
+        run: Which generation since the tap was opened, from 0.
+        step: Which call of ``scheduler.step`` comes next, from 0.
+        pass_: Which evaluation of the model within the step, from 0.
+        timestep: The noise level as it was given to the model; None if it was given none.
+        conditions: One label for each row of the batch: 'uncond' or 'cond'.
+        output: What the layer computed, [batch, head, query, width]; None while edits run.
+        head_factors: What ``scale_heads`` multiplies the output by; None if nothing.
+
+    Example:
+        >>> q, k, v = torch.zeros(1, 1, 2, 4), torch.zeros(1, 1, 4, 4), torch.ones(1, 1, 4, 4)
+        >>> call = AttentionCall(Fused(q, k), v)
+        >>> call.mask_keys([0, 1])
+        >>> call.probs()[0, 0, 0]
+        tensor([0.0000, 0.0000, 0.5000, 0.5000])
+        >>> call.entropy()[0, 0]
+        tensor([1., 1.])
+    """
+
+    weights: Weights
+    value: PerKey
+    layer: str = ""
+    index: int = 0
+    place: str | None = None
+    layout: TokenLayout | None = None
+    model: str = "the model"
+    run: int = 0
+    step: int = 0
+    pass_: int = 0
+    timestep: float | None = None
+    conditions: tuple[str, ...] = ()
+    output: PerQuery | None = None
+    head_factors: Float[Tensor, "_ head 1 1"] | None = None
+    edited: bool = False
+    # The rows that verbs change when not told: those of the condition an edit was selected for.
+    selected: slice = field(default_factory=lambda: ALL)  # slices count as mutable before 3.12
+
+    # Where and what
+
+    @property
+    def query(self) -> Tensor:
+        """Queries, [batch, head, query, width]."""
+        return self.weights.query
+
+    @property
+    def key(self) -> Tensor:
+        """Keys, [batch, head, key, width]; grouped heads (GQA) are not repeated."""
+        return self.weights.key
+
+    @property
+    def bias(self) -> Tensor | None:
+        """What is added to the scores, or a mask, True to attend; None if nothing or unknown."""
+        return self.weights.bias if isinstance(self.weights, Fused) else None
+
+    @property
+    def scale(self) -> float | None:
+        """Factor of q·k; None where the model computes its scores in the open."""
+        return self.weights.scale if isinstance(self.weights, Fused) else None
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Batch, heads, queries, keys."""
+        return self.weights.shape
+
+    @property
+    def kind(self) -> str:
+        """'self', 'cross' or 'joint'.
+
+        Raises:
+            ArgumentError: the model is of no known family.
+        """
+        return self.known_layout("AttentionCall.kind").kind
+
+    def known_layout(self, caller: str) -> TokenLayout:
+        """The layout, or an error that says how to register one.
+
+        Raises:
+            ArgumentError: the model is of no known family.
+        """
+        if self.layout is None:
+            raise ArgumentError(
+                f"{caller}: no token layout is known for {self.model}, so its image and text "
+                f"tokens cannot be told apart. Register one with "
+                f"regard.tap.layout_for('{self.model}') or pass layout= to Tap."
+            )
+        return self.layout
+
+    def rows_of(self, condition: str) -> slice:
+        """The rows of the batch with this label; an empty slice if there are none.
+
+        Example:
+            >>> q = torch.zeros(4, 1, 2, 4)
+            >>> call = AttentionCall(Fused(q, q), q, conditions=("uncond",) * 2 + ("cond",) * 2)
+            >>> call.rows_of("cond")
+            slice(2, 4, None)
+        """
+        if condition not in self.conditions:
+            return slice(0, 0)
+        start = self.conditions.index(condition)
+        return slice(start, start + self.conditions.count(condition))
+
+    # Reads
+
+    def probs(self, rows: Rows = ALL, *, batch: Rows = ALL) -> Scores:
+        """Attention weights, in float32; each row sums to 1 over the keys.
+
+        Args:
+            rows: Which queries.
+            batch: Which rows of the batch.
+
+        Returns:
+            [batch, head, rows, key]. A row whose keys are all masked is 0.
+        """
+        return self._of(batch).probs(rows)
+
+    def row_chunks(self, size: int = 64, *, batch: Rows = ALL) -> Iterator[tuple[slice, Scores]]:
+        """Attention weights, a few complete rows at a time, for what is not linear in them.
+
+        Args:
+            size: Number of queries in a chunk.
+            batch: Which rows of the batch.
+
+        Yields:
+            The queries as a slice, and their weights, [batch, head, size, key].
+        """
+        return self._of(batch).chunks(size)
+
+    def apply(self, values: Tensor, *, batch: Rows = ALL) -> PerQuery:
+        """Attention times values of your own, by the fused kernel: no map is made.
+
+        Args:
+            values: [key, column], or anything that broadcasts to [batch, head, key, column].
+            batch: Which rows of the batch.
+
+        Returns:
+            [batch, head, query, column], in the model's dtype.
+        """
+        return self._of(batch).apply(as_4d(values))
+
+    def columns(self, keys: Sequence[int], *, batch: Rows = ALL) -> PerQuery:
+        """Attention weights of some keys, as maps of tokens need them; differentiable.
+
+        Args:
+            keys: Indices on the key axis.
+            batch: Which rows of the batch.
+
+        Returns:
+            [batch, head, query, len(keys)].
+
+        Raises:
+            ArgumentError: an index is no key.
+        """
+        return self._of(batch).columns(self._checked(keys, "columns"))
+
+    def mass(self, segment: str, *, batch: Rows = ALL) -> Float[Tensor, "batch head query"]:
+        """The share of each query's attention that goes to a segment of the keys: 0 none, 1 all.
+
+        Args:
+            segment: Name of a key segment, such as "text".
+            batch: Which rows of the batch.
+
+        Returns:
+            [batch, head, query].
+
+        Raises:
+            ArgumentError: the model is of no known family.
+            UnknownName: the keys have no such segment.
+        """
+        where = self.known_layout("AttentionCall.mass").keys_of(segment)
+        inside = torch.zeros(self.shape[-1], 1, device=self.query.device)
+        inside[where.slice] = 1.0
+        return self.apply(inside, batch=batch)[..., 0]
+
+    def column_sums(self, weights: Tensor | None = None, *, batch: Rows = ALL) -> PerKey:
+        """Attention that each key receives, summed over queries; not differentiable.
+
+        Args:
+            weights: What each query counts, [query, column] or anything that broadcasts to [batch,
+                head, query, column]; ones if left out.
+            batch: Which rows of the batch.
+
+        Returns:
+            [batch, head, key, column].
+        """
+        if weights is None:
+            weights = torch.ones(self.shape[2], 1, device=self.query.device)
+        return self._of(batch).column_sums(as_4d(weights))
+
+    def logsumexp(self, *, batch: Rows = ALL) -> Float[Tensor, "batch head query"]:
+        """Natural logarithm of the softmax's denominator, one number a query.
+
+        Raises:
+            UnsupportedEdit: an edit has replaced the map, so that there are no scores.
+        """
+        return self._of(batch).logsumexp()
+
+    def entropy(self, *, batch: Rows = ALL) -> Float[Tensor, "batch head query"]:
+        """Shannon entropy of each query's weights in bits: 0 on one key, log2(n) over n keys.
+
+        Source:
+            Shannon (1948), "A Mathematical Theory of Communication", section 6.
+        """
+        return self._of(batch).entropy() * BITS_PER_NAT
+
+    # Verbs
+
+    def mask_keys(self, keys: Sequence[int], *, batch: Rows | None = None) -> None:
+        """Hide keys; the other weights of a row grow so that it still sums to 1.
+
+        Args:
+            keys: Indices on the key axis.
+            batch: Which rows of the batch; all if left out, or those of the condition that the
+                edit was selected for. The same holds for every verb.
+
+        Raises:
+            ArgumentError: an index is no key.
+            UnsupportedEdit: the call is over, or an edit has replaced the map.
+        """
+        self._bias_keys(self._checked(keys, "mask_keys"), -torch.inf, batch)
+
+    def scale_keys(
+        self,
+        keys: Sequence[int],
+        factor: float,
+        *,
+        renormalise: bool = False,
+        batch: Rows | None = None,
+    ) -> None:
+        """Multiply the attention paid to some keys.
+
+        Args:
+            keys: Indices on the key axis.
+            factor: 1.0 changes nothing.
+            renormalise: Whether rows shall sum to 1 again. If not, it is the keys' values that are
+                multiplied, which comes to the same output; ``probs`` then stays as it was.
+            batch: As for ``mask_keys``.
+
+        Raises:
+            ArgumentError: an index is no key, or the factor is negative and rows are to sum to 1.
+            UnsupportedEdit: the call is over, or an edit has replaced the map.
+
+        Source:
+            Hertz et al. (2022), "Prompt-to-Prompt Image Editing with Cross Attention Control",
+            section 3.3 (attention re-weighting, not renormalised).
+        """
+        keys = self._checked(keys, "scale_keys")
+        if renormalise:
+            if factor < 0:
+                raise ArgumentError(
+                    f"scale_keys: factor is {factor} and must be >= 0 with renormalise=True."
+                )
+            self._bias_keys(keys, torch.tensor(factor).log().item(), batch)
+            return
+        self._start("scale_keys")
+        per_key = self.value.new_ones(self.shape[-1], 1)
+        per_key[keys] = factor
+        self.value = self.value * self._spread(per_key, 1.0, batch)
+
+    def temperature(self, factor: float, *, batch: Rows | None = None) -> None:
+        """Divide the scores: above 1 attention spreads, below 1 it sharpens.
+
+        Args:
+            factor: 1.0 changes nothing. A mask or position bias is divided too only in layers that
+                compute their scores in the open, where it cannot be told from q·k.
+            batch: As for ``mask_keys``.
+
+        Raises:
+            ArgumentError: the factor is not positive.
+            UnsupportedEdit: the call is over, or an edit has replaced the map.
+        """
+        if factor <= 0:
+            raise ArgumentError(
+                f"temperature: factor is {factor} and must be > 0. 1.0 changes nothing."
+            )
+        self._start("temperature")
+        one = torch.full((1, 1), factor, device=self.query.device)
+        self.weights = self.weights.tempered(self._spread(one, 1.0, batch))
+
+    def scale_heads(self, factors: Mapping[int, float], *, batch: Rows | None = None) -> None:
+        """Multiply the output of heads, before the layer's output projection: 0.0 silences a head.
+
+        Args:
+            factors: What to multiply each head by; heads left out stay as they are.
+            batch: As for ``mask_keys``.
+
+        Raises:
+            ArgumentError: there is no such head.
+            UnsupportedEdit: the call is over.
+        """
+        wrong = [head for head in factors if not 0 <= head < self.shape[1]]
+        if wrong:
+            raise ArgumentError(
+                f"scale_heads: {self.layer} has heads 0..{self.shape[1] - 1}, not {wrong[0]}."
+            )
+        self._start("scale_heads")
+        per_head = torch.ones(self.shape[1], 1, 1, device=self.query.device)
+        for head, factor in factors.items():
+            per_head[head] = factor
+        scale = self._spread(per_head, 1.0, batch)
+        self.head_factors = scale if self.head_factors is None else self.head_factors * scale
+
+    def add_bias(self, bias: Tensor, *, batch: Rows | None = None) -> None:
+        """Add to the scores before the softmax.
+
+        Args:
+            bias: Broadcasts to [batch, head, query, key]; -inf hides a key from a query.
+            batch: As for ``mask_keys``.
+
+        Raises:
+            UnsupportedEdit: the call is over, or an edit has replaced the map.
+        """
+        self._start("add_bias")
+        self.weights = self.weights.biased(self._spread(bias, 0.0, batch))
+
+    def set_kv(self, key: Tensor, value: Tensor, *, bias: Tensor | None = None) -> None:
+        """Attend to other keys and values: those of another image of the batch, or filtered ones.
+
+        Args:
+            key: [batch, head, key, width]; there may be more or fewer keys than before.
+            value: [batch, head, key, width].
+            bias: The mask for the new keys, as ``add_bias`` takes it or boolean. Needed if the
+                number of keys changes and the layer has a mask.
+
+        Raises:
+            UnsupportedEdit: the layer computes its scores in the open, its mask does not fit the
+                new keys, the call is over, or an edit has replaced the map.
+        """
+        self._start("set_kv")
+        if not isinstance(self.weights, Fused):
+            raise UnsupportedEdit(
+                f"set_kv: {self.layer} computes its scores in the open, so its keys cannot be "
+                f"exchanged any more. Load the model with fused attention "
+                f"(attn_implementation='sdpa', AttnProcessor2_0)."
+            )
+        old = self.weights
+        masked = old.causal or (old.bias is not None and old.bias.shape[-1] != 1)
+        if bias is None and masked and key.shape[-2] != self.shape[-1]:
+            raise UnsupportedEdit(
+                f"set_kv: {self.layer} has a mask for {self.shape[-1]} keys and gets "
+                f"{key.shape[-2]}. Pass bias= for the new keys."
+            )
+        if bias is not None:
+            bias = as_4d(bias)
+        keeps = bias is None
+        self.weights = Fused(
+            old.query, key, old.bias if keeps else bias, old.scale, old.causal and keeps
+        )
+        self.value = value
+
+    def map_probs(self, change: Callable[[Scores], Scores], *, batch: Rows | None = None) -> None:
+        """Replace the attention map; the only verb that makes one, queries x keys for each head.
+
+        Args:
+            change: Gets the weights, [batch, head, query, key], and returns new ones of that shape.
+            batch: As for ``mask_keys``.
+
+        Raises:
+            ArgumentError: what ``change`` returned has another shape.
+            UnsupportedEdit: the call is over.
+        """
+        self._start("map_probs")
+        probs, rows = self.probs(), self._rows(batch)
+        changed = change(probs[rows])
+        if changed.shape != probs[rows].shape:
+            raise ArgumentError(
+                f"map_probs: the new map has shape {tuple(changed.shape)} and must have "
+                f"{tuple(probs[rows].shape)}: batch, head, query, key."
+            )
+        if rows != ALL:
+            whole = probs.clone()
+            whole[rows] = changed
+            changed = whole
+        self.weights = Replaced(self.query, self.key, changed)
+
+    # Inside
+
+    def _of(self, batch: Rows) -> Weights:
+        return self.weights if batch == ALL else self.weights.of(batch)
+
+    def _start(self, verb: str) -> None:
+        if self.output is not None:
+            raise UnsupportedEdit(
+                f"{verb}: {self.layer} has been evaluated already. Pass the function to "
+                f"Tap(edit=[...]), not observe=[...]."
+            )
+        self.edited = True
+
+    def _rows(self, batch: Rows | None) -> Rows:
+        return self.selected if batch is None else batch
+
+    def _spread(self, tensor: Tensor, neutral: float, batch: Rows | None) -> Tensor:
+        """The tensor in the chosen rows of the batch, ``neutral`` in the others."""
+        tensor, rows = as_4d(tensor), self._rows(batch)
+        if rows == ALL:
+            return tensor
+        spread = tensor.new_full((self.shape[0], *tensor.shape[1:]), neutral)
+        spread[rows] = tensor
+        return spread
+
+    def _checked(self, keys: Sequence[int], verb: str) -> list[int]:
+        wrong = [key for key in keys if not 0 <= key < self.shape[-1]]
+        if wrong:
+            raise ArgumentError(
+                f"{verb}: {self.layer} has keys 0..{self.shape[-1] - 1}, not {wrong[0]}."
+            )
+        return list(keys)
+
+    def _bias_keys(self, keys: list[int], amount: float, batch: Rows | None) -> None:
+        bias = torch.zeros(self.shape[-1], device=self.query.device)
+        bias[keys] = amount
+        self.add_bias(bias, batch=batch)
+
+
+def as_4d(tensor: Tensor) -> Tensor:
+    """Leading axes of length 1, so that there are four: batch, head, query or key, and columns.
+
+    Example:
+        >>> as_4d(torch.zeros(3, 2)).shape
+        torch.Size([1, 1, 3, 2])
+    """
+    return tensor.reshape((1,) * (4 - tensor.ndim) + tensor.shape)
+
+
+Edit = Callable[[AttentionCall], None]
+Observer = Callable[[AttentionCall], None]
+
+__all__ = ["AttentionCall", "Edit", "Fused", "Observer", "Replaced", "Scored"]

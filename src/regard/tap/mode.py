@@ -1,0 +1,112 @@
+"""The one seam: a function mode that sees every call of a torch function in this thread."""
+
+import sys
+import threading
+import types
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode, _get_current_function_mode_stack
+
+Handler = Callable[[Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any]
+
+
+def transparent(function: types.FunctionType) -> types.FunctionType:
+    """The function with its question "is this call overridden?" answered no.
+
+    These functions can be overridden themselves, and a mode is off inside its own handler. Without
+    this, the attention inside ``nn.MultiheadAttention``, and the recomputation of gradient
+    checkpoints during backward, would not be seen; an edit would then silently be missing from the
+    gradient.
+    """
+    no = {"has_torch_function": lambda _: False, "has_torch_function_unary": lambda _: False}
+    code, names = function.__code__, {**function.__globals__, **no}
+    twin = types.FunctionType(
+        code, names, function.__name__, function.__defaults__, function.__closure__
+    )
+    twin.__kwdefaults__ = function.__kwdefaults__
+    return twin
+
+
+TRANSPARENT = {
+    function: transparent(function)
+    for function in (
+        functional.multi_head_attention_forward,
+        torch.Tensor.backward,
+        torch.autograd.backward,
+        torch.autograd.grad,
+    )
+}
+
+
+class Watch(TorchFunctionMode):
+    """Hands calls of some torch functions to handlers, and all others to ``otherwise``."""
+
+    def __init__(self, handlers: Mapping[Callable[..., Any], Handler], otherwise: Handler) -> None:
+        super().__init__()
+        self._handlers = dict(handlers)
+        self._otherwise = otherwise
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        """See one call; what handlers call in turn is not seen again."""
+        kwargs = kwargs or {}
+        if func in TRANSPARENT:
+            with self:
+                return TRANSPARENT[func](*args, **kwargs)
+        return self._handlers.get(func, self._otherwise)(func, args, kwargs)
+
+    @property
+    def active(self) -> bool:
+        """Whether this thread runs under this very mode (and not another thread)."""
+        return any(mode is self for mode in _get_current_function_mode_stack())
+
+
+def in_backward() -> bool:
+    """Whether autograd is running in this thread, and a forward is only recomputed."""
+    return torch._C._current_graph_task_id() != -1
+
+
+class _Stance:
+    """Counts the taps open in all threads: the stance of the compiler belongs to the process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._users = 0
+        self._opened = ExitStack()
+
+    def acquire(self) -> None:
+        with self._lock:
+            if self._users == 0:
+                self._opened.enter_context(torch.compiler.set_stance("force_eager"))
+            self._users += 1
+
+    def release(self) -> None:
+        with self._lock:
+            self._users -= 1
+            if self._users == 0:
+                self._opened.close()
+
+
+_stance = _Stance()
+
+
+@contextmanager
+def uncompiled() -> Iterator[None]:
+    """Compiled models run eagerly while any tap is open, rather than being compiled anew."""
+    if "torch._dynamo" not in sys.modules:  # then nothing can be compiled yet
+        yield
+        return
+    _stance.acquire()
+    try:
+        yield
+    finally:
+        _stance.release()

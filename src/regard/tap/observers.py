@@ -1,0 +1,309 @@
+"""Statistics kept while a model runs: callables on an ``AttentionCall`` with ``.result()``.
+
+A plain function will do as well; these are the ones that need memory, and bound it.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+from regard.axes import HEAD, LAYER, STEP
+from regard.errors import ArgumentError, NothingObserved
+from regard.tap.call import AttentionCall
+from regard.tap.layout import Grid
+from regard.tap.weights import Fused  # noqa: F401  for the examples
+
+KEEPABLE = (STEP, LAYER, HEAD)
+
+TokenMaps = Float[Tensor, "sample head token y x"]
+
+
+@dataclass(frozen=True)
+class LayerHeat:
+    """Where some text tokens were looked at from, in one layer.
+
+    Attributes:
+        layer: Dotted path of the layer; "mean" if layers were averaged.
+        kind: 'cross' or 'joint'; of the last layer if layers were averaged.
+        place: 'down', 'mid', 'up' or None; None if layers were averaged.
+        grid: Rows and columns of the image tokens.
+        heads: How many heads the layer has, also if they were averaged.
+        steps: The steps seen, also if they were averaged.
+        timesteps: The noise level of each step; NaN where the model is given none.
+        maps: Attention weights: [sample, step, head, token, y, x], float32, on the CPU. Averaged
+            axes have size 1. The sum over all tokens of the text is 1 at each y and x in
+            cross-attention.
+    """
+
+    layer: str
+    kind: str
+    place: str | None
+    grid: Grid
+    heads: int
+    steps: list[int]
+    timesteps: list[float]
+    maps: Float[Tensor, "sample step head token y x"]
+
+
+class _Running:
+    """The maps of one layer, or of all layers with one grid, summed while the model runs."""
+
+    def __init__(self, call: AttentionCall) -> None:
+        self.layer, self.kind, self.place = call.layer, call.kind, call.place
+        self.heads = call.shape[1]
+        self.steps: dict[int, float] = {}
+        self.sums: dict[int | None, Tensor] = {}
+        self.counts: dict[int | None, int] = {}
+
+    def add(self, step: int | None, maps: TokenMaps) -> None:
+        """Add maps to those of a step, or to the mean over steps where ``step`` is None."""
+        if step in self.sums:
+            self.sums[step] += maps
+        else:
+            self.sums[step] = maps.contiguous()
+        self.counts[step] = self.counts.get(step, 0) + 1
+
+    def stacked(self) -> Tensor:
+        """[sample, step, head, token, y, x]."""
+        steps = sorted(self.sums, key=lambda step: step or 0)
+        return torch.stack([self.sums[step] / self.counts[step] for step in steps], 1)
+
+
+class HeatMap:
+    """For each text token, how much each image token attends to it.
+
+    Each generation starts afresh: ``result`` describes the last one. Memory: 4 bytes x samples x
+    tokens x image tokens, times steps, layers and heads as far as they are kept.
+
+    Args:
+        tokens: Indices into the text, as the text encoder counts its tokens.
+        keep: Which of "step", "layer" and "head" to keep; the others are averaged while running.
+        condition: Which rows of the batch: 'cond' or 'uncond'.
+
+    Raises:
+        ArgumentError: no tokens, a negative one, or an axis that cannot be kept.
+
+    Example:
+        >>> heat = HeatMap([1, 2], keep=("layer",))
+        >>> heat
+        HeatMap(tokens=[1, 2], keep=('layer',), condition='cond')
+
+    Source:
+        Tang et al. (2023), "What the DAAM: Interpreting Stable Diffusion Using Cross Attention",
+        section 2.2. Differs from the paper: maps are the model's own weights on its own grids;
+        nothing is upscaled, unless layers of different grids are averaged.
+    """
+
+    def __init__(
+        self,
+        tokens: Sequence[int],
+        *,
+        keep: Sequence[str] = KEEPABLE,
+        condition: str = "cond",
+    ) -> None:
+        if not tokens or min(tokens) < 0:
+            raise ArgumentError(
+                f"HeatMap: tokens are {list(tokens)} and must be indices >= 0, at least one."
+            )
+        wrong = [axis for axis in keep if axis not in KEEPABLE]
+        if wrong:
+            raise ArgumentError(
+                f"HeatMap: keep has '{wrong[0]}', which is not one of {', '.join(KEEPABLE)}."
+            )
+        self.tokens = list(tokens)
+        self.keep = tuple(keep)
+        self.condition = condition
+        self._run = 0
+        self._start()
+
+    def __repr__(self) -> str:
+        return f"HeatMap(tokens={self.tokens}, keep={self.keep}, condition={self.condition!r})"
+
+    def __call__(self, call: AttentionCall) -> None:
+        """Add one attention call; calls without image queries and text keys are passed over.
+
+        Raises:
+            ArgumentError: the model is of no known family, a token is not in the text, or the
+                image tokens have no grid.
+        """
+        if call.run != self._run:
+            self._run = call.run
+            self._start()
+        self._seen += 1
+        rows = call.rows_of(self.condition)
+        if rows.start == rows.stop or not call.known_layout("HeatMap").has(
+            query="image", key="text"
+        ):
+            return
+        maps = self._maps(call, rows)
+        group = f"{call.layer}#{call.index}" if LAYER in self.keep else tuple(maps.shape[-2:])
+        running = self._groups.setdefault(group, _Running(call))
+        running.steps[call.step] = float("nan") if call.timestep is None else call.timestep
+        running.add(call.step if STEP in self.keep else None, maps)
+
+    def result(self) -> list[LayerHeat]:
+        """The maps of the last generation, a list entry for each layer, in running order.
+
+        Raises:
+            NothingObserved: no call had image queries and text keys in rows of this condition.
+        """
+        if not self._groups:
+            raise NothingObserved(
+                f"HeatMap: none of {self._seen} attention calls had image queries and text keys in "
+                f"'{self.condition}' rows. Is it a text-to-image model, and did it run in the "
+                f"block?"
+            )
+        groups = list(self._groups.values())
+        return [_heat(group) for group in groups] if LAYER in self.keep else [_mean_heat(groups)]
+
+    def _start(self) -> None:
+        self._groups: dict[object, _Running] = {}
+        self._seen = 0
+
+    @torch.no_grad()
+    def _maps(self, call: AttentionCall, rows: slice) -> TokenMaps:
+        layout = call.known_layout("HeatMap")
+        image, text = layout.queries_of("image"), layout.keys_of("text")
+        if max(self.tokens) >= len(text):
+            raise ArgumentError(
+                f"HeatMap: token {max(self.tokens)} is not in the text of {call.layer}, which has "
+                f"{len(text)} tokens."
+            )
+        if image.grid is None:
+            raise ArgumentError(
+                f"HeatMap: the {len(image)} image tokens of {call.layer} have no grid. Mend the "
+                f"layout of {call.model}."
+            )
+        columns = call.columns([text.start + token for token in self.tokens], batch=rows)
+        maps = columns[..., image.slice, :].float().mT.unflatten(-1, image.grid).cpu()
+        return maps if HEAD in self.keep else maps.mean(1, keepdim=True)
+
+
+def _heat(running: _Running) -> LayerHeat:
+    maps = running.stacked()
+    steps = sorted(running.steps)
+    return LayerHeat(
+        layer=running.layer,
+        kind=running.kind,
+        place=running.place,
+        grid=(maps.shape[-2], maps.shape[-1]),
+        heads=running.heads,
+        steps=steps,
+        timesteps=[running.steps[step] for step in steps],
+        maps=maps,
+    )
+
+
+def _mean_heat(groups: list[_Running]) -> LayerHeat:
+    """The mean over layers on the largest grid, smaller ones resized bilinearly."""
+    largest = _heat(max(groups, key=lambda group: group.stacked().shape[-1]))
+    total, count = torch.zeros_like(largest.maps), 0
+    for group in groups:
+        calls = sum(group.counts.values())
+        flat = group.stacked().flatten(0, 2)
+        resized = functional.interpolate(flat, largest.grid, mode="bilinear", align_corners=False)
+        total += calls * resized.reshape(total.shape)
+        count += calls
+    return replace(largest, layer="mean", place=None, maps=total / count)
+
+
+class Parity:
+    """How well the weights explain what the model computed: the largest |P V - output|.
+
+    P V is computed densely, in float32, and set against the layer's own output, relative to the
+    largest output. Only the first call of each layer is compared. Memory: 64 rows of one map.
+
+    Example:
+        >>> query, value = torch.zeros(1, 1, 2, 4), torch.tensor([[[[0.0], [2.0]]]])
+        >>> call = AttentionCall(Fused(query, query), value, output=torch.ones(1, 1, 2, 1))
+        >>> parity = Parity()
+        >>> parity(call)
+        >>> parity.result()
+        0.0
+    """
+
+    def __init__(self) -> None:
+        self._errors: dict[tuple[str, int], float] = {}
+
+    def __call__(self, call: AttentionCall) -> None:
+        """Compare one call, if it is the first of its layer."""
+        if (call.layer, call.index) not in self._errors:
+            self._errors[call.layer, call.index] = _parity_error(call)
+
+    def result(self) -> float:
+        """The largest error of any layer: 0.0 is exact, about 1e-6 is rounding in float32.
+
+        Raises:
+            NothingObserved: no call was compared.
+        """
+        if not self._errors:
+            raise NothingObserved(
+                "Parity: no attention call was compared. Did the model run in the block?"
+            )
+        return max(self._errors.values())
+
+
+@torch.no_grad()
+def _parity_error(call: AttentionCall) -> float:
+    assert call.output is not None, "observers run after the layer"
+    value = call.weights.widened(call.value).float()
+    output = call.output.float()
+    worst = 0.0
+    for rows, probs in call.row_chunks():
+        expected = probs @ value
+        if call.head_factors is not None:
+            expected = expected * call.head_factors
+        worst = max(worst, (expected - output[..., rows, :]).abs().max().item())
+    return worst / max(output.abs().max().item(), torch.finfo(torch.float32).tiny)
+
+
+class LayerMean:
+    """The mean of a statistic over images, queries and calls, for each head of each layer.
+
+    Memory: one number a head.
+
+    Args:
+        read: Gets a call and the rows of the batch asked for; returns [batch, head, query].
+        condition: Which rows of the batch: 'cond' or 'uncond'; all if left out.
+
+    Example:
+        >>> spread = LayerMean(lambda call, rows: call.entropy(batch=rows))
+        >>> query = torch.zeros(1, 1, 2, 4)
+        >>> spread(AttentionCall(Fused(query, query), query, layer="attn"))
+        >>> spread.result()
+        {'attn': tensor([1.])}
+    """
+
+    def __init__(
+        self, read: Callable[[AttentionCall, slice], Tensor], *, condition: str | None = None
+    ) -> None:
+        self._read = read
+        self._condition = condition
+        self._sums: dict[str, Tensor] = {}
+        self._counts: dict[str, int] = {}
+
+    @torch.no_grad()
+    def __call__(self, call: AttentionCall) -> None:
+        """Add one call."""
+        rows = slice(None) if self._condition is None else call.rows_of(self._condition)
+        if rows.start is not None and rows.start == rows.stop:
+            return
+        mean = self._read(call, rows).float().mean((0, 2)).cpu()
+        self._sums[call.layer] = self._sums.get(call.layer, 0.0) + mean
+        self._counts[call.layer] = self._counts.get(call.layer, 0) + 1
+
+    def result(self) -> dict[str, Float[Tensor, " head"]]:
+        """The mean for each layer, in running order, one number a head.
+
+        Raises:
+            NothingObserved: no call was read.
+        """
+        if not self._sums:
+            raise NothingObserved(
+                "LayerMean: no attention call was read. Did the model run in the block?"
+            )
+        return {layer: total / self._counts[layer] for layer, total in self._sums.items()}

@@ -1,0 +1,83 @@
+"""Which attention calls an observer or an edit is for."""
+
+from collections.abc import Callable, Container, Iterable
+from dataclasses import dataclass
+
+from regard.errors import ArgumentError
+from regard.tap.call import AttentionCall
+
+KINDS = ("self", "cross", "joint")
+PLACES = ("down", "mid", "up")
+
+
+@dataclass(frozen=True)
+class Select:
+    """Chooses calls; what is left out is not asked about.
+
+    Attributes:
+        kind: 'self', 'cross' or 'joint'.
+        layers: Part of a layer's path, or several of which one must match, or a function of the
+            path.
+        place: 'down', 'mid' or 'up'.
+        steps: Which steps: an int, or anything that can be asked ``step in steps``.
+        condition: 'uncond' or 'cond': calls that have such rows. An edit then changes only them.
+        when: Any other question to the call.
+
+    Raises:
+        ArgumentError: there is no such kind or place.
+
+    Example:
+        >>> early = Select(kind="cross", steps=range(10), condition="cond")
+        >>> Select(kind="X")
+        Traceback (most recent call last):
+            ...
+        regard.errors.ArgumentError: Select: kind is 'X' and must be one of self, cross, joint.
+    """
+
+    kind: str | None = None
+    layers: str | Iterable[str] | Callable[[str], bool] | None = None
+    place: str | None = None
+    steps: int | Container[int] | None = None
+    condition: str | None = None
+    when: Callable[[AttentionCall], bool] | None = None
+
+    def __post_init__(self) -> None:
+        for what, value, known in (("kind", self.kind, KINDS), ("place", self.place, PLACES)):
+            if value is not None and value not in known:
+                raise ArgumentError(
+                    f"Select: {what} is '{value}' and must be one of {', '.join(known)}."
+                )
+        if isinstance(self.layers, Iterable) and not isinstance(self.layers, str):
+            object.__setattr__(self, "layers", tuple(self.layers))
+
+    def __call__(self, call: AttentionCall) -> bool:
+        """Whether this call is chosen.
+
+        Raises:
+            ArgumentError: ``kind`` is asked of a model of no known family.
+        """
+        return (
+            (self.place is None or call.place == self.place)
+            and self._has_step(call.step)
+            and self._has_layer(call.layer)
+            and (self.kind is None or call.kind == self.kind)
+            and (self.condition is None or self.condition in call.conditions)
+            and (self.when is None or self.when(call))
+        )
+
+    def rows(self, call: AttentionCall) -> slice:
+        """The rows of the batch that verbs change: those of ``condition``, or all."""
+        return slice(None) if self.condition is None else call.rows_of(self.condition)
+
+    def _has_step(self, step: int) -> bool:
+        if self.steps is None:
+            return True
+        return step == self.steps if isinstance(self.steps, int) else step in self.steps
+
+    def _has_layer(self, layer: str) -> bool:
+        if self.layers is None:
+            return True
+        if callable(self.layers):
+            return self.layers(layer)
+        parts = (self.layers,) if isinstance(self.layers, str) else self.layers
+        return any(part in layer for part in parts)

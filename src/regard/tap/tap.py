@@ -1,0 +1,457 @@
+"""The tap: inside a ``with`` block, every softmax attention of a model can be seen and edited."""
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, NamedTuple
+
+from torch import Tensor, nn
+
+from regard.errors import ArgumentError, NothingObserved
+from regard.tap.call import AttentionCall, Edit, Observer, as_4d
+from regard.tap.clock import Clock, checked_parts
+from regard.tap.eager import (
+    MATMUL,
+    SOFTMAX,
+    Pending,
+    attention_of,
+    heads_of,
+    operands,
+    unfolded,
+)
+from regard.tap.layout import Family, LayerShape, Layout, family_of
+from regard.tap.mode import Watch, in_backward, uncompiled
+from regard.tap.select import Select
+from regard.tap.weights import Fused, Scored, sdpa
+
+DENOISERS = ("unet", "transformer", "transformer_2", "prior")
+HIDDEN_PROCESSORS = ("XFormers", "Sliced")
+CURE = (
+    "Use reset_attention_backend(), disable_attention_slicing(), set_default_attn_processor() or "
+    "set_attn_implementation('sdpa') while looking."
+)
+
+
+@dataclass
+class Frame:
+    """A module that is running, and the attention inside it.
+
+    Attributes:
+        layer: Dotted path.
+        module: The module.
+        index: How many attention calls it has made.
+        product: Factors of the last matrix product: perhaps q and k.
+        pending: A softmax of that product, which has not met its values yet.
+    """
+
+    layer: str
+    module: nn.Module
+    index: int = 0
+    product: tuple[Tensor, Tensor] | None = None
+    pending: Pending | None = None
+
+
+class Given(NamedTuple):
+    """The arguments of ``scaled_dot_product_attention``, with its defaults."""
+
+    query: Tensor
+    key: Tensor
+    value: Tensor
+    attn_mask: Tensor | None = None
+    dropout_p: float = 0.0
+    is_causal: bool = False
+    scale: float | None = None
+    enable_gqa: bool = False
+
+
+@dataclass
+class Root:
+    """A model that is tapped.
+
+    Attributes:
+        model: The module.
+        prefix: What stands before its layers' paths; empty for the first model.
+        family: Its layouts; None if unknown.
+        parameters: Names of its forward's arguments.
+        inputs: The arguments of the forward that is running, or ran last.
+        ran: Whether it was run.
+    """
+
+    model: nn.Module
+    prefix: str
+    family: Family | None
+    parameters: list[str]
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+    ran: bool = False
+
+
+class Tap:
+    """See and edit the softmax attention of a diffusers pipeline or any ``nn.Module``.
+
+    For the length of the ``with`` block, in the thread that entered it. The model is not
+    rewritten: a torch function mode sees each ``scaled_dot_product_attention`` and each matmul,
+    softmax, matmul, and hooks say in which module it happens. Edits run first, in the order
+    listed, then the attention, then observers. A model that is only looked at computes bit for bit
+    what it computes without. A module reached by two paths is named by the first.
+
+    Args:
+        model: A pipeline (its denoiser is tapped) or a module.
+        observe: Callables on an ``AttentionCall``, or pairs ``(Select(...), callable)``.
+        edit: The same; these use the verbs of the call.
+        layout: Says what queries and keys are, for a model of no known family.
+
+    Raises:
+        ArgumentError: a pipeline without a denoiser.
+        NothingObserved: on entry, the model uses kernels that show no query and key; on exit, no
+            attention was seen. The message says what was found instead.
+
+    Example:
+        >>> import torch
+        >>> model, x = nn.MultiheadAttention(8, num_heads=2, batch_first=True), torch.ones(1, 3, 8)
+        >>> shapes = []
+        >>> with Tap(model, observe=[lambda call: shapes.append(call.probs().shape)]) as tap:
+        ...     output, _ = model(x, x, x)
+        >>> shapes
+        [torch.Size([1, 2, 3, 3])]
+        >>> print(tap.report())
+        MultiheadAttention: 1 attention call in 1 layer.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        *,
+        observe: Sequence[Observer | tuple[Select, Observer]] = (),
+        edit: Sequence[Edit | tuple[Select, Edit]] = (),
+        layout: Layout | None = None,
+    ) -> None:
+        pipeline = model if hasattr(model, "components") else None
+        self._roots = [_root(module, name, layout) for name, module in _models(model).items()]
+        self._observers = [_selected(entry) for entry in observe]
+        self._edits = [_selected(entry) for entry in edit]
+        self._clock = Clock(pipeline)
+        self._watch = Watch(self._handlers(), self._follow)
+        self._frames: list[Frame] = []
+        self._calls: dict[str, int] = {}
+        self._visited: dict[str, str] = {}
+        self._unread: dict[str, str] = {}
+
+    def __enter__(self) -> "Tap":
+        for root in self._roots:
+            refuse_hidden_kernels(root.model)
+        with ExitStack() as opened:
+            for root in self._roots:
+                for name, module in places(root.model):
+                    arrive = partial(self._arrive, root, name)
+                    hook = module.register_forward_pre_hook(arrive, with_kwargs=True)
+                    opened.callback(hook.remove)
+                    hook = module.register_forward_hook(self._leave, always_call=True)
+                    opened.callback(hook.remove)
+            opened.enter_context(self._clock.running([root.model for root in self._roots]))
+            opened.enter_context(uncompiled())
+            opened.enter_context(self._watch)
+            self._close = opened.pop_all().close
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *raised: object) -> None:
+        self._close()
+        self._frames.clear()
+        for root in self._roots:
+            root.inputs = {}
+        if kind is None and not self._calls:
+            raise NothingObserved(self.report())
+
+    def __repr__(self) -> str:
+        models = ", ".join(type(root.model).__name__ for root in self._roots)
+        return f"Tap({models}, observers={len(self._observers)}, edits={len(self._edits)})"
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Paths of the layers whose attention was seen, in running order."""
+        return tuple(self._calls)
+
+    @property
+    def step(self) -> int:
+        """Which call of ``scheduler.step`` comes next; set it in a loop of your own."""
+        return self._clock.step
+
+    @step.setter
+    def step(self, step: int) -> None:
+        self._clock.to_step(step)
+
+    @property
+    def conditions(self) -> tuple[str, ...] | None:
+        """Labels of equal parts of the batch, for a loop of your own; None: ask the pipeline."""
+        return self._clock.parts
+
+    @conditions.setter
+    def conditions(self, parts: tuple[str, ...] | None) -> None:
+        self._clock.parts = None if parts is None else checked_parts(parts)
+
+    def report(self) -> str:
+        """What was seen, and which attention modules ran without any attention that can be seen."""
+        name = " + ".join(type(root.model).__name__ for root in self._roots)
+        calls, layers = sum(self._calls.values()), len(self._calls)
+        lines = [f"{name}: {_count(calls, 'attention call')} in {_count(layers, 'layer')}."]
+        silent = [f"{at} ({what})" for at, what in self._visited.items() if at not in self._calls]
+        if silent:
+            lines.append(
+                f"These ran without a softmax attention that can be seen: {_some(silent)}. {CURE}"
+            )
+        if self._unread:
+            unread = [f"{what} in {at}" for at, what in self._unread.items()]
+            lines.append(f"Not understood: {_some(unread)}.")
+        if not any(root.ran for root in self._roots):
+            lines.append(
+                "The model was not run inside this `with` block, or in another thread. Open the "
+                "tap where the model runs."
+            )
+        elif not (calls or silent or self._unread):
+            lines.append(
+                "It ran, but has no softmax attention: no scaled_dot_product_attention, and no "
+                "matmul, softmax, matmul."
+            )
+        return " ".join(lines)
+
+    # Where: hooks on the modules
+
+    def _arrive(
+        self, root: Root, name: str, module: nn.Module, args: tuple[Any, ...], kwargs: Any = None
+    ) -> None:
+        if not self._watch.active:
+            return
+        if not name:
+            root.ran = True
+            root.inputs = {**dict(zip(root.parameters, args, strict=False)), **(kwargs or {})}
+            self._clock.model_called(root.inputs)
+        layer = _joined(root.prefix, name.removesuffix(".processor")) or "(root)"
+        if looks_like_attention(module):
+            self._visited.setdefault(layer, type(getattr(module, "processor", module)).__name__)
+        self._frames.append(Frame(layer, module))
+
+    def _leave(self, module: nn.Module, args: Any, output: Any) -> None:
+        # Not so if another hook raised before ours had pushed this module.
+        if self._frames and self._frames[-1].module is module and self._watch.active:
+            frame = self._frames.pop()
+            if frame.pending is not None:
+                self._unread[frame.layer] = "a softmax that did not meet its values"
+
+    # What: handlers of the function mode
+
+    def _handlers(self) -> dict[Any, Any]:
+        return (
+            {sdpa: self._fused}
+            | dict.fromkeys(SOFTMAX, self._softmax)
+            | dict.fromkeys(MATMUL, self._matmul)
+        )
+
+    def _follow(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        pending = self._frames[-1].pending if self._frames else None
+        if pending is not None and args and args[0] is pending.map:
+            return pending.follow(func, args, kwargs)
+        return func(*args, **kwargs)
+
+    def _softmax(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        result = func(*args, **kwargs)
+        if self._frames:
+            frame = self._frames[-1]
+            frame.pending = attention_of(frame.product, args, kwargs, result)
+            frame.product = None
+        return result
+
+    def _matmul(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if not self._frames:
+            return func(*args, **kwargs)
+        frame = self._frames[-1]
+        factors = operands(func, args, kwargs)
+        if factors and frame.pending is not None and factors[0] is frame.pending.map:
+            pending, frame.pending = frame.pending, None
+            return self._in_the_open(frame, pending, factors[1], partial(func, *args, **kwargs))
+        frame.product = factors
+        return func(*args, **kwargs)
+
+    def _in_the_open(
+        self, frame: Frame, pending: Pending, value: Tensor, unedited: Callable[[], Tensor]
+    ) -> Tensor:
+        heads = heads_of(frame.module, value.shape[0])
+        tensors = (pending.query, pending.key, pending.scores)
+        weights = Scored(*(unfolded(tensor, heads) for tensor in tensors))
+        call = self._arrived(frame, weights, unfolded(value, heads))
+        if call.edited:
+            weights = unfolded(pending.again(call.probs()), heads)
+            call.output = _with_heads(weights @ call.value.to(weights.dtype), call)
+        else:
+            output = unedited()
+            call.output = unfolded(output, heads)
+        self._observe(call)
+        return call.output.reshape(pending.scores.shape[:-1] + (-1,)) if call.edited else output
+
+    def _fused(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+        if not self._frames:
+            return func(*args, **kwargs)
+        frame, given = self._frames[-1], Given(*args, **kwargs)
+        query = given.query
+        if query.ndim not in (3, 4):
+            self._unread[frame.layer] = f"a query of {query.ndim} axes"
+            return func(*args, **kwargs)
+        heads = heads_of(frame.module, len(query))
+        call = self._arrived(frame, *_weights_of(given, heads))
+        if call.edited:
+            output = call.weights.attend(call.value, dropout=given.dropout_p)
+            call.output = _with_heads(output, call)
+            output = call.output.flatten(0, 1) if query.ndim == 3 else call.output
+        else:
+            # The very arguments that the model passed: bit for bit what it computes without us.
+            output = func(*args, **kwargs)
+            call.output = unfolded(output, heads)
+        self._observe(call)
+        return output
+
+    # Both
+
+    def _arrived(self, frame: Frame, weights: Fused | Scored, value: Tensor) -> AttentionCall:
+        call = self._call(frame, weights, value)
+        frame.index += 1
+        self._calls[frame.layer] = self._calls.get(frame.layer, 0) + (not in_backward())
+        for select, edit in self._edits:
+            if select(call):
+                call.selected = select.rows(call)
+                edit(call)
+                call.selected = slice(None)
+        return call
+
+    def _call(self, frame: Frame, weights: Fused | Scored, value: Tensor) -> AttentionCall:
+        root = self._root_of(frame.layer)
+        clock, family = self._clock, root.family
+        layer = frame.layer.removeprefix(root.prefix).removeprefix(".")
+        batch, _, queries, keys = weights.shape
+        shape = LayerShape(layer, frame.index, queries, keys)
+        return AttentionCall(
+            weights,
+            value,
+            layer=frame.layer,
+            index=frame.index,
+            place=family.place(layer) if family else None,
+            layout=family.layout(root.model, root.inputs, shape) if family else None,
+            model=type(root.model).__name__,
+            run=clock.run,
+            step=clock.step,
+            pass_=clock.pass_,
+            timestep=clock.timestep,
+            conditions=clock.conditions(batch),
+        )
+
+    def _observe(self, call: AttentionCall) -> None:
+        if in_backward():  # gradient checkpointing computes again what has been seen already
+            return
+        for select, observer in self._observers:
+            if select(call):
+                observer(call)
+
+    def _root_of(self, layer: str) -> Root:
+        for root in self._roots[1:]:
+            if layer == root.prefix or layer.startswith(root.prefix + "."):
+                return root
+        return self._roots[0]
+
+
+def places(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """The modules that name a layer: the model itself and all that have parts."""
+    for name, module in model.named_modules():
+        if not name or next(module.children(), None) is not None:
+            yield name, module
+
+
+def looks_like_attention(module: nn.Module) -> bool:
+    """Whether a module is attention by its name or its processor; only for reports."""
+    if isinstance(module, nn.MultiheadAttention) or hasattr(module, "get_processor"):
+        return True
+    named = type(module).__name__.endswith("Attention")
+    return named and not any(
+        type(part).__name__.endswith("Attention") for part in module.children()
+    )
+
+
+def refuse_hidden_kernels(model: nn.Module) -> None:
+    """Refuse attention kernels that never show their queries and keys to torch.
+
+    Raises:
+        NothingObserved: the model is set to use one; the message names it and the cure.
+    """
+    hidden = {}
+    for name, module in model.named_modules():
+        kernel = _hidden_kernel(module)
+        if kernel:
+            hidden[name or "the model"] = kernel
+    if hidden:
+        found = _some([f"{name} ({kernel})" for name, kernel in hidden.items()])
+        raise NothingObserved(
+            f"{type(model).__name__}: its attention kernels show no query and key: {found}. {CURE}"
+        )
+
+
+def _hidden_kernel(module: nn.Module) -> str | None:
+    processor = getattr(module, "processor", None)
+    backend = getattr(processor, "_attention_backend", None)
+    backend = str(getattr(backend, "value", backend)).lstrip("_")
+    if not backend.startswith(("native", "None")):
+        return backend
+    if any(word in type(processor).__name__ for word in HIDDEN_PROCESSORS):
+        return type(processor).__name__
+    implementation = getattr(getattr(module, "config", None), "_attn_implementation", None)
+    return None if implementation in (None, "sdpa", "eager") else str(implementation)
+
+
+def _models(target: Any) -> dict[str, nn.Module]:
+    if isinstance(target, nn.Module):
+        return {"": getattr(target, "_orig_mod", target)}  # the model inside a compiled one
+    parts = getattr(target, "components", None)
+    if parts is None:
+        raise ArgumentError(
+            f"Tap: got a {type(target).__name__} and needs a diffusers pipeline or an nn.Module."
+        )
+    found = {name: parts[name] for name in DENOISERS if parts.get(name) is not None}
+    if not found:
+        raise ArgumentError(
+            f"Tap: {type(target).__name__} has none of {', '.join(DENOISERS)}, but "
+            f"{', '.join(sorted(parts)) or 'nothing'}. Pass the module to look at."
+        )
+    first, *others = (getattr(model, "_orig_mod", model) for model in found.values())
+    return {"": first} | dict(zip(list(found)[1:], others, strict=True))
+
+
+def _root(model: nn.Module, prefix: str, layout: Layout | None) -> Root:
+    family = Family(layout) if layout else family_of(model)
+    return Root(model, prefix, family, list(inspect.signature(model.forward).parameters))
+
+
+def _selected(entry: Any) -> tuple[Select, Any]:
+    return entry if isinstance(entry, tuple) else (Select(), entry)
+
+
+def _weights_of(given: Given, heads: int) -> tuple[Fused, Tensor]:
+    query, key, value = (unfolded(x, heads) for x in (given.query, given.key, given.value))
+    bias = given.attn_mask
+    if bias is not None:
+        folded = given.query.ndim == bias.ndim == 3 and len(bias) == len(given.query)
+        bias = unfolded(bias, heads) if folded else as_4d(bias)
+    scale = query.shape[-1] ** -0.5 if given.scale is None else float(given.scale)
+    return Fused(query, key, bias, scale, given.is_causal), value
+
+
+def _with_heads(output: Tensor, call: AttentionCall) -> Tensor:
+    return output if call.head_factors is None else output * call.head_factors.to(output.dtype)
+
+
+def _joined(*parts: str) -> str:
+    return ".".join(part for part in parts if part)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("" if number == 1 else "s")
+
+
+def _some(names: list[str], most: int = 8) -> str:
+    return ", ".join(names[:most]) + (" ..." if len(names) > most else "")

@@ -1,0 +1,470 @@
+import threading
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
+
+from regard.errors import ArgumentError, NothingObserved
+from regard.tap import AttentionCall, HeatMap, Parity, Select, Tap
+from tiny import generate, noise, tiny_pipeline, tiny_unet, tiny_vit
+
+
+@pytest.fixture(scope="module")
+def pipeline():
+    return tiny_pipeline()
+
+
+@pytest.fixture
+def unet():
+    return tiny_unet()
+
+
+def unet_inputs(batch: int = 2) -> dict:
+    return {
+        "sample": noise(batch, 4, 8, 8),
+        "timestep": 10,
+        "encoder_hidden_states": noise(batch, 5, 16),
+    }
+
+
+def run(model: nn.Module, **inputs) -> torch.Tensor:
+    with torch.no_grad():
+        return model(**inputs, return_dict=False)[0]
+
+
+class Plain(nn.Module):
+    """Attention of one's own, with the kernel of one's choice."""
+
+    def __init__(self, attend, heads: int = 2) -> None:
+        super().__init__()
+        self.heads, self.attend = heads, attend
+        self.inner = nn.Identity()
+
+    def forward(self, x):
+        return self.attend(self.inner(x))
+
+
+def dense_weights(query, key, scale):
+    return torch.softmax(query @ key.transpose(-1, -2) * scale, -1)
+
+
+# Looking
+
+
+def test_looking_leaves_the_latents_bit_identical(pipeline):
+    before = generate(pipeline)
+    with Tap(pipeline, observe=[HeatMap([1, 2]), Parity(), lambda call: call.entropy()]):
+        seen = generate(pipeline)
+    assert torch.equal(before, seen)
+    assert torch.equal(before, generate(pipeline))
+
+
+def test_weights_are_those_of_queries_and_keys_taken_from_the_projections(unet):
+    taken: dict[str, dict[str, torch.Tensor]] = {}
+    for name, module in unet.named_modules():
+        if name.endswith(("to_q", "to_k")):
+            layer, which = name.rsplit(".", 1)
+            keep = lambda m, a, out, at=layer, w=which: taken.setdefault(at, {}).update({w: out})  # noqa: E731
+            module.register_forward_hook(keep)
+    seen: dict[str, torch.Tensor] = {}
+    with Tap(unet, observe=[lambda call: seen.update({call.layer: call.probs()})]):
+        run(unet, **unet_inputs())
+    assert set(seen) == set(taken)
+    assert len(seen) == 8 + 2
+    for layer, probs in seen.items():
+        attn = unet.get_submodule(layer)
+        q, k = (
+            taken[layer][w].unflatten(-1, (attn.heads, -1)).transpose(1, 2)
+            for w in ("to_q", "to_k")
+        )
+        expected = dense_weights(q.double(), k.double(), attn.scale)
+        torch.testing.assert_close(probs.double(), expected, rtol=0, atol=1e-5)
+
+
+def test_heat_maps_are_the_columns_of_a_dense_computation(pipeline):
+    dense: dict[str, list[torch.Tensor]] = {}
+    handles = []
+    for name, module in pipeline.unet.named_modules():
+        if name.endswith("attn2"):
+
+            def compute(attn, args, kwargs, out, name=name):
+                q = attn.to_q(args[0] if args else kwargs["hidden_states"])
+                k = attn.to_k(kwargs["encoder_hidden_states"])
+                q, k = (x.unflatten(-1, (attn.heads, -1)).transpose(1, 2) for x in (q, k))
+                dense.setdefault(name, []).append(dense_weights(q, k, attn.scale)[1:])
+
+            handles.append(module.register_forward_hook(compute, with_kwargs=True))
+    generate(pipeline)
+    for handle in handles:
+        handle.remove()
+    heat = HeatMap(range(16))
+    with Tap(pipeline, observe=[heat]):
+        generate(pipeline)
+    assert {layer.layer for layer in heat.result()} == set(dense)
+    for layer in heat.result():
+        expected = torch.stack(dense[layer.layer], 1).mT.unflatten(-1, layer.grid)
+        torch.testing.assert_close(layer.maps, expected, rtol=0, atol=1e-5)
+        sums = layer.maps.sum(3)
+        torch.testing.assert_close(sums, torch.ones_like(sums))
+
+
+def test_the_open_softmax_of_diffusers_is_seen_as_it_is(unet):
+    from diffusers.models.attention_processor import AttnProcessor
+
+    fused: dict[str, torch.Tensor] = {}
+    with Tap(unet, observe=[lambda call: fused.update({call.layer: call.probs()})]):
+        run(unet, **unet_inputs())
+    unet.set_attn_processor(AttnProcessor())
+    before = run(unet, **unet_inputs())
+    opened, parity = {}, Parity()
+    with Tap(unet, observe=[lambda call: opened.update({call.layer: call.probs()}), parity]):
+        assert torch.equal(run(unet, **unet_inputs()), before)
+    assert list(opened) == list(fused)
+    for layer, probs in opened.items():
+        torch.testing.assert_close(probs, fused[layer], rtol=0, atol=1e-5)
+    assert parity.result() < 1e-5
+
+
+@pytest.mark.parametrize("need_weights", [True, False])
+def test_multihead_attention_is_seen_within(need_weights):
+    torch.manual_seed(0)
+    model, x = nn.MultiheadAttention(8, 2, batch_first=True).eval(), noise(3, 5, 8)
+    _, expected = model(x, x, x, need_weights=True, average_attn_weights=False)
+    before = model(x, x, x, need_weights=need_weights)[0]
+    seen, parity = [], Parity()
+    with Tap(model, observe=[lambda call: seen.append(call.probs()), parity]) as tap:
+        assert torch.equal(model(x, x, x, need_weights=need_weights)[0], before)
+    torch.testing.assert_close(seen, [expected])
+    assert tap.layers == ("(root)",)
+    assert parity.result() < 1e-5
+
+
+def test_transformers_own_maps_are_the_same_tensor():
+    model = tiny_vit()
+    model.set_attn_implementation("eager")
+    x = noise(1, 3, 24, 24)
+    expected = model(x, output_attentions=True).attentions
+    seen = []
+    with torch.no_grad(), Tap(model, observe=[lambda call: seen.append(call.probs())]):
+        model(x)
+    assert len(seen) == 2
+    for probs, other in zip(seen, expected, strict=True):
+        torch.testing.assert_close(probs, other)
+
+
+def test_attention_without_a_head_axis_is_one_head_or_as_many_as_the_module_says():
+    x = noise(4, 5, 8)
+    model = Plain(lambda x: functional.scaled_dot_product_attention(x, x, x), heads=2)
+    shapes = []
+    with Tap(
+        model, observe=[lambda call: shapes.append(call.shape)], edit=[lambda c: c.temperature(1.0)]
+    ):
+        edited = model(x)
+    assert shapes == [(2, 2, 5, 5)]
+    torch.testing.assert_close(edited, model(x))
+
+
+def test_grouped_heads_are_read_like_repeated_ones():
+    q, k, v = noise(1, 4, 3, 8), noise(1, 2, 6, 8, seed=1), noise(1, 2, 6, 8, seed=2)
+    attend = lambda x: functional.scaled_dot_product_attention(q, k, v, enable_gqa=True)  # noqa: E731
+    parity, calls = Parity(), []
+    model = Plain(attend)
+    with Tap(model, observe=[parity, calls.append]):
+        before = model(q)
+    assert parity.result() < 1e-5
+    with Tap(model, edit=[lambda call: call.temperature(1.0)]):
+        torch.testing.assert_close(model(q), before)
+    repeated = k.repeat_interleave(2, 1)
+    torch.testing.assert_close(calls[0].probs(), dense_weights(q, repeated, 8**-0.5))
+    torch.testing.assert_close(calls[0].columns([5]), calls[0].probs()[..., [5]])
+
+
+# When and which
+
+
+def test_steps_are_counted_by_the_scheduler(pipeline):
+    seen = []
+    with Tap(
+        pipeline, observe=[lambda call: seen.append((call.run, call.step, call.pass_))]
+    ) as tap:
+        generate(pipeline, steps=3)
+        generate(pipeline, steps=2)
+        assert tap.step == 2
+    assert list(dict.fromkeys(seen)) == [(0, 0, 0), (0, 1, 0), (0, 2, 0), (1, 0, 0), (1, 1, 0)]
+
+
+def test_heun_evaluates_twice_a_level_and_each_is_a_step(pipeline):
+    from diffusers import HeunDiscreteScheduler
+
+    other = pipeline.__class__(**pipeline.components, requires_safety_checker=False)
+    other.scheduler = HeunDiscreteScheduler.from_config(pipeline.scheduler.config)
+    other.set_progress_bar_config(disable=True)
+    seen = {}
+    with Tap(other, observe=[lambda call: seen.update({call.step: call.timestep})]):
+        generate(other, steps=2)
+    assert list(seen) == [0, 1, 2]
+    assert seen[1] == seen[2] < seen[0]
+
+
+def test_guidance_puts_the_unconditional_half_first(pipeline):
+    seen = []
+    with Tap(pipeline, observe=[lambda call: seen.append((call.conditions, call.rows_of("cond")))]):
+        generate(pipeline, ["a cat", "a dog"])
+    assert set(map(str, seen)) == {
+        "(('uncond', 'uncond', 'cond', 'cond'), slice(2, 4, None))",
+    }
+
+
+def test_without_guidance_all_rows_are_conditional(pipeline):
+    seen = set()
+    with Tap(pipeline, observe=[lambda call: seen.add(call.conditions)]):
+        generate(pipeline, guidance=1.0)
+    assert seen == {("cond",)}
+
+
+def test_the_conditional_half_is_the_one_that_reads_the_prompt(pipeline):
+    one, other = HeatMap([2]), HeatMap([2], condition="uncond")
+    with Tap(pipeline, observe=[one, other]):
+        generate(pipeline, "a cat", steps=1)
+    cat = [heat.result()[0].maps for heat in (one, other)]
+    one, other = HeatMap([2]), HeatMap([2], condition="uncond")
+    with Tap(pipeline, observe=[one, other]):
+        generate(pipeline, "a dog", steps=1)
+    dog = [heat.result()[0].maps for heat in (one, other)]
+    assert not torch.equal(cat[0], dog[0])
+    assert torch.equal(cat[1], dog[1])
+
+
+def test_a_loop_of_ones_own_sets_step_and_conditions(unet):
+    seen = []
+    with Tap(unet, observe=[lambda call: seen.append((call.step, call.conditions))]) as tap:
+        run(unet, **unet_inputs())
+        tap.step, tap.conditions = 7, ("uncond", "cond")
+        run(unet, **unet_inputs())
+        with pytest.raises(ArgumentError, match="needs different labels"):
+            tap.conditions = ("cond", "cond")
+    assert list(dict.fromkeys(seen)) == [(0, ("cond", "cond")), (7, ("uncond", "cond"))]
+
+
+def test_places_are_down_mid_and_up(unet):
+    seen = []
+    with Tap(unet, observe=[lambda call: seen.append(call.place)]):
+        run(unet, **unet_inputs())
+    assert list(dict.fromkeys(seen)) == ["down", "mid", "up"]
+
+
+# Opening and closing
+
+
+def test_nested_taps_see_the_same_and_edit_once(pipeline):
+    outer, inner = [], []
+    hide = (Select(kind="cross"), lambda call: call.mask_keys([0]))
+    with Tap(pipeline, observe=[lambda call: outer.append((call.step, call.probs()))]):
+        with Tap(
+            pipeline, edit=[hide], observe=[lambda call: inner.append((call.step, call.probs()))]
+        ):
+            generate(pipeline)
+        count = len(outer)
+        generate(pipeline)
+    assert [step for step, _ in outer[:count]] == [step for step, _ in inner]
+    for (_, one), (_, other) in zip(outer, inner, strict=False):
+        torch.testing.assert_close(one, other)
+    assert [step for step, _ in outer[count:]] == [step for step, _ in inner]
+
+
+def test_a_nested_tap_gives_the_clock_back(pipeline):
+    steps = []
+    with Tap(pipeline, observe=[lambda call: steps.append(call.step)]) as outer:
+        with Tap(pipeline):
+            generate(pipeline, steps=1)
+        generate(pipeline, steps=2)
+        assert outer.step == 2
+    assert set(steps) == {0, 1}
+    assert "step" not in vars(pipeline.scheduler)
+
+
+def test_an_attribute_that_was_there_before_is_put_back(pipeline):
+    own = pipeline.scheduler.step
+    pipeline.scheduler.step = own
+    try:
+        with Tap(pipeline):
+            generate(pipeline, steps=1)
+        assert vars(pipeline.scheduler)["step"] is own
+    finally:
+        del pipeline.scheduler.step
+
+
+@pytest.mark.parametrize("where", ["block", "observer", "model"])
+def test_all_is_closed_when_something_raises(pipeline, where):
+    def boom(*_):
+        raise RuntimeError("boom")
+
+    before = generate(pipeline)
+    handle = pipeline.unet.mid_block.register_forward_hook(boom) if where == "model" else None
+    with (
+        pytest.raises(RuntimeError, match="boom"),
+        Tap(pipeline, observe=[boom] * (where == "observer")),
+    ):
+        generate(pipeline)
+        boom()
+    if handle:
+        handle.remove()
+    assert {"step", "set_timesteps"}.isdisjoint(vars(pipeline.scheduler))
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in pipeline.unet.modules())
+    assert not torch.overrides._get_current_function_mode_stack()
+    assert torch.equal(generate(pipeline), before)
+
+
+def test_opening_half_way_leaves_nothing_open(unet, monkeypatch):
+    monkeypatch.setattr("regard.tap.tap.uncompiled", lambda: SimpleNamespace())
+    with pytest.raises(TypeError), Tap(unet):
+        pass
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in unet.modules())
+
+
+def test_another_thread_is_not_watched(unet):
+    calls = []
+    with Tap(unet, observe=[calls.append]):
+        thread = threading.Thread(target=run, args=(unet,), kwargs=unet_inputs())
+        thread.start()
+        thread.join()
+        assert calls == []
+        run(unet, **unet_inputs())
+    assert len(calls) == 10
+
+
+# Nothing seen
+
+
+def test_a_model_that_was_not_run_is_named():
+    message = "ViTModel: 0 attention calls in 0 layers. The model was not run inside"
+    with pytest.raises(NothingObserved, match=message), Tap(tiny_vit()):
+        pass
+
+
+def test_a_model_without_attention_is_named():
+    model = nn.Sequential(nn.Linear(2, 2))
+    with pytest.raises(NothingObserved, match="has no softmax attention"), Tap(model):
+        model(torch.ones(1, 2))
+
+
+def test_attention_that_has_no_softmax_is_reported(unet):
+    class Linear:
+        def __call__(self, attn, hidden_states, **_):
+            return hidden_states
+
+    attn = unet.mid_block.attentions[0].transformer_blocks[0].attn1
+    attn.set_processor(Linear())
+    with Tap(unet) as tap:
+        run(unet, **unet_inputs())
+    assert "9 attention calls in 9 layers" in tap.report()
+    assert "mid_block.attentions.0.transformer_blocks.0.attn1 (Linear)" in tap.report()
+
+
+def test_hidden_kernels_are_refused_with_a_cure(unet):
+    unet.set_attention_slice(1)
+    with pytest.raises(NothingObserved, match=r"SlicedAttnProcessor.*disable_attention_slicing"):
+        Tap(unet).__enter__()
+
+
+def test_hidden_implementations_of_parts_are_refused():
+    model = tiny_vit()
+    model.config._attn_implementation = "flex_attention"
+    with pytest.raises(NothingObserved, match="flex_attention"):
+        Tap(nn.ModuleDict({"part": model})).__enter__()
+
+
+def test_a_softmax_that_is_no_attention_is_told():
+    gate = Plain(lambda x: (x @ x.mT).softmax(-1))
+    with pytest.raises(NothingObserved, match="a softmax that did not meet its values"), Tap(gate):
+        gate(noise(1, 2, 3, 3))
+
+
+@pytest.mark.parametrize("target", [object(), SimpleNamespace(components={"vae": None})])
+def test_what_cannot_be_tapped_is_refused(target):
+    with pytest.raises(ArgumentError, match=r"^Tap: "):
+        Tap(target)
+
+
+def test_an_unknown_family_is_seen_but_has_no_kinds():
+    x = noise(1, 2, 5, 8)
+    model = Plain(lambda x: functional.scaled_dot_product_attention(x, x, x))
+    with Tap(model, observe=[Parity()]):
+        model(x)
+    with (
+        pytest.raises(ArgumentError, match=r"layout_for\('Plain'\)"),
+        Tap(model, observe=[HeatMap([0])]),
+    ):
+        model(x)
+    with (
+        pytest.raises(ArgumentError, match="no token layout"),
+        Tap(model, observe=[(Select(kind="self"), print)]),
+    ):
+        model(x)
+
+
+# Gradients
+
+
+def test_the_gradient_of_a_word_map_is_that_of_the_dense_map(unet):
+    inputs = unet_inputs()
+
+    def gradient(read):
+        latent = inputs["sample"].clone().requires_grad_()
+        losses = []
+        with Tap(
+            unet, observe=[(Select(kind="cross"), lambda c: losses.append(read(c).square().sum()))]
+        ):
+            unet(**{**inputs, "sample": latent})
+            return torch.autograd.grad(sum(losses), latent)[0]
+
+    fused = gradient(lambda call: call.apply(torch.eye(5)[:, 2:3]))
+    dense = gradient(lambda call: call.probs()[..., [2]])
+    torch.testing.assert_close(fused, dense, rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize("how", ["backward", "grad"])
+def test_checkpointing_keeps_the_edit_in_the_gradient(how):
+    torch.manual_seed(0)
+    block, x = nn.MultiheadAttention(8, 2, batch_first=True), noise(2, 4, 8)
+    seen = []
+
+    class Model(nn.Module):
+        def __init__(self, save):
+            super().__init__()
+            self.block, self.save = block, save
+
+        def forward(self, x):
+            attend = lambda x: self.block(x, x, x)[0]  # noqa: E731
+            return checkpoint(attend, x, use_reentrant=False) if self.save else attend(x)
+
+    def gradient(save):
+        leaf, model = x.clone().requires_grad_(), Model(save)
+        with Tap(model, edit=[lambda call: call.scale_heads({0: 0.0})], observe=[seen.append]):
+            loss = model(leaf).square().sum()
+            if how == "backward":
+                loss.backward()
+                return leaf.grad
+            return torch.autograd.grad(loss, leaf)[0]
+
+    torch.testing.assert_close(gradient(save=True), gradient(save=False))
+    assert len(seen) == 2
+
+
+def test_compiled_models_are_seen_eagerly_and_the_stance_is_put_back():
+    model = tiny_vit()
+    compiled = torch.compile(model)
+    x = noise(1, 3, 24, 24)
+    calls: list[AttentionCall] = []
+    with torch.no_grad(), Tap(compiled, observe=[calls.append]):
+        with Tap(model):
+            compiled(x)
+        assert (
+            torch.compiler._stance_now() == "force_eager"
+            if hasattr(torch.compiler, "_stance_now")
+            else True
+        )
+    assert len(calls) == 2
