@@ -2,6 +2,8 @@
 
 import hashlib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +50,8 @@ def load(name_or_folder: str | os.PathLike[str]) -> Any:
 
     Args:
         name_or_folder: A name of `regard.zoo.recipes`, or a folder with a ``model_index.json`` or
-            a ``config.json``.
+            a ``config.json``. A folder that has the name of a bundled model is reached by
+            ``./NAME``.
 
     Returns:
         The diffusers pipeline, diffusers model or transformers model, on the CPU, float32, ready
@@ -62,14 +65,13 @@ def load(name_or_folder: str | os.PathLike[str]) -> Any:
         >>> type(load("openmoji")).__name__
         'StableDiffusionPipeline'
     """
-    _quiet()
-    folder = Path(name_or_folder)
+    name = str(name_or_folder)
+    folder = weights_folder(name) if name in recipes() else Path(name)
     if not folder.is_dir():
-        if str(name_or_folder) not in recipes():
-            advice = "Or give the path of a folder with a diffusers or transformers model."
-            raise unknown("model", str(name_or_folder), recipes(), advice=advice)
-        folder = weights_folder(str(name_or_folder))
-    return _open(folder, str(name_or_folder))
+        advice = "Or give the path of a folder with a diffusers or transformers model."
+        raise unknown("model", name, recipes(), advice=advice)
+    with _quiet():
+        return _open(folder, name)
 
 
 def _open(folder: Path, name: str) -> Any:
@@ -83,13 +85,25 @@ def _open(folder: Path, name: str) -> Any:
     )
 
 
-def _quiet() -> None:
-    """No bars while weights of a few megabytes are read."""
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No bars and no advice about image processors while a few megabytes are read."""
     from diffusers.utils import logging as diffusers_logging
     from transformers.utils import logging as transformers_logging
 
-    for logging in (diffusers_logging, transformers_logging):
-        logging.disable_progress_bar()
+    libraries = (diffusers_logging, transformers_logging)
+    levels = [library.get_verbosity() for library in libraries]
+    bars = [library.is_progress_bar_enabled() for library in libraries]
+    for library in libraries:
+        library.set_verbosity_error()
+        library.disable_progress_bar()
+    try:
+        yield
+    finally:
+        for library, level, bar in zip(libraries, levels, bars, strict=True):
+            library.set_verbosity(level)
+            if bar:
+                library.enable_progress_bar()
 
 
 def _pipeline(folder: Path, name: str) -> Any:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,7 @@ from regard.zoo.memory import keep_memory
 from regard.zoo.recipe import Recipe, recipe
 
 
+@runtime_checkable  # or the tests could not check annotations
 class Task(Protocol):
     """What a recipe's module gives to the loop."""
 
