@@ -24,10 +24,10 @@ def sample(request) -> Sample:
     return request.param()
 
 
-def calls_of(sample: Sample, **changed) -> list[AttentionCall]:
+def calls_of(at: Sample, **changed) -> list[AttentionCall]:
     calls: list[AttentionCall] = []
-    with Tap(sample.model, observe=[calls.append]):
-        sample.run(**changed)
+    with Tap(at.model, observe=[calls.append]):
+        at.run(**changed)
     return calls
 
 
@@ -51,8 +51,7 @@ def test_the_model_is_as_before(sample):
 
     before, output = state(), sample.run()
     with pytest.raises(RuntimeError, match="boom"), Tap(sample.model):
-        sample.run()
-        raise RuntimeError("boom")
+        raise RuntimeError(f"boom {sample.run().shape}")
     assert state() == before
     assert torch.equal(sample.run(), output)
 
@@ -130,8 +129,8 @@ def has_key(layout: TokenLayout, name: str) -> bool:
     return any(segment.name == name for segment in layout.keys)
 
 
-def first(sample: Sample, suits: Callable[[TokenLayout], bool], **changed) -> AttentionCall:
-    return next(call for call in calls_of(sample, **changed) if suits(call.layout))
+def first(at: Sample, suits: Callable[[TokenLayout], bool], **changed) -> AttentionCall:
+    return next(call for call in calls_of(at, **changed) if suits(call.layout))
 
 
 def change(before: AttentionCall, after: AttentionCall) -> torch.Tensor:
@@ -139,7 +138,7 @@ def change(before: AttentionCall, after: AttentionCall) -> torch.Tensor:
 
 
 def strongest_value(before: AttentionCall, after: AttentionCall) -> int:
-    """Convolutions before the first layer smear a patch over its neighbours: the most moved counts."""
+    """Convolutions before the first layer smear a patch, so the most moved key counts."""
     return int(change(before, after).argmax())
 
 
