@@ -107,4 +107,5 @@ def unknown(kind: str, name: str, known: Iterable[str], *, advice: str = "") -> 
     guess = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     hint = f" Did you mean '{guess[0]}'?" if guess else ""
     tail = f" {advice}" if advice else ""
-    return UnknownName(f"no {kind} is named '{name}'.{hint} Known: {', '.join(names) or 'none'}.{tail}")
+    listed = ", ".join(names) or "none"
+    return UnknownName(f"no {kind} is named '{name}'.{hint} Known: {listed}.{tail}")

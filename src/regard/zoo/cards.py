@@ -32,7 +32,11 @@ def figures(name: str) -> dict[str, float]:
 
     They are written by ``regard evaluate NAME --json`` on the weights that lie beside them.
     """
-    place = resources.files("regard.zoo").joinpath("weights", name, "figures.json")
+    return _beside(name, "figures.json")
+
+
+def _beside(name: str, file: str) -> dict[str, Any]:
+    place = resources.files("regard.zoo").joinpath("weights", name, file)
     return dict(json.loads(place.read_text())) if place.is_file() else {}
 
 
@@ -72,9 +76,11 @@ def _about(plan: Recipe) -> str:
 
 def _trained(plan: Recipe) -> str:
     settings = ", ".join(f"{key} {value}" for key, value in plan.train.items())
+    made = _beside(plan.name, "training.json").get("steps")
+    these = f" The weights in the package have had {made} steps." if made else ""
     return (
-        f"## Training\n\n`regard train {plan.name}` repeats it: AdamW, warm-up, plateau, linear "
-        f"decay over the last fifth, averaged weights. {settings}."
+        f"## Training\n\n`regard train {plan.name}`: AdamW, warm-up, plateau, linear decay over "
+        f"the last fifth, averaged weights.{these}\n\nRecipe: {settings}."
     )
 
 

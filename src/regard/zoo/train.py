@@ -1,5 +1,6 @@
 """The one training loop of the zoo: steps, checkpoints, resuming, averaging of weights."""
 
+import json
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -103,8 +104,7 @@ def train(
             job.save(checkpoint)
             saved = time.monotonic()
     job.save(checkpoint)
-    with job.averaged():
-        job.task.save(folder / "model")
+    job.export(folder / "model")
     return folder / "model"
 
 
@@ -143,7 +143,6 @@ class Job:
             loss = self._one()
             self.step += 1
             yield Progress(self.step, self.steps, loss, time.monotonic() - begun)
-        self.task.network.eval()
 
     def _one(self) -> float:
         # Randomness belongs to the step, not to the process: a resumed run repeats the same draws.
@@ -182,6 +181,13 @@ class Job:
             yield
         finally:
             _copy(own, self.weights)
+
+    def export(self, folder: Path) -> None:
+        """Write the averaged weights in their library's layout, and how long they were trained."""
+        self.task.network.eval()
+        with self.averaged():
+            self.task.save(folder)
+        (folder / "training.json").write_text(json.dumps({"steps": self.step}) + "\n")
 
     def save(self, path: Path) -> None:
         """Write the checkpoint; a broken write leaves the one before as it was."""

@@ -1,0 +1,24 @@
+"""Measure the bundled models anew and write what their cards quote.
+
+python docs/make_cards.py [NAME ...]
+"""
+
+import json
+import sys
+from pathlib import Path
+
+from regard.experiments import evaluate
+from regard.zoo import cards, recipes, weights_folder
+
+
+def write(name: str) -> None:
+    """Measure one model, then write figures.json and README.md beside its weights."""
+    folder = Path(weights_folder(name))
+    figures = evaluate(name, progress=print)
+    (folder / "figures.json").write_text(json.dumps(figures, indent=1) + "\n")
+    (folder / "README.md").write_text(cards.card(name))
+
+
+if __name__ == "__main__":
+    for each in sys.argv[1:] or recipes():
+        write(each)
