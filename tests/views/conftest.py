@@ -1,5 +1,6 @@
 """A synthetic trace: every word looks at its own place, more sharply as the steps go on."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -73,7 +74,7 @@ def make_trace(prompt: str = PROMPT, **recipe: object) -> Trace:
         name: layer_maps(
             softmax_maps(side, at),
             steps=range(STEPS),
-            timesteps=np.linspace(980, 20, STEPS),
+            timesteps=np.linspace(980, 20, STEPS).tolist(),
             tokens=range(len(AIMS)),
             place=place,
         )
@@ -83,7 +84,7 @@ def make_trace(prompt: str = PROMPT, **recipe: object) -> Trace:
         "model": "openmoji", "prompt": prompt, "seed": 7, "steps": STEPS, "guidance_scale": 4.0,
         "scheduler": "DDIMScheduler", "size": [64, 64], "keep": ["step", "layer", "head"],
         "parity_error": 2.4e-07, "cut": "", "dtype": "float32", "negative_prompt": "",
-        "weights_sha256": "9f2c" * 16, "versions": {"regard": "0.1.0", "torch": "2.13.0"}, "seconds": 7.4,
+        "weights_sha256": "9f2c" * 16, "versions": {"regard": "0.1.0", "torch": "2.13.0"},
     }  # fmt: skip
     return Trace(layers, tokens, {**known, **recipe}, drawing())
 
@@ -110,3 +111,9 @@ def trace() -> Trace:
 def unproved() -> Trace:
     plain = make_trace(cut="in front of a snowy mountain")
     return replace(plain, table=word_table(plain))
+
+
+@pytest.fixture(scope="session")
+def make() -> Callable[..., Trace]:
+    """A trace with another prompt or recipe."""
+    return make_trace

@@ -82,9 +82,9 @@ def quantised(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Bytes over the last two axes, with the low end and the span of each slice.
 
     Example:
-        >>> tile, low, span = quantised(np.array([[[0.5, 0.7], [0.9, 0.5]]]))
+        >>> tile, low, span = quantised(np.array([[[0.5, 0.6], [0.9, 0.5]]]))
         >>> tile.tolist(), low.round(3).tolist(), span.round(3).tolist()
-        ([[[0, 128], [255, 0]]], [0.5], [0.4])
+        ([[[0, 64], [255, 0]]], [0.5], [0.4])
     """
     low = values.min(axis=(-2, -1))
     span = values.max(axis=(-2, -1)) - low

@@ -263,7 +263,7 @@ function number(value) {
 // Numbers of one column share their decimals, enough for three digits of the greatest.
 function column(values) {
   const top = Math.max(...values.filter((value) => value !== null).map(Math.abs), 0);
-  const decimals = top ? Math.min(Math.max(2 - Math.floor(Math.log10(top)), 0), 6) : 0;
+  const decimals = top ? Math.min(Math.max(2 - Math.floor(Math.log10(top)), 0), 4) : 0;
   return (value) => (value === null ? "" : value !== 0 && Math.abs(value) < 10 ** -decimals / 2 ? number(value) : value.toFixed(decimals));
 }
 
@@ -319,14 +319,15 @@ function drawGrid(context, { x, y, width, height }, map) {
   context.stroke();
 }
 
-function drawPatch(context, { x, y, width, height }, map, [row, column], weight) {
+// A locked patch has a heavy frame, one only pointed at a light one.
+function drawPatch(context, { x, y, width, height }, map, { cell: [row, column], locked }, weight) {
   const frame = [x + (column * width) / map.w, y + (row * height) / map.h, width / map.w, height / map.h];
-  context.lineWidth = 3 * weight;
-  context.strokeStyle = "rgb(0 0 0 / 0.75)";
-  context.strokeRect(...frame);
-  context.lineWidth = weight;
-  context.strokeStyle = "#fff";
-  context.strokeRect(...frame);
+  const lines = locked ? [[5, "rgb(0 0 0 / 0.8)"], [2.5, "#fff"]] : [[2.5, "rgb(0 0 0 / 0.5)"], [1, "#fff"]];
+  for (const [thick, colour] of lines) {
+    context.lineWidth = thick * weight;
+    context.strokeStyle = colour;
+    context.strokeRect(...frame);
+  }
 }
 
 // One panel: image, map, grid and patch outlines inside `box`.
@@ -434,7 +435,7 @@ class Viewer {
 
   build() {
     const { part, data } = this;
-    part.run.textContent = data.run.join("  ·  ");
+    part.run.textContent = data.run.map((said) => said.replaceAll(" ", "\u00a0")).join("\u2002· ");
     part.notice.textContent = data.notices.join(" ");
     part.notice.hidden = !data.notices.length;
     for (const mark of ["looks", "proved"]) part[`${mark}-legend`].hidden = !data.words.some((word) => word.mark === mark);
@@ -477,13 +478,13 @@ class Viewer {
     this.later();
   }
 
+  // A click locks one word; with shift it adds a word, or takes it away again.
   choose(word, add) {
+    if (!this.maps.has(word)) return;
     const { words } = this.state;
     const rest = words.filter((other) => other !== word);
-    if (!this.maps.has(word)) return;
-    if (add) this.set({ words: rest.length < words.length ? rest : [...words, word] });
-    else this.set({ words: words.length === 1 && !rest.length ? [] : [word] });
     this.hover.word = null;
+    this.set({ words: !add ? [word] : rest.length < words.length ? rest : [...words, word] });
   }
 
   buildRanges() {
@@ -543,7 +544,7 @@ class Viewer {
     const columns = table.columns.map((column, i) => ({ ...column, i })).filter((column) => !column.hidden);
     head.append(element("tr", {}, ...columns.map(({ label, title, numeric }) =>
       element("th", { text: label, title, scope: "col", class: numeric ? "num" : "" }))));
-    const texts = columns.map(({ i, numeric }) => numeric ? column(table.rows.map(({ values }) => values[i]))
+    const texts = columns.map(({ i, numeric }) => numeric ? column(table.rows.filter(({ special }) => !special).map(({ values }) => values[i]))
       : (value) => (value === null ? "" : String(value)));
     for (const row of table.rows) {
       const cells = columns.map(({ i, numeric, bar }, at) => this.cell(texts[at](row.values[i]), numeric, bar ? row.tint : null));
@@ -840,7 +841,8 @@ class Viewer {
   drawWord(context, box, word, weight) {
     const [h, w] = this.maps.gridOf(this.choice);
     const blank = { h, w, data: new Float32Array(h * w) };
-    const patches = [this.state.patch, this.hover.patch].filter(Boolean).map((patch) => this.cellOf(patch));
+    const patches = [[this.hover.patch, false], [this.state.patch, true]].filter(([patch]) => patch)
+      .map(([patch, locked]) => ({ cell: this.cellOf(patch), locked }));
     const image = this.image?.complete && this.image.naturalWidth ? this.image : null;
     const map = word === null ? blank : this.maps.map(word, this.choice);
     const state = word === null && image ? { ...this.state, show: "image" } : this.state;
@@ -854,9 +856,16 @@ class Viewer {
     part["scale-max"].textContent = number(high);
     const tokens = this.shown.length ? data.words[this.shown[0]].tokens : 1;
     const share = (tokens / data.tokens - low) / (high - low || 1);
-    part.uniform.hidden = !data.tokens || !(share > 0 && share < 1);
+    part.uniform.hidden = !this.shown.length || !(share > 0 && share < 1);
     part.uniform.style.left = `${100 * share}%`;
-    part.uniform.title = `uniform attention: ${tokens} of ${data.tokens} tokens = ${number(tokens / data.tokens)}`;
+    part.uniform.title = this.uniformText();
+  }
+
+  // What every map would be if attention took no notice of the tokens.
+  uniformText() {
+    const { data, shown } = this;
+    const count = shown.length ? data.words[shown[0]].tokens : 0;
+    return `mark: even attention to all tokens, ${count} of ${data.tokens} = ${number(count / data.tokens)}`;
   }
 
   renderCaption() {
@@ -920,10 +929,11 @@ class Viewer {
   scaleText() {
     const { state } = this;
     const ends = `${number(this.range[0])} to ${number(this.range[1])}`;
-    if (state.scale === "view") return `${ends}, this view only: not comparable with others`;
+    const mark = this.part.uniform.hidden ? "" : `; ${this.uniformText()}`;
+    if (state.scale === "view") return `${ends}, this view only: not comparable with others${mark}`;
     const open = ["step", "layer", "head"].filter((axis) => state[axis] !== "all").map((axis) => `${axis}s`);
     const kind = this.anySpecial ? "words and special tokens" : "words";
-    return `${ends}, shared by all ${[kind, ...open].join(", ")}`;
+    return `${ends}, shared by all ${[kind, ...open].join(", ")}${mark}`;
   }
 
   renderRanks() {
@@ -936,7 +946,7 @@ class Viewer {
       return { word, value: cell ? map.data[cell[0] * map.w + cell[1]] : mean(map.data) };
     });
     part["patch-title"].textContent = cell
-      ? `This patch attends to` : "The average patch attends to";
+      ? "This patch attends to" : "The average patch attends to";
     part.ranks.replaceChildren(...this.rankRows(entries));
     const others = entries.filter(({ word }) => data.words[word].role !== "word").reduce((sum, { value }) => sum + value, 0);
     const place = cell ? `Patch y ${cell[0]}, x ${cell[1]} of ${h}×${w}${this.hover.patch ? "" : ", locked"}.` : `Mean over ${h}×${w} patches; point at one, click to lock.`;
@@ -982,9 +992,8 @@ class Viewer {
     const maps = word === undefined ? [] : open.map(({ layer, head }) => this.maps.map(word, { step, layer, head }));
     const range = maps.length ? this.rangeOf(maps, single) : [0, 1];
     open.forEach(({ button }, i) => {
-      const map = maps[i] ?? { h: 1, w: 1, data: new Float32Array(1) };
-      const canvas = painted(map, range, this.colours, () => 1);
-      button.replaceChildren(canvas);
+      button.classList.toggle("empty", !maps[i]);
+      button.replaceChildren(...(maps[i] ? [painted(maps[i], range, this.colours, () => 1)] : []));
     });
     const shared = scale === "shared" ? "shared by all words, layers and heads" : "these thumbnails only";
     this.part["navigator-note"].textContent = word === undefined ? "Choose a word." : `One scale for all thumbnails: ${number(range[0])} to ${number(range[1])}, ${shared}.`;
@@ -1064,6 +1073,10 @@ class Viewer {
   drawExportScale(context, x, y) {
     context.imageSmoothingEnabled = false;
     context.drawImage(this.part.ramp, x, y, 320, 12);
+    if (!this.part.uniform.hidden) {
+      context.fillStyle = "#222";
+      context.fillRect(x + 3.2 * parseFloat(this.part.uniform.style.left) - 1, y - 4, 2, 20);
+    }
     this.write(context, number(this.range[0]), x, y + 30);
     this.write(context, number(this.range[1]), x + 320, y + 30, "13px", "right");
     this.write(context, "attention weight", x + 336, y + 11);

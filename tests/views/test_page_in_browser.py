@@ -1,0 +1,388 @@
+"""The page in a real browser, opened from disk: what a reader does, and what must then be seen."""
+
+import csv
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from matplotlib import colormaps
+
+from regard.trace import Trace
+from regard.views import page
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+UP = "up_blocks.2.attentions.0.transformer_blocks.0.attn2"
+# Half a step of a byte, over the widest range that a map of a word has here.
+CLOSE = 0.4 / 510
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    found = [path for path in map(shutil.which, NAMES) if path]
+    if not found:
+        pytest.skip(f"no browser: none of {', '.join(NAMES)} is in PATH")
+    with sync_api.sync_playwright() as play:
+        opened = play.chromium.launch(executable_path=found[0], args=FLAGS)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture(scope="module")
+def file(trace: Trace, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("page") / "page.html"
+    path.write_text(page(trace), encoding="utf-8")
+    return path
+
+
+class Reader:
+    """A person at the page; whatever the console says or the network carries is kept."""
+
+    def __init__(self, browser: Any, path: Path, fragment: str = "", **options: Any) -> None:
+        self.tab = browser.new_page(**options)
+        self.complaints: list[str] = []
+        self.requests: list[str] = []
+        self.tab.on("console", lambda message: self.complaints.append(message.text))
+        self.tab.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.tab.on("request", lambda request: self.requests.append(request.url))
+        self.tab.goto(path.as_uri() + fragment)
+        self.settle()
+
+    def settle(self) -> None:
+        """Wait until the page has drawn what was asked for."""
+        self.tab.evaluate("() => new Promise((r) => requestAnimationFrame(() => setTimeout(r)))")
+        self.tab.evaluate("() => new Promise((r) => requestAnimationFrame(() => setTimeout(r)))")
+
+    def part(self, name: str) -> Any:
+        return self.tab.locator(f'[data-part="{name}"]')
+
+    def click(self, selector: str, **options: Any) -> None:
+        self.tab.click(selector, **options)
+        self.settle()
+
+    def word(self, name: str, **options: Any) -> None:
+        self.click(f'.chip[data-word="{name}"]', **options)
+        self.tab.mouse.move(1, 1)
+        self.settle()
+
+    def press(self, key: str) -> None:
+        self.tab.keyboard.press(key)
+        self.settle()
+
+    def slide(self, axis: str, value: int) -> None:
+        self.part(axis).fill(str(value))
+        self.settle()
+
+    def caption(self, name: str) -> str:
+        return self.tab.inner_text(f'[data-caption="{name}"]')
+
+    def panels(self) -> list[str]:
+        return self.tab.eval_on_selector_all("[data-panel]", "all => all.map(p => p.dataset.panel)")
+
+    def canvas(self, panel: str) -> Any:
+        return self.tab.locator(f'[data-panel="{panel}"] canvas')
+
+    def picture(self, panel: str) -> str:
+        return self.canvas(panel).evaluate("canvas => canvas.toDataURL()")
+
+    def colour(self, panel: str, v: float, u: float) -> list[int]:
+        """The colour at a share of a panel's height and width."""
+        # Read from a copy of one pixel: Chromium complains when a canvas on screen is read often.
+        read = """(canvas, [v, u]) => {
+            const copy = new OffscreenCanvas(1, 1).getContext("2d");
+            const [x, y] = [Math.floor(u * canvas.width), Math.floor(v * canvas.height)];
+            copy.drawImage(canvas, -x, -y);
+            return [...copy.getImageData(0, 0, 1, 1).data].slice(0, 3);
+        }"""
+        return self.canvas(panel).evaluate(read, [v, u])
+
+    def at(self, panel: str, v: float, u: float) -> tuple[float, float]:
+        box = self.canvas(panel).bounding_box()
+        return box["x"] + u * box["width"], box["y"] + v * box["height"]
+
+    def point(self, panel: str, v: float, u: float) -> None:
+        self.tab.mouse.move(*self.at(panel, v, u))
+        self.settle()
+
+    def ranks(self) -> list[tuple[str, float]]:
+        read = "all => all.map(row => [row.dataset.rank, Number(row.dataset.value)])"
+        return [(name, value) for name, value in self.tab.eval_on_selector_all("[data-rank]", read)]
+
+
+@pytest.fixture
+def reader(browser: Any, file: Path) -> Iterator[Reader]:
+    opened = Reader(browser, file, viewport={"width": 1280, "height": 1000})
+    yield opened
+    opened.tab.close()
+    assert opened.complaints == []
+    assert [url for url in opened.requests if not url.startswith(("file:", "data:", "blob:"))] == []
+
+
+def test_a_click_on_a_word_shows_its_map_and_says_so(reader: Reader):
+    reader.word("cat")
+    cat = reader.picture("cat")
+    reader.word("grass")
+    assert reader.panels() == ["grass"]
+    assert reader.picture("grass") != cat
+    assert reader.caption("word") == "grass (gra + ss)"
+    assert reader.tab.get_attribute('.chip[data-word="grass"]', "aria-pressed") == "true"
+    assert reader.tab.get_attribute('.chip[data-word="cat"]', "aria-pressed") == "false"
+
+
+def test_colours_are_the_values_of_the_trace_on_the_scale_shown(reader: Reader, trace: Trace):
+    reader.word("cat")
+    reader.click('[data-part="show"] [data-value="map"]')
+    reader.click('[data-part="scale"] [data-value="view"]')
+    heat = trace.heatmap("cat").values
+    shares = (heat - heat.min()) / np.ptp(heat)
+    for y, x in [(7, 8), (0, 0), (9, 3), (12, 12)]:
+        shown = reader.colour("cat", (y + 0.5) / 16, (x + 0.5) / 16)
+        expected = colormaps["magma"](shares[y, x], bytes=True)[:3]
+        np.testing.assert_allclose(shown, expected, atol=6)
+    assert float(reader.part("scale-min").inner_text()) == pytest.approx(heat.min(), rel=0.01)
+    assert float(reader.part("scale-max").inner_text()) == pytest.approx(heat.max(), rel=0.01)
+    assert "not comparable" in reader.caption("scale")
+
+
+def test_the_shared_scale_is_the_same_for_every_word(reader: Reader, trace: Trace):
+    ends = []
+    for word in ("a", "cat", "grass"):
+        reader.word(word)
+        ends.append(reader.part("scale-max").inner_text())
+    highest = max(trace.heatmap(word).max().item() for word in trace.word_names)
+    assert len(set(ends)) == 1
+    assert float(ends[0]) == pytest.approx(highest, rel=0.01)
+    assert "shared by all words" in reader.caption("scale")
+
+
+def test_pointing_at_a_patch_ranks_the_words_as_the_trace_does(reader: Reader, trace: Trace):
+    reader.word("cat")
+    for y, x in [(7, 8), (14, 8)]:
+        reader.point("cat", (y + 0.5) / 16, (x + 0.5) / 16)
+        expected = {word: trace.heatmap(word).values[y, x] for word in trace.word_names}
+        ranks = reader.ranks()
+        assert [name for name, _ in ranks] == sorted(expected, key=lambda word: -expected[word])
+        for name, value in ranks:
+            assert value == pytest.approx(expected[name], abs=CLOSE)
+        assert f"Patch y {y}, x {x} of 16×16" in reader.part("patch-note").inner_text()
+
+
+def test_a_click_locks_a_patch_and_a_second_click_frees_it(reader: Reader):
+    reader.word("cat")
+    average = reader.ranks()
+    for locked in (True, False):
+        reader.tab.mouse.click(*reader.at("cat", 0.5, 0.5))
+        reader.tab.mouse.move(1, 1)
+        reader.settle()
+        assert (reader.ranks() != average) is locked
+        assert ("locked" in reader.part("patch-note").inner_text()) is locked
+
+
+def test_steps_layers_and_heads_choose_what_the_trace_would(reader: Reader, trace: Trace):
+    reader.word("cat")
+    reader.slide("step", 12)
+    reader.slide("layer", 4)
+    reader.slide("head", 3)
+    assert reader.caption("step").startswith("step 12, t = ")
+    assert (reader.caption("layer"), reader.caption("head")) == (UP, "head 3")
+    assert reader.part("step").get_attribute("aria-valuetext").startswith("step 12")
+    reader.point("cat", 7.5 / 16, 8.5 / 16)
+    expected = trace.heatmap("cat", steps=12, layers=UP, heads=3).values[7, 8]
+    assert dict(reader.ranks())["cat"] == pytest.approx(expected, abs=CLOSE)
+
+
+def test_a_place_averages_its_layers_on_the_finest_grid(reader: Reader, trace: Trace):
+    reader.word("grass")
+    reader.click('[data-choice="up"]')
+    reader.point("grass", 13.5 / 16, 8.5 / 16)
+    expected = trace.heatmap("grass", layers="up").values[13, 8]
+    assert dict(reader.ranks())["grass"] == pytest.approx(expected, abs=CLOSE)
+    assert "16×16 tokens, nearest patches; coarser" in reader.caption("grid")
+
+
+def test_a_thumbnail_chooses_its_layer_and_head(reader: Reader):
+    reader.word("cat")
+    reader.click('.thumb[data-layer="2"][data-head="1"]')
+    assert reader.caption("layer").startswith("mid_block")
+    assert reader.caption("head") == "head 1"
+    assert reader.caption("grid") == "4×4 tokens, nearest patches"
+
+
+def test_hover_previews_and_leaving_returns_to_what_was_locked(reader: Reader):
+    reader.word("cat")
+    reader.tab.hover('.chip[data-word="grass"]')
+    reader.settle()
+    assert reader.panels() == ["grass"]
+    reader.tab.mouse.move(1, 1)
+    reader.settle()
+    assert reader.panels() == ["cat"]
+
+
+def test_shift_click_adds_a_word_beside_the_first_and_escape_clears(reader: Reader):
+    reader.word("cat")
+    reader.word("grass", modifiers=["Shift"])
+    assert reader.panels() == ["cat", "grass"]
+    assert reader.picture("cat") != reader.picture("grass")
+    reader.press("Escape")
+    assert reader.panels() == [""]
+    assert reader.caption("word") == "none chosen"
+
+
+def test_keys_move_along_layers_heads_and_steps(reader: Reader):
+    reader.word("cat")
+    for key in ("ArrowDown", "ArrowRight", "ArrowRight", "]", "g"):
+        reader.press(key)
+    assert reader.caption("layer").startswith("down_blocks.0")
+    assert reader.caption("head") == "head 1"
+    assert reader.caption("step").startswith("step 0,")
+    assert reader.part("grid").is_checked()
+    for key in ("ArrowUp", "["):
+        reader.press(key)
+    assert reader.caption("layer").startswith("mean of 5 layers")
+    assert reader.caption("step") == "mean of 30 steps"
+
+
+def test_arrow_keys_move_the_patch_when_the_picture_has_the_focus(reader: Reader):
+    reader.word("cat")
+    reader.part("stage").focus()
+    reader.press("ArrowRight")
+    reader.press("ArrowUp")
+    assert "Patch y 7, x 9 of 16×16" in reader.part("patch-note").inner_text()
+    assert reader.caption("head") == "mean of 4 heads"
+
+
+def test_play_walks_through_the_steps_and_stops(reader: Reader):
+    reader.word("cat")
+    reader.click('[data-part="play"]')
+    reader.tab.wait_for_function(
+        "/^step [1-9]/.test(document.querySelector('[data-caption=step]').textContent)"
+    )
+    reader.click('[data-part="play"]')
+    assert reader.part("play").get_attribute("aria-label") == "Play the steps"
+
+
+def test_smooth_says_that_it_is_interpolated(reader: Reader):
+    reader.word("cat")
+    nearest = reader.picture("cat")
+    reader.part("smooth").check()
+    reader.settle()
+    assert reader.picture("cat") != nearest
+    assert "interpolated" in reader.caption("grid")
+
+
+def test_opacity_zero_is_the_image(reader: Reader):
+    reader.word("grass")
+    reader.part("opacity").fill("0")
+    reader.settle()
+    # The lawn of the synthetic image.
+    assert reader.colour("grass", 0.95, 0.5) == [120, 176, 92]
+
+
+def test_special_tokens_wait_behind_their_switch(reader: Reader, trace: Trace):
+    start = reader.tab.locator('.chip[data-word="[start]"]')
+    assert not start.is_visible()
+    reader.part("show-special").check()
+    reader.settle()
+    assert start.inner_text() == "start0.727"
+    assert ("[start]") in dict(reader.ranks())
+    reader.word("[start]")
+    assert "special tokens" in reader.caption("scale")
+
+
+def test_the_caption_tells_the_whole_story(reader: Reader):
+    said = reader.part("caption").inner_text()
+    for word in ("openmoji", "a blue cat on the grass", "seed 7", "30 steps", "guidance 4",
+                 "DDIMScheduler", "2.4e-07", "cross-attention", "mean of 4 heads"):  # fmt: skip
+        assert word in said
+
+
+def test_redundant_words_are_marked_with_their_evidence(reader: Reader):
+    a = reader.tab.locator('.chip[data-word="a"]')
+    assert a.get_attribute("data-mark") == "proved"
+    assert "image change 0.004" in a.get_attribute("title")
+    row = reader.tab.locator('tr[data-row="a"]')
+    assert row.get_attribute("data-mark") == "proved"
+    assert "redundant" in row.inner_text()
+    assert reader.tab.locator('tr[data-row="blue"]').get_attribute("data-mark") == ""
+
+
+def test_text_that_the_encoder_cut_is_shown(browser: Any, unproved: Trace, tmp_path: Path):
+    path = tmp_path / "page.html"
+    path.write_text(page(unproved), encoding="utf-8")
+    reader = Reader(browser, path)
+    assert "in front of a snowy mountain" in reader.caption("cut")
+    assert reader.tab.inner_text(".cut") == "in front of a snowy mountain"
+    reader.tab.close()
+
+
+def test_python_that_is_copied_reproduces_the_view(reader: Reader, trace: Trace):
+    reader.word("cat")
+    reader.slide("step", 3)
+    reader.click('[data-choice="down"]')
+    line = reader.part("python").inner_text().splitlines()[-1]
+    assert line == 'trace.heatmap("cat", steps=3, layers="down")'
+    heat = eval(line, {"trace": trace})
+    reader.point("cat", 5.5 / 16, 5.5 / 16)
+    assert dict(reader.ranks())["cat"] == pytest.approx(heat.values[5, 5], abs=CLOSE)
+
+
+def test_the_link_brings_the_view_back(reader: Reader, browser: Any, file: Path):
+    reader.word("grass")
+    reader.slide("step", 5)
+    reader.click('[data-choice="mid"]')
+    fragment = "#" + reader.tab.url.partition("#")[2]
+    again = Reader(browser, file, fragment)
+    assert again.panels() == ["grass"]
+    assert again.caption("step").startswith("step 5,")
+    assert again.caption("layer").startswith("mean of 1 mid layer")
+    again.tab.close()
+
+
+def test_a_view_is_saved_as_a_picture_and_the_words_as_a_table(
+    reader: Reader, trace: Trace, tmp_path: Path
+):
+    reader.word("cat")
+    with reader.tab.expect_download() as png:
+        reader.tab.click('[data-part="png"]')
+    assert png.value.suggested_filename == "cat.png"
+    assert Path(png.value.path()).read_bytes().startswith(b"\x89PNG")
+    with reader.tab.expect_download() as table:
+        reader.tab.click('[data-part="csv"]')
+    with Path(table.value.path()).open(newline="", encoding="utf-8") as opened:
+        rows = list(csv.DictReader(opened))
+    words = trace.words()
+    assert [row["word"] for row in rows] == words["word"].tolist()
+    assert [float(row["mass"]) for row in rows] == words["mass"].tolist()
+
+
+def test_markup_in_a_prompt_is_shown_as_text(browser: Any, make: Any, tmp_path: Path):
+    prompt = "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
+    path = tmp_path / "page.html"
+    path.write_text(page(make(prompt=prompt, cut=prompt, model=prompt)), encoding="utf-8")
+    reader = Reader(browser, path)
+    assert reader.caption("prompt") == prompt
+    assert reader.tab.title().endswith(" · regard")
+    assert reader.tab.locator("#regard img, #regard script").count() == 0
+    assert reader.complaints == []
+    reader.tab.close()
+
+
+@pytest.mark.parametrize("width", [360, 768, 1280])
+def test_nothing_is_wider_than_the_window(browser: Any, file: Path, width: int):
+    reader = Reader(browser, file, viewport={"width": width, "height": 800})
+    assert reader.tab.evaluate("document.documentElement.scrollWidth") <= width
+    reader.tab.close()
