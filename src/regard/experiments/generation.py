@@ -1,5 +1,6 @@
 """What `openmoji` draws, read by the segmenter, and whether its words look at what they name."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -151,8 +152,11 @@ def _held_out(prompt: str) -> bool:
 
 
 def word_map(pipeline: Any, prompt: str, word: str, maps: xr.DataArray) -> xr.DataArray:
-    """The map of one word: the sum over its tokens."""
-    start = prompt.index(word)
+    """The map of one word, where it first stands alone: the sum over its tokens."""
+    # Whole words: 'on' is not the end of 'lion', nor 'bow' the beginning of 'bowl'.
+    found = re.search(rf"\b{re.escape(word)}\b", prompt)
+    assert found is not None
+    start = found.start()
     offsets = pipeline.tokenizer(
         prompt, padding="max_length", truncation=True, return_offsets_mapping=True
     ).offset_mapping

@@ -4,6 +4,8 @@ The vocabulary is small on purpose: frequent words are one token, rarer ones two
 other text falls apart into letters. So words of several tokens occur here as they do in CLIP.
 """
 
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -42,37 +44,70 @@ def tokenizer() -> Any:
     Source:
         Sennrich, Haddow and Birch (2016), arXiv 1508.07909; layout of CLIP, Radford et al. (2021).
     """
-    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+    from tokenizers import pre_tokenizers
     from transformers import CLIPTokenizer
 
-    blank = CLIPTokenizer()
-    learner = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
-    learner.normalizer = blank._tokenizer.normalizer
-    learner.pre_tokenizer = blank._tokenizer.pre_tokenizer
-    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
-    plan = trainers.BpeTrainer(
-        vocab_size=2000,
-        initial_alphabet=letters,
-        end_of_word_suffix="</w>",
-        show_progress=False,
-    )
-    learner.train_from_iterator(_corpus(), plan)
-    joined = _merges(learner)
-    pieces = [
-        *letters,
-        *(f"{letter}</w>" for letter in letters),
-        *("".join(pair) for pair in joined),
+    blank = CLIPTokenizer()._tokenizer
+    words = [
+        piece
+        for word in _corpus()
+        for piece, _ in blank.pre_tokenizer.pre_tokenize_str(blank.normalizer.normalize_str(word))
     ]
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    alphabet = [*letters, *(f"{letter}</w>" for letter in letters)]
+    joined = merges(words, alphabet)
+    pieces = [*alphabet, *("".join(pair) for pair in joined)]
     vocab = {piece: i for i, piece in enumerate(dict.fromkeys(pieces))}
     for special in ("<|startoftext|>", "<|endoftext|>"):
         vocab[special] = len(vocab)
     return CLIPTokenizer(vocab=vocab, merges=joined, model_max_length=CONTEXT)
 
 
-def _merges(learner: Any) -> list[tuple[str, str]]:
-    import json
+def merges(words: Sequence[str], alphabet: Sequence[str]) -> list[tuple[str, str]]:
+    """The pairs that byte-pair encoding joins, in order, until each word is one piece.
 
-    return [tuple(pair) for pair in json.loads(learner.to_str())["model"]["merges"]]
+    The library's own learner breaks ties by the order of a hash table, so that 'cat' and 'car'
+    changed places from run to run. Here the pair that comes first in the alphabet wins.
+
+    Args:
+        words: What to learn from; a word counts as often as it comes.
+        alphabet: Every letter, and every letter with ``</w>`` where it ends a word.
+
+    Returns:
+        Pairs of pieces.
+
+    Example:
+        >>> merges(["ab", "ab", "b"], ["a", "b", "a</w>", "b</w>"])
+        [('a', 'b</w>')]
+    """
+    counts = Counter(words)
+    spelled = {word: [*word[:-1], f"{word[-1]}</w>"] for word in counts}
+    rank = {piece: i for i, piece in enumerate(alphabet)}
+    joined: list[tuple[str, str]] = []
+    while pairs := _pairs(spelled, counts):
+        best = min(pairs, key=lambda pair: (-pairs[pair], rank[pair[0]], rank[pair[1]]))
+        joined.append(best)
+        rank.setdefault("".join(best), len(rank))
+        spelled = {word: _joined(pieces, best) for word, pieces in spelled.items()}
+    return joined
+
+
+def _pairs(spelled: dict[str, list[str]], counts: Counter[str]) -> Counter[tuple[str, str]]:
+    pairs: Counter[tuple[str, str]] = Counter()
+    for word, pieces in spelled.items():
+        for pair in zip(pieces, pieces[1:], strict=False):
+            pairs[pair] += counts[word]
+    return pairs
+
+
+def _joined(pieces: list[str], pair: tuple[str, str]) -> list[str]:
+    out: list[str] = []
+    for piece in pieces:
+        if out and (out[-1], piece) == pair:
+            out[-1] = "".join(pair)
+        else:
+            out.append(piece)
+    return out
 
 
 def _corpus() -> list[str]:

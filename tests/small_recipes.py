@@ -1,0 +1,51 @@
+"""The recipes of the zoo with far fewer weights, pictures and steps, for tests."""
+
+from dataclasses import replace
+
+from regard.zoo.recipe import Recipe, recipe, recipes
+
+NAMES = recipes()
+
+_TOWER = {
+    "hidden_size": 16,
+    "intermediate_size": 32,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+}
+
+_MODELS = {
+    "openmoji-clip": {"projection_dim": 8, "text": _TOWER, "vision": {**_TOWER, "patch_size": 16}},
+    "openmoji-autoencoder": {"block_out_channels": [8, 8, 8], "norm_num_groups": 4},
+    "openmoji-segmenter": {
+        "depths": [1, 1, 1, 1],
+        "hidden_sizes": [8, 8, 16, 16],
+        "num_attention_heads": [1, 1, 2, 2],
+        "decoder_hidden_size": 16,
+    },
+    "openmoji": {},
+}
+_UNET = {
+    "block_out_channels": [8, 8, 16],
+    "attention_head_dim": 2,
+    "cross_attention_dim": 16,
+    "norm_num_groups": 4,
+}
+
+
+def small(name: str) -> Recipe:
+    """One recipe in small: the same classes, resolutions and settings of another size."""
+    plan = recipe(name)
+    model = {**plan.model, **_MODELS[name]}
+    if name == "openmoji":
+        model["unet"] = {**plan.model["unet"], **_UNET}
+    if name == "openmoji-clip":
+        model["vision"] = {**plan.model["vision"], **model["vision"]}
+    train = {**plan.train, "batch": 4, "warm_up": 1, "steps": 2}
+    if name == "openmoji":
+        train["scenes"] = 8
+    return replace(plan, model=model, train=train)
+
+
+def shrink(patch) -> None:
+    """Let `regard.zoo.train` train the small recipes."""
+    patch.setattr("regard.zoo.train.recipe", lambda name: small(name))

@@ -1,0 +1,61 @@
+from math import exp, log
+
+import pytest
+import torch
+
+from regard.zoo.contrastive import symmetric_loss, task
+from small_recipes import small as small_recipe
+
+EYE = torch.eye(2, dtype=torch.bool)
+
+
+def test_the_symmetric_loss_by_hand():
+    # Rows are images. Image 0 gives its text 3 of 4 parts (e^ln3 : 1), image 1 its text 1 of 2;
+    # text 0 gives its image 3 of 4 parts, text 1 its image 1 of 2.
+    logits = torch.tensor([[log(3), 0.0], [0.0, 0.0]])
+    half = -(log(3 / 4) + log(1 / 2)) / 2
+    assert symmetric_loss(logits, EYE, 0.5).item() == pytest.approx(half)
+
+
+def test_lambda_weighs_the_two_directions():
+    # Image 0 sees (3, 7): 3/10, image 1 (1, 1): 1/2. Text 0 sees (3, 1): 3/4, text 1 (7, 1): 1/8.
+    logits = torch.tensor([[log(3), log(7)], [0.0, 0.0]])
+    to_text, to_image = -(log(3 / 10) + log(1 / 2)) / 2, -(log(3 / 4) + log(1 / 8)) / 2
+    for weight in (0.0, 0.25, 1.0):
+        expected = weight * to_text + (1 - weight) * to_image
+        assert symmetric_loss(logits, EYE, weight).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_two_pictures_with_one_caption_have_two_right_answers():
+    same = torch.ones(2, 2, dtype=torch.bool)
+    assert symmetric_loss(torch.zeros(2, 2), same, 0.5).item() == pytest.approx(log(2))
+    # Were each told to choose one of two equal texts, confident logits would be punished.
+    sure = torch.tensor([[9.0, 9.0, 0.0], [9.0, 9.0, 0.0], [0.0, 0.0, 9.0]])
+    blocks = torch.block_diag(same, torch.ones(1, 1)).bool()
+    assert symmetric_loss(sure, blocks, 0.5).item() == pytest.approx(
+        (2 * log(2 + exp(-9.0)) + log(1 + 2 * exp(-9.0))) / 3, abs=1e-4
+    )
+
+
+def test_a_colder_temperature_starts_with_steeper_logits():
+    plan = small_recipe("openmoji-clip")
+    network = task(plan, torch.device("cpu")).network
+    assert network.logit_scale.exp().item() == pytest.approx(1 / plan.train["temperature"])
+
+
+def test_after_the_freeze_only_the_image_tower_learns():
+    plan = small_recipe("openmoji-clip")
+    job = task(plan, torch.device("cpu"))
+    job.loss(job.batch(0), plan.train["freeze_text_at"]).backward()
+    text = [p for n, p in job.network.named_parameters() if n.startswith("text_")]
+    vision = [p for n, p in job.network.named_parameters() if n.startswith("vision_model.enc")]
+    assert text
+    assert all(p.grad is None for p in text)
+    assert all(p.grad is not None for p in vision)
+
+
+def test_equal_captions_of_a_batch_are_found():
+    job = task(small_recipe("openmoji-clip"), torch.device("cpu"))
+    same = job.batch(0)["same"]
+    assert same.diagonal().all()
+    assert torch.equal(same, same.T)
