@@ -1,0 +1,54 @@
+"""The command line: one thin command per verb.
+
+A command imports its room when it is called, so that ``regard --help`` loads no model library.
+"""
+
+import os
+from typing import Annotated
+
+import typer
+
+from regard.cli.data import data
+from regard.cli.models import evaluate, models, train
+from regard.cli.polite import Polite
+from regard.cli.see import look, words
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    cls=Polite,
+    help="Look at, measure and steer attention in text-to-image models.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (look, words, models, train, evaluate):
+    app.command()(command)
+app.add_typer(data, name="data")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"regard {version('regard')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line; ``regard`` calls this."""
+    # Our own lines say what a user needs to know; the libraries also tell of what does not matter
+    # here, such as which image processor they chose.
+    for library in ("DIFFUSERS", "TRANSFORMERS"):
+        os.environ.setdefault(f"{library}_VERBOSITY", "error")
+    app()

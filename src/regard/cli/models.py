@@ -1,0 +1,88 @@
+"""``regard models``, ``regard train`` and ``regard evaluate``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from regard.cli.polite import STOPPED, bar, stop, tell
+from regard.errors import ArgumentError, DataError
+
+Name = Annotated[str, typer.Argument(help="A bundled model; regard models lists them.")]
+
+
+def models() -> None:
+    """List the bundled models."""
+    from regard.zoo import bundled, weights_folder
+
+    for model in bundled():
+        try:
+            weights_folder(model["name"])
+            note = ""
+        except DataError:
+            note = f"\n    No weights yet; make them with: regard train {model['name']}"
+        typer.echo(f"{model['name']} ({model['class']})\n    {model['summary']}{note}")
+
+
+def train(
+    name: Name,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to write; by default checkpoints/NAME.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the checkpoint in the folder.")
+    ] = False,
+    steps: Annotated[
+        int | None, typer.Option(help="Steps in all; by default the recipe's.")
+    ] = None,
+) -> None:
+    """Train a bundled model anew, or go on with a training."""
+    if steps is not None and steps < 1:
+        raise ArgumentError(f"train: steps is {steps} and must be 1 or more.")
+    from regard.zoo import recipe
+
+    recipe(name)  # an unknown name is told before torch is loaded
+    from regard.zoo.train import Progress
+    from regard.zoo.train import train as run
+
+    folder = out or Path("checkpoints") / name
+    columns = ("loss {task.fields[loss]:.4f}", "{task.fields[seconds]:.2f} s/step")
+    try:
+        with bar(f"training {name}", *columns) as advance:
+
+            def on_step(now: Progress) -> None:
+                advance(now.step, now.steps, loss=now.loss, seconds=now.seconds_per_step)
+
+            trained = run(name, folder, resume=resume, steps=steps, on_step=on_step)
+    except KeyboardInterrupt:
+        stop(_how_to_go_on(name, folder, out), STOPPED)
+    typer.echo(f"Wrote {trained}. Use it: regard look PROMPT --model {trained}")
+
+
+def _how_to_go_on(name: str, folder: Path, out: Path | None) -> str:
+    if not (folder / "last.pt").exists():
+        return f"stopped; there was no checkpoint yet in {folder}."
+    where = "" if out is None else f" --out {out}"
+    return f"stopped; go on from the last checkpoint with: regard train {name} --resume{where}"
+
+
+def evaluate(
+    name: Name,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object and nothing else.")
+    ] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="A subset, in less than a minute.")
+    ] = False,
+) -> None:
+    """Compute anew every figure that the card of a bundled model quotes."""
+    import json
+
+    from regard.experiments.evaluate import evaluate as compute
+
+    figures = compute(name, quick=quick, progress=tell)
+    if as_json:
+        typer.echo(json.dumps(figures))
+        return
+    for key, value in figures.items():
+        typer.echo(f"{key:<28}{value:g}")

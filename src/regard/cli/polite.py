@@ -1,0 +1,86 @@
+"""What the command line says and shows: one clear line for a mistake, a bar for what takes time."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+import typer
+from typer.core import TyperGroup
+
+from regard.errors import RegardError
+
+MISTAKE, FAILURE, STOPPED = 2, 1, 130
+"""Exit codes: the command was wrong; the machine failed; the user stopped it (128 + SIGINT)."""
+
+
+class Polite(TyperGroup):
+    """A group of commands that turns what was raised on purpose into one line and an exit code."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command.
+
+        Raises:
+            Exit: after a mistake, a failure of the machine, or Ctrl-C.
+        """
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            stop("stopped; nothing was written.", STOPPED)
+        except RegardError as mistake:
+            stop(str(mistake), MISTAKE)
+        except BrokenPipeError:
+            raise  # whoever read our output has closed it: nothing to say, and nobody to say it to
+        except OSError as failed:
+            stop(_said(failed), FAILURE)
+
+
+def stop(message: str, code: int) -> NoReturn:
+    """Print one line on stderr and leave.
+
+    Raises:
+        Exit: always.
+    """
+    tell(message)
+    raise typer.Exit(code)
+
+
+def tell(message: str) -> None:
+    """Print one line on stderr, with our name before it."""
+    typer.echo("regard: " + " ".join(message.split()), err=True)
+
+
+def _said(failed: OSError) -> str:
+    if failed.strerror is None:  # a library's own, which may run over many lines
+        return str(failed)
+    where = f"'{failed.filename}': " if failed.filename is not None else ""
+    return f"{where}{failed.strerror}. Make room, or choose a place where you may read and write."
+
+
+@contextmanager
+def bar(what: str, *columns: str) -> Iterator[Callable[..., None]]:
+    """A progress bar on stderr.
+
+    Args:
+        what: Written before it.
+        columns: More to show, as rich writes it, such as ``loss {task.fields[loss]:.3f}``.
+
+    Yields:
+        ``advance(done, total, **fields)``.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import TimeRemainingColumn as Left
+
+    shown = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()]
+    shown += [TextColumn(column) for column in columns]
+    console = Console(stderr=True)
+    with Progress(*shown, Left(compact=True), console=console, transient=True) as progress:
+        task: Any = None
+
+        def advance(done: int, total: int, **fields: Any) -> None:
+            nonlocal task
+            if task is None:  # not before there is something to show
+                task = progress.add_task(what, total=total, **fields)
+            progress.update(task, completed=done, total=total, **fields)
+
+        yield advance

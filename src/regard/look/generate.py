@@ -1,0 +1,115 @@
+"""Running the user's own pipeline: open it, check what it can make, make it."""
+
+import inspect
+import math
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+import regard.zoo as zoo
+from regard.errors import ArgumentError
+from regard.look.settings import Progress, Settings
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a run of a pipeline made.
+
+    Attributes:
+        images: One for each row of the batch.
+        latents: [row, channel, y, x], on the CPU, before they were decoded.
+    """
+
+    images: list[Image.Image]
+    latents: Tensor
+
+    def pixels(self) -> list[NDArray[np.uint8]]:
+        """The images as rows x columns x 3."""
+        return [np.asarray(image.convert("RGB")) for image in self.images]
+
+
+def opened(model: Any) -> Any:
+    """The pipeline itself, loaded if a name or a folder is given.
+
+    Raises:
+        UnknownName: there is no such model.
+        ArgumentError: it is no text-to-image pipeline with a UNet.
+    """
+    pipeline = zoo.load(model) if isinstance(model, str | os.PathLike) else model
+    call = inspect.signature(type(pipeline).__call__).parameters
+    lacking = [part for part in ("unet", "scheduler") if getattr(pipeline, part, None) is None]
+    lacking += [name for name in ("prompt", "callback_on_step_end") if name not in call]
+    if lacking:
+        raise ArgumentError(
+            f"look: {type(pipeline).__name__} has no {' and no '.join(lacking)}. "
+            f"Give a text-to-image pipeline of diffusers with a UNet, such as 'openmoji'."
+        )
+    return pipeline
+
+
+def check(pipeline: Any, settings: Settings) -> None:
+    """Refuse what this pipeline cannot make, before it runs.
+
+    Raises:
+        ArgumentError: too many steps for the scheduler, or a size that is no multiple of the unit.
+    """
+    most = pipeline.scheduler.config.get("num_train_timesteps")
+    if most is not None and settings.steps > most:
+        raise ArgumentError(
+            f"look: steps is {settings.steps} and must be at most {most}, as many as "
+            f"{type(pipeline.scheduler).__name__} was trained with; 30 is usual."
+        )
+    # Diffusers refuses what is no multiple of 8, whatever the autoencoder divides by.
+    unit = math.lcm(8, getattr(pipeline, "vae_scale_factor", 1))
+    if settings.size is not None and any(side % unit for side in settings.size):
+        raise ArgumentError(
+            f"look: size is {settings.size[0]} x {settings.size[1]}, and both sides must be "
+            f"multiples of {unit} pixels. The nearest is "
+            f"{' x '.join(str(max(unit, round(side / unit) * unit)) for side in settings.size)}."
+        )
+
+
+def generate(
+    pipeline: Any, settings: Settings, *, rows: int = 1, progress: Progress | None = None
+) -> Made:
+    """Run the pipeline; each row of the batch gets the same prompt and the same first noise.
+
+    Args:
+        pipeline: A diffusers pipeline.
+        settings: What to make; randomness comes from its seed alone.
+        rows: Size of the batch.
+        progress: Called after each step.
+
+    Returns:
+        The images that the pipeline itself decoded, and their latents.
+    """
+    last: dict[str, Tensor] = {}
+
+    def after(_: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+        last.update(tensors)
+        if progress is not None:
+            progress(step + 1, settings.steps)
+        return {}
+
+    # On the CPU whatever the model's device, so that a seed means one image everywhere.
+    noise = [torch.Generator().manual_seed(settings.seed) for _ in range(rows)]
+    options: dict[str, Any] = {}
+    if settings.size is not None:
+        options |= {"height": settings.size[0], "width": settings.size[1]}
+    if settings.negative_prompt:
+        options["negative_prompt"] = [settings.negative_prompt] * rows
+    images = pipeline(
+        [settings.prompt] * rows,
+        num_inference_steps=settings.steps,
+        guidance_scale=settings.guidance,
+        generator=noise if rows > 1 else noise[0],
+        callback_on_step_end=after,
+        **options,
+    ).images
+    return Made(list(images), last["latents"].detach().cpu())

@@ -1,0 +1,191 @@
+"""One call: run a pipeline, watch its attention, and keep what was seen."""
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from regard.axes import HEAD, LAYER, STEP
+from regard.errors import ArgumentError
+from regard.look.prompt import Prompt, read
+from regard.look.proof import prove as prove_look
+from regard.look.result import Look
+from regard.look.settings import Progress, Settings
+from regard.measures.words import word_table
+from regard.trace import Trace, layer_maps
+
+KEEPABLE = (STEP, LAYER, HEAD)
+
+
+def look(
+    model: Any,
+    prompt: str,
+    *,
+    seed: int = 0,
+    steps: int = 30,
+    guidance: float = 4.0,
+    words: Sequence[str] | None = None,
+    keep: Sequence[str] = KEEPABLE,
+    negative_prompt: str = "",
+    size: tuple[int, int] | int | None = None,
+    prove: bool = False,
+    progress: Progress | None = None,
+) -> Look:
+    """Make an image from a prompt and see where each word was looked at, in shares of 0..1.
+
+    The image is bit for bit the one that the pipeline makes without being watched.
+
+    Args:
+        model: A diffusers text-to-image pipeline with a UNet, or the name or folder of one.
+        prompt: What to draw. What the text encoder cannot take of it is named in `Look.cut`.
+        seed: Of the generator that draws the first noise; nothing else is random.
+        steps: Denoising steps.
+        guidance: Weight of classifier-free guidance; up to 1 is off.
+        words: The words to keep maps of, ``cat#2`` for the second cat; None keeps the start, all
+            words and the end, and the sum of the padding, which together make 1.
+        keep: Which of ``step``, ``layer`` and ``head`` to keep; the others are averaged.
+        negative_prompt: What to keep away from.
+        size: Rows and columns of the image in pixels, or one number for both.
+        prove: Also make the image again without each word, and judge the words by that.
+        progress: Called after each step with the steps done and the steps there are; a proof
+            counts anew.
+
+    Returns:
+        The image, its latents, the trace with its table of words, and the proof if asked for.
+
+    Raises:
+        PromptError: the prompt is empty.
+        UnknownName: there is no such model, or no such word in the prompt.
+        ArgumentError: another argument lies outside what it may be, or the model is not of the
+            kind that can be looked at. All this is said before the model runs.
+        NothingObserved: the model has no attention to text.
+
+    Example:
+        >>> seen = look("openmoji", "a cat on the beach", steps=2)
+        >>> seen.trace.word_names
+        ('a', 'cat', 'on', 'the', 'beach')
+        >>> seen.image.size
+        (64, 64)
+
+    Source:
+        Tang et al. (2023), "What the DAAM: Interpreting Stable Diffusion Using Cross Attention",
+        section 2.2, with the model's own weights in place of summed and upscaled ones.
+    """
+    started = time.perf_counter()
+    sides = (size, size) if isinstance(size, int) else size
+    settings = Settings(prompt, negative_prompt, seed, steps, guidance, sides)
+    _check_words(words)
+    from regard.look.generate import check, generate, opened  # torch, once arguments are checked
+    from regard.tap import HeatMap, Parity, Select, Tap
+
+    pipeline = opened(model)
+    check(pipeline, settings)
+    text = read(pipeline, prompt)
+    tokens = _tokens(text, words)
+    heat, parity = HeatMap(tokens, keep=keep), Parity()
+    with Tap(pipeline, observe=[heat, (Select(kind="cross"), parity)]):
+        made = generate(pipeline, settings, progress=progress)
+    heats = heat.result()
+    pixels = made.pixels()[0]
+    pad = text.pads[0] if words is None and text.pads else None
+    recipe = {
+        **recipe_of(pipeline, settings),
+        "size": list(pixels.shape[:2]),
+        "keep": list(keep),
+        "edits": [],
+        "layouts": {each.layer: _layout(each, len(text.tokens)) for each in heats},
+        "parity_error": parity.result(),
+        "cut": text.cut,
+        "padding": _padding(text, pad),
+        "seconds": round(time.perf_counter() - started, 2),
+    }
+    trace = Trace(_layers(heats, tokens, pad, keep), text.tokens, recipe, pixels)
+    seen = Look(made.images[0], made.latents, replace(trace, table=word_table(trace)))
+    if not prove:
+        return seen
+    return seen.with_proof(prove_look(pipeline, seen, progress=progress))
+
+
+def recipe_of(pipeline: Any, settings: Settings) -> dict[str, Any]:
+    """What made an image, as plain JSON values: the model, its scheduler and the settings."""
+    import regard.zoo as zoo
+
+    scheduler = pipeline.scheduler
+    return {
+        "model": zoo.name_of(pipeline),
+        "weights_sha256": zoo.fingerprint(pipeline),
+        "dtype": str(pipeline.unet.dtype).removeprefix("torch."),
+        "prompt": settings.prompt,
+        "negative_prompt": settings.negative_prompt,
+        "seed": settings.seed,
+        "steps": settings.steps,
+        "guidance_scale": settings.guidance,
+        "scheduler": type(scheduler).__name__,
+        "scheduler_config": json.loads(json.dumps(dict(scheduler.config), default=str)),
+        "versions": {
+            name: version(name) for name in ("regard", "torch", "diffusers", "transformers")
+        },
+    }
+
+
+def _check_words(words: Sequence[str] | None) -> None:
+    if isinstance(words, str):
+        raise ArgumentError(f"look: words is the text {words!r}. Give a list, such as ['cat'].")
+
+
+def _tokens(text: Prompt, words: Sequence[str] | None) -> list[int]:
+    """The tokens to watch: those of some words, or all but the padding."""
+    if words is not None:
+        return text.spelled(words)
+    pads = set(text.pads)
+    return [token.index for token in text.tokens if token.index not in pads]
+
+
+def _layers(
+    heats: Sequence[Any], tokens: list[int], pad: int | None, keep: Sequence[str]
+) -> dict[str, xr.DataArray]:
+    return {each.layer: _labelled(each, tokens, pad, keep) for each in heats}
+
+
+def _labelled(heat: Any, tokens: list[int], pad: int | None, keep: Sequence[str]) -> xr.DataArray:
+    maps = heat.maps[0].numpy()
+    if pad is not None:
+        maps, tokens = _with_padding(maps, heat), [*tokens, pad]
+    kept = STEP in keep
+    return layer_maps(
+        maps,
+        steps=heat.steps if kept else heat.steps[:1],
+        timesteps=heat.timesteps if kept else [float("nan")],
+        tokens=tokens,
+        kind=heat.kind,
+        place=heat.place,
+        averaged=[axis for axis in KEEPABLE if axis not in keep],
+    )
+
+
+def _with_padding(maps: np.ndarray, heat: Any) -> np.ndarray:
+    """Maps with one more column: what is left of each row goes to the padding, all of it together.
+
+    A row sums to 1 over all tokens, so this is exact; and it needs one column where the padding
+    has dozens.
+    """
+    if heat.kind != "cross":
+        raise ArgumentError(
+            f"look: {heat.layer} attends to image and text at once, so that what is left of a row "
+            f"is not the padding. Name the words to keep with words=[...]."
+        )
+    rest = np.clip(1.0 - maps.sum(axis=2, keepdims=True), 0.0, None)
+    return np.concatenate([maps, rest], axis=2)
+
+
+def _padding(text: Prompt, pad: int | None) -> str:
+    return "" if pad is None else f"{len(text.pads)} tokens, their maps summed as token {pad}"
+
+
+def _layout(heat: Any, tokens: int) -> str:
+    return f"{heat.kind}: {heat.grid[0]}x{heat.grid[1]} image to {tokens} text, {heat.heads} heads"

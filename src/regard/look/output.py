@@ -1,0 +1,178 @@
+"""A look as a folder: complete under its name, or not there at all."""
+
+import csv
+import json
+import os
+import re
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from regard.errors import OutputError
+from regard.trace import Trace
+
+PICTURE, WORDS, MAPS, STORE, PAGE = "image.png", "words.csv", "heatmaps", "trace.zarr", "page.html"
+PARTS = {PICTURE, WORDS, MAPS, STORE, PAGE}
+
+# File systems take 255 bytes; a letter may be four of them, and an ending is still to come.
+LONGEST = 50
+
+
+def check_folder(folder: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+    """Refuse a folder that `Look.save` could not write, before the work is done.
+
+    Args:
+        folder: Where a look is to be saved.
+        overwrite: Whether a look that was saved there may be replaced.
+
+    Raises:
+        OutputError: there is a file, a folder with something in it, or no permission.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as room:
+        ...     check_folder(room + "/new")
+    """
+    target = _target(folder)
+    try:
+        _refuse(target, overwrite=overwrite)
+    except PermissionError as failed:
+        raise _unwritten(target, failed) from failed
+    above = next(place for place in target.parents if os.path.lexists(place))
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        why = "no permission" if above.is_dir() else "no folder"
+        raise OutputError(
+            f"Look.save: '{target}' cannot be made: {why} at '{above}'. Choose another folder."
+        )
+
+
+def write(
+    image: Image.Image, trace: Trace, folder: str | os.PathLike[str], *, overwrite: bool
+) -> None:
+    """Write an image and its trace under another name beside ``folder``, then rename.
+
+    Raises:
+        OutputError: something is there already, or writing failed.
+    """
+    check_folder(folder, overwrite=overwrite)
+    target = _target(folder)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(
+            prefix=f".{target.name[:LONGEST]}.", dir=target.parent, ignore_cleanup_errors=True
+        ) as room:
+            fresh = Path(room) / "new"
+            _fill(image, trace, fresh)
+            _swap(fresh, target, Path(room) / "old")
+    except OSError as failed:
+        raise _unwritten(target, failed) from failed
+
+
+def file_names(words: Iterable[str]) -> dict[str, str]:
+    """A file name for each word that every system can write, no two alike.
+
+    Example:
+        >>> file_names(["cat", "cat#2", "1/2", "?", "!"])
+        {'cat': 'cat', 'cat#2': 'cat#2', '1/2': '1_2', '?': '_', '!': '_-2'}
+    """
+    names: dict[str, str] = {}
+    taken: set[str] = set()
+    for word in words:
+        stem = re.sub(r"[^\w#'’-]", "_", word)[:LONGEST]
+        name, count = stem, 1
+        while name.casefold() in taken:
+            count += 1
+            name = f"{stem}-{count}"
+        taken.add(name.casefold())
+        names[word] = name
+    return names
+
+
+def _fill(image: Image.Image, trace: Trace, folder: Path) -> None:
+    from regard.views import page
+    from regard.views.stamp import stamp
+
+    (folder / MAPS).mkdir(parents=True)
+    image.save(folder / PICTURE)
+    trace.words().to_csv(folder / WORDS, index=False)
+    for word, name in file_names(trace.word_names).items():
+        stamp(image, trace.heatmap(word), title=word).save(folder / MAPS / f"{name}.png")
+    trace.save(folder / STORE)
+    (folder / PAGE).write_text(page(trace), encoding="utf-8")
+
+
+def _swap(fresh: Path, target: Path, old: Path) -> None:
+    if not target.exists():
+        fresh.rename(target)
+        return
+    target.rename(old)
+    try:
+        fresh.rename(target)
+    except BaseException:
+        old.rename(target)
+        raise
+
+
+def _target(folder: str | os.PathLike[str]) -> Path:
+    return Path(os.path.realpath(folder))
+
+
+def _refuse(target: Path, *, overwrite: bool) -> None:
+    if not os.path.lexists(target):
+        return
+    if not target.is_dir():
+        raise OutputError(f"Look.save: '{target}' is a file. Choose the name of a folder.")
+    if not any(target.iterdir()):
+        return
+    if not overwrite:
+        raise OutputError(
+            f"Look.save: '{target}' exists and is not empty. "
+            f"Choose another folder, or overwrite=True (--overwrite) to replace the look in it."
+        )
+    foreign = _foreign(target)
+    if foreign is not None:
+        raise OutputError(
+            f"Look.save: '{target}' holds '{foreign}', which no look wrote, so it is not replaced. "
+            f"Choose another folder, or move that away."
+        )
+
+
+def _foreign(folder: Path) -> str | None:
+    """Something in a folder that is no part of a saved look; None if all of it is."""
+    for found in sorted(folder.iterdir()):
+        if found.name not in PARTS:
+            return found.name
+    if not _is_trace(folder / STORE):
+        return next(found.name for found in sorted(folder.iterdir()))
+    names = {f"{name}.png" for name in file_names(_saved_words(folder / WORDS)).values()}
+    maps = sorted((folder / MAPS).iterdir()) if (folder / MAPS).is_dir() else []
+    return next((f"{MAPS}/{found.name}" for found in maps if found.name not in names), None)
+
+
+def _is_trace(store: Path) -> bool:
+    try:
+        attributes: Any = json.loads((store / "zarr.json").read_bytes())["attributes"]
+        return bool(attributes["format"] == "regard-trace")
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _saved_words(table: Path) -> list[str]:
+    try:
+        with table.open(newline="", encoding="utf-8") as lines:
+            return [row["word"] for row in csv.DictReader(lines) if row.get("role") == "word"]
+    except (OSError, ValueError, KeyError):
+        return []
+
+
+def _unwritten(target: Path, failed: OSError) -> OutputError:
+    if isinstance(failed, OutputError) and isinstance(failed.__cause__, OSError):
+        failed = failed.__cause__  # the trace named its place in a folder that is gone by now
+    why = failed.strerror or str(failed)
+    return OutputError(
+        f"Look.save: '{target}' could not be written: {why}. "
+        f"Nothing was left there; make room or choose another folder."
+    )

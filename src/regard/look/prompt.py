@@ -1,0 +1,133 @@
+"""A prompt as the text encoder takes it: its tokens, and what did not fit."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from regard.errors import ArgumentError, PromptError, unknown
+from regard.trace import Token, tokens_from_offsets
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """The tokens of a prompt.
+
+    Attributes:
+        text: The prompt.
+        tokens: All tokens that the encoder takes, padding included.
+        cut: The end of the prompt that the encoder does not take; empty if all fits.
+    """
+
+    text: str
+    tokens: tuple[Token, ...]
+    cut: str = ""
+
+    @property
+    def pads(self) -> list[int]:
+        """The indices of the tokens that fill up the input."""
+        return [token.index for token in self.tokens if token.role == "pad"]
+
+    def spelled(self, words: Sequence[str]) -> list[int]:
+        """The indices of the tokens that spell some words, in order.
+
+        Args:
+            words: Words of the prompt in any capitals, ``cat#2`` for the second cat.
+
+        Raises:
+            UnknownName: the prompt has no such word, or it was cut off.
+            ArgumentError: no words.
+        """
+        if not words:
+            raise ArgumentError("look: words is empty. Name at least one, or leave it out for all.")
+        found: set[int] = set()
+        for word in words:
+            spelling = [t.index for t in self.tokens if t.name.casefold() == word.casefold()]
+            if not spelling:
+                raise unknown("word", word, self._names(), advice=self._advice())
+            found.update(spelling)
+        return sorted(found)
+
+    def _names(self) -> list[str]:
+        return list(dict.fromkeys(t.name for t in self.tokens if t.role == "word"))
+
+    def _advice(self) -> str:
+        return f"The text encoder cut this off: '{self.cut}'." if self.cut else ""
+
+
+def read(pipeline: Any, text: str) -> Prompt:
+    """Tokenize a prompt as the pipeline does, and notice what does not fit.
+
+    Args:
+        pipeline: A diffusers pipeline.
+        text: The prompt.
+
+    Returns:
+        Its tokens and what is cut off.
+
+    Raises:
+        PromptError: the tokenizer makes no token of it.
+        ArgumentError: the pipeline has no tokenizer that can tell where its tokens lie.
+    """
+    tokenizer = _tokenizer(pipeline)
+    limit = tokenizer.model_max_length
+    fitted = _encoded(tokenizer, text, padding="max_length", truncation=True, max_length=limit)
+    special = [bool(mark) for mark in fitted["special_tokens_mask"]]
+    words = [index for index, mark in enumerate(special) if not mark]
+    if not words:
+        raise PromptError(
+            f"look: the tokenizer makes no token of the prompt {text!r}. Use words it can read."
+        )
+    after = range(words[-1] + 1, len(special))
+    tokens = tokens_from_offsets(
+        text,
+        tokenizer.convert_ids_to_tokens(fitted["input_ids"]),
+        [tuple(span) for span in fitted["offset_mapping"]],
+        special,
+        end=after[0] if after else None,
+        pads=after[1:],
+    )
+    return Prompt(text, tokens, _cut(tokenizer, text, kept=len(words)))
+
+
+def _cut(tokenizer: Any, text: str, *, kept: int) -> str:
+    whole = _encoded(tokenizer, text)
+    marked = zip(whole["offset_mapping"], whole["special_tokens_mask"], strict=True)
+    starts = [span[0] for span, special in marked if not special]
+    return text[starts[kept] :] if len(starts) > kept else ""
+
+
+def _tokenizer(pipeline: Any) -> Any:
+    found = getattr(pipeline, "tokenizer", None) or getattr(pipeline, "tokenizer_2", None)
+    if not getattr(found, "is_fast", False):
+        raise ArgumentError(
+            f"look: the tokenizer of {type(pipeline).__name__} is {type(found).__name__}, which "
+            f"cannot say where in the prompt its tokens lie. Load it with "
+            f"transformers.AutoTokenizer."
+        )
+    return found
+
+
+def _encoded(tokenizer: Any, text: str, **options: Any) -> Any:
+    with quiet("transformers"):
+        return tokenizer(
+            text, return_offsets_mapping=True, return_special_tokens_mask=True, **options
+        )
+
+
+@contextmanager
+def quiet(library: str) -> Iterator[None]:
+    """Hold back the warnings of a library about something that we report ourselves.
+
+    Example:
+        >>> with quiet("transformers"):
+        ...     logging.getLogger("transformers").warning("sequence length is longer than")
+    """
+    logger = logging.getLogger(library)
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,73 @@
+"""What one look gives."""
+
+import os
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pandas as pd
+from PIL import Image
+
+from regard.look import output
+from regard.measures.words import judge
+from regard.trace import Trace
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Look:
+    """An image that was made from a prompt, and what was seen while it was made.
+
+    Attributes:
+        image: The picture.
+        latents: Tensor [1, channel, y, x] on the CPU: the picture before it was decoded.
+        trace: Where every word was looked at, the table of words, and the recipe.
+        proof: What dropping each word changed, as `prove` returns it; None if not asked for.
+    """
+
+    image: Image.Image
+    latents: Any  # a tensor; not named, so that this module does not import torch
+    trace: Trace
+    proof: pd.DataFrame | None = None
+
+    def __repr__(self) -> str:
+        columns, rows = self.image.size
+        proved = "no proof" if self.proof is None else f"{len(self.proof)} words proved"
+        return f"Look({rows}x{columns} pixels; {self.trace!r}; {proved})"
+
+    @property
+    def cut(self) -> str:
+        """The end of the prompt that the text encoder did not take; empty if all fitted."""
+        return str(self.trace.recipe.get("cut", ""))
+
+    def with_proof(self, proof: pd.DataFrame) -> "Look":
+        """The same look, its table of words judged by a proof.
+
+        Args:
+            proof: As `prove` returns it.
+
+        Returns:
+            A new look; the recipe says what the words were compared with.
+
+        Raises:
+            UnknownName: the proof has a word that the look has not.
+        """
+        table = judge(self.trace.words(), proof)
+        table.attrs["note"] = proof.attrs.get("note", "")
+        recipe = {**self.trace.recipe, "proof": table.attrs["note"]}
+        return replace(
+            self, trace=replace(self.trace, table=table, recipe=recipe), proof=proof.copy()
+        )
+
+    def save(self, folder: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+        """Write a folder: image.png, words.csv, heatmaps/WORD.png, trace.zarr and page.html.
+
+        It is written under another name beside ``folder`` and renamed when it is complete.
+
+        Args:
+            folder: The folder to make; those above it are made too.
+            overwrite: Replace a look that was saved there; a folder that holds anything else is
+                never replaced.
+
+        Raises:
+            OutputError: something is there already, or writing failed; nothing is lost.
+        """
+        output.write(self.image, self.trace, folder, overwrite=overwrite)

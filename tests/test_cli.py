@@ -1,0 +1,149 @@
+import json
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+from typer.testing import CliRunner
+
+import regard.experiments.evaluate
+import regard.zoo.train
+from looks import PROMPT, pipeline, seen
+from regard.cli import app
+from regard.trace import Trace
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("model")
+    pipeline().save_pretrained(folder)
+    return str(folder)
+
+
+def regard_(*arguments):
+    return CliRunner().invoke(app, [str(each) for each in arguments])
+
+
+def test_help_loads_no_library_of_models():
+    check = (
+        "import sys; sys.argv = ['regard', '--help']\nfrom regard.cli import main\n"
+        "try: main()\nexcept SystemExit: pass\n"
+        "print(*({'torch', 'numpy', 'diffusers', 'rich.progress'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == ""
+    assert "look" in done.stdout
+
+
+def test_the_version_is_that_of_the_package():
+    from importlib.metadata import version
+
+    assert regard_("--version").stdout.strip() == f"regard {version('regard')}"
+
+
+def test_look_writes_a_folder_and_shows_the_words(model, tmp_path):
+    out = tmp_path / "out"
+    done = regard_("look", PROMPT, "--model", model, "--steps", 2, "--out", out)
+    assert done.exit_code == 0, done.output
+    trace = Trace.load(out / "trace.zarr")
+    assert trace.word_names == seen().trace.word_names
+    assert trace.recipe["seed"] == 0
+    assert "turtle" in done.stdout
+    assert f"Open {out / 'page.html'}" in done.stdout
+
+
+def test_look_passes_its_options_on(model, tmp_path):
+    out = tmp_path / "out"
+    options = {"seed": 3, "steps": 1, "guidance": 2, "size": "24x16", "words": "cat, grass"}
+    flat = [part for name, value in options.items() for part in (f"--{name}", value)]
+    done = regard_(
+        *("look", PROMPT, "--model", model, "--out", out, "--keep", "layer", "--prove"),
+        *("--negative", "a dog", *flat),
+    )
+    assert done.exit_code == 0, done.output
+    trace = Trace.load(out / "trace.zarr")
+    assert trace.word_names == ("cat", "grass")
+    asked = {"seed": 3, "steps": 1, "guidance_scale": 2.0, "size": [24, 16], "keep": ["layer"]}
+    assert {key: trace.recipe[key] for key in asked} == asked
+    assert trace.recipe["negative_prompt"] == "a dog"
+    assert "pixel_distance" in trace.words().columns
+
+
+def test_without_out_the_folder_is_named_after_prompt_and_seed(model, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = regard_("look", "A cat,  blue!", "--model", model, "--steps", 1, "--seed", 7)
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "a-cat-blue-seed7" / "page.html").is_file()
+
+
+def test_a_prompt_that_is_cut_is_told(model, tmp_path):
+    long = "a cat and a dog on the road in the snow with a red clock"
+    done = regard_("look", long, "--model", model, "--steps", 1, "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    assert "regard: the prompt is longer than the text encoder takes" in done.stderr
+    assert "'clock'" in done.stderr
+    assert "clock" in (tmp_path / "out" / "page.html").read_text(encoding="utf-8")
+
+
+def test_words_shows_the_table_of_a_saved_trace(tmp_path):
+    seen().trace.save(tmp_path / "trace.zarr")
+    done = regard_("words", tmp_path / "trace.zarr")
+    assert done.exit_code == 0, done.output
+    assert done.stdout.startswith(PROMPT)
+    assert "turtle" in done.stdout
+
+
+def test_models_are_listed():
+    done = regard_("models")
+    assert done.exit_code == 0
+    assert "openmoji (StableDiffusionPipeline)" in done.stdout
+    assert "openmoji-segmenter" in done.stdout
+
+
+def test_train_passes_on_where_and_how_long(tmp_path, monkeypatch):
+    asked = {}
+
+    def train(name, folder, *, resume, steps, on_step):
+        asked.update(name=name, folder=folder, resume=resume, steps=steps)
+        on_step(SimpleNamespace(step=1, steps=2, loss=0.5, seconds_per_step=0.1))
+        return folder / "model"
+
+    monkeypatch.setattr(regard.zoo.train, "train", train)
+    monkeypatch.setattr(regard.zoo.train, "Progress", SimpleNamespace)
+    done = regard_("train", "openmoji-clip", "--out", tmp_path, "--steps", 2, "--resume")
+    assert done.exit_code == 0, done.output
+    assert asked == {"name": "openmoji-clip", "folder": tmp_path, "resume": True, "steps": 2}
+    assert str(tmp_path / "model") in done.stdout
+
+
+def test_a_training_that_is_stopped_says_how_to_go_on(tmp_path, monkeypatch):
+    def train(name, folder, **options):
+        (folder / "last.pt").touch()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(regard.zoo.train, "train", train)
+    done = regard_("train", "openmoji-clip", "--out", tmp_path)
+    assert done.exit_code == 130
+    assert f"regard train openmoji-clip --resume --out {tmp_path}" in done.stderr
+
+
+def test_evaluate_prints_one_flat_object_and_nothing_else(monkeypatch):
+    def evaluate(name, *, quick, progress):
+        progress("reconstructing")
+        return {"psnr_db": 29.5, "images": 128.0} if quick else {}
+
+    monkeypatch.setattr(regard.experiments.evaluate, "evaluate", evaluate)
+    done = regard_("evaluate", "openmoji-autoencoder", "--json", "--quick")
+    assert json.loads(done.stdout) == {"psnr_db": 29.5, "images": 128.0}
+    assert done.stderr == "regard: reconstructing\n"
+    assert "29.5" in regard_("evaluate", "openmoji-autoencoder", "--quick").stdout
+
+
+def test_scenes_are_written_with_a_contact_sheet(tmp_path):
+    out = tmp_path / "scenes"
+    done = regard_("data", "scenes", "--count", 3, "--out", out, "--split", "test")
+    assert done.exit_code == 0, done.output
+    assert len(list((out / "test").glob("*.png"))) == 3
+    captions = json.loads((out / "annotations" / "captions_test.json").read_text())
+    assert len(captions["annotations"]) == 3
+    assert {each.name for each in out.iterdir()} == {"test", "annotations", "contact-sheet.png"}
