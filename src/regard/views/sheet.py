@@ -1,6 +1,8 @@
 """Many images on one sheet, each with a short caption."""
 
 from collections.abc import Sequence
+from functools import cache
+from typing import cast
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -8,7 +10,8 @@ from PIL import Image, ImageDraw, ImageFont
 from regard.errors import ArgumentError
 
 MARGIN = 8  # pixels between images and around the sheet
-LINE = 16  # pixels that a caption takes
+LINE = 13  # pixels that a line of a caption takes
+MOST_LINES = 3
 PAPER, INK = "white", "#333333"
 
 
@@ -23,7 +26,8 @@ def contact_sheet(
     Args:
         images: Pictures, or arrays (height, width, 3) of uint8. Sizes may differ: each sits in
             the upper left of a cell as large as the largest.
-        captions: One line each; a line too long for its image ends in "…".
+        captions: One for each image; it takes up to three lines, and ends in "…" if that is
+            not enough.
         columns: Images in a row.
         scale: Whole number by which images are enlarged, each pixel to a square.
 
@@ -39,17 +43,20 @@ def contact_sheet(
     """
     _check(images, captions, columns, scale)
     pictures = [_enlarged(image, scale) for image in images]
-    width = max(picture.width for picture in pictures) + MARGIN
-    height = max(picture.height for picture in pictures) + MARGIN + (LINE if captions else 0)
+    widest = max(picture.width for picture in pictures)
+    lines = [_wrapped(caption, widest) for caption in captions or []]
+    below = LINE * max((len(each) for each in lines), default=0)
+    width = widest + MARGIN
+    height = max(picture.height for picture in pictures) + MARGIN + below
     across = min(columns, len(pictures))
     down = -(-len(pictures) // columns)
     sheet = Image.new("RGB", (across * width + MARGIN, down * height + MARGIN), PAPER)
     pen = ImageDraw.Draw(sheet)
     for index, picture in enumerate(pictures):
-        corner = (MARGIN + index % columns * width, MARGIN + index // columns * height)
-        sheet.paste(picture, corner)
-        if captions:
-            _write(pen, captions[index], corner, picture.height, width - MARGIN)
+        left, top = MARGIN + index % columns * width, MARGIN + index // columns * height
+        sheet.paste(picture, (left, top))
+        for number, line in enumerate(lines[index] if lines else []):
+            pen.text((left, top + picture.height + 2 + number * LINE), line, fill=INK, font=_font())
     return sheet
 
 
@@ -59,14 +66,35 @@ def _enlarged(image: Image.Image | np.ndarray, scale: int) -> Image.Image:
     return picture.convert("RGB").resize(size, Image.Resampling.NEAREST)
 
 
-def _write(
-    pen: ImageDraw.ImageDraw, caption: str, corner: tuple[int, int], below: int, width: int
-) -> None:
-    font = ImageFont.load_default(size=11)
-    text = caption
-    while text and pen.textlength(text, font=font) > width:
-        text = text.removesuffix("…")[:-1] + "…" if text != "…" else ""
-    pen.text((corner[0], corner[1] + below + 2), text, fill=INK, font=font)
+def _wrapped(caption: str, width: int) -> list[str]:
+    """The caption in at most `MOST_LINES` lines of this many pixels."""
+    lines = [""]
+    for word in caption.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if _length(longer) <= width or not lines[-1]:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    kept = lines[:MOST_LINES]
+    if len(lines) > MOST_LINES:
+        kept[-1] += "…"
+    return [_cut(line, width) for line in kept]
+
+
+def _cut(line: str, width: int) -> str:
+    while line and _length(line) > width:
+        line = line.removesuffix("…")[:-1] + "…" if line != "…" else ""
+    return line
+
+
+def _length(text: str) -> float:
+    return _font().getlength(text)
+
+
+@cache
+def _font() -> ImageFont.FreeTypeFont:
+    # Present wherever Pillow was built with FreeType, as its wheels are.
+    return cast(ImageFont.FreeTypeFont, ImageFont.load_default(size=11))
 
 
 def _check(
