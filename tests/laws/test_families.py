@@ -138,7 +138,7 @@ def change(before: AttentionCall, after: AttentionCall) -> torch.Tensor:
 
 
 def strongest_value(before: AttentionCall, after: AttentionCall) -> int:
-    """Convolutions before the first layer smear a patch, so the most moved key counts."""
+    """Norms over the picture move every key a little, so the most moved key counts."""
     return int(change(before, after).argmax())
 
 
