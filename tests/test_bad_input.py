@@ -8,11 +8,12 @@ import pytest
 import zarr
 from typer.testing import CliRunner
 
+import regard.views
 import regard.zoo.train
 from looks import PROMPT, pipeline, seen
 from regard.cli import app
 from regard.errors import ArgumentError, OutputError, PromptError, RegardError, UnknownName
-from regard.look import check_folder, look, output
+from regard.look import check_folder, generate, look
 
 
 @pytest.fixture(scope="module")
@@ -162,7 +163,6 @@ def test_a_trace_that_is_none(at):
     zarr.create_group(at / "foreign.zarr")
     assert "is another Zarr store and not a trace" in refused("words", "foreign.zarr")
     seen().trace.save(at / "trace.zarr")
-    chunk = max((at / "trace.zarr").rglob("c/*"), key=lambda path: path.stat().st_size)
     chunk = next(path for path in (at / "trace.zarr").rglob("*/maps/c/**/*") if path.is_file())
     chunk.unlink()
     assert "is a trace, but damaged" in refused("words", "trace.zarr")
@@ -176,8 +176,7 @@ def test_no_space_or_no_permission_while_saving(at, model, monkeypatch, code):
     def fail(*arguments):
         raise OSError(code, os.strerror(code))
 
-    monkeypatch.setattr(output, "page", fail, raising=False)
-    monkeypatch.setattr("regard.views.page", fail)
+    monkeypatch.setattr(regard.views, "page", fail)
     command = ("look", "a cat", "--model", model, "--steps", 1)
     said = refused(*command, "--out", "new")
     assert f"could not be written: {os.strerror(code)}" in said
@@ -224,8 +223,8 @@ def test_ctrl_c_leaves_nothing_half_written(at, model, monkeypatch, moment):
     def stop(*arguments, **options):
         raise KeyboardInterrupt
 
-    where = {"while looking": "regard.look.generate.generate", "while saving": "regard.views.page"}
-    monkeypatch.setattr(where[moment], stop)
+    where = {"while looking": (generate, "generate"), "while saving": (regard.views, "page")}
+    monkeypatch.setattr(*where[moment], stop)
     command = ("look", "a cat", "--model", model, "--steps", 1)
     assert "stopped; nothing was written" in refused(*command, "--out", "new", code=130)
     refused(*command, "--out", "out", "--overwrite", code=130)

@@ -28,12 +28,13 @@ for command in (look, words, models, train, evaluate):
 app.add_typer(data, name="data")
 
 
-def _version(wanted: bool) -> None:
+def _version(wanted: bool) -> bool:
     if wanted:
         from importlib.metadata import version
 
         typer.echo(f"regard {version('regard')}")
         raise typer.Exit
+    return wanted
 
 
 @app.callback()

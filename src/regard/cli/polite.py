@@ -1,5 +1,6 @@
 """What the command line says and shows: one clear line for a mistake, a bar for what takes time."""
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
@@ -58,7 +59,7 @@ def _said(failed: OSError) -> str:
 
 @contextmanager
 def bar(what: str, *columns: str) -> Iterator[Callable[..., None]]:
-    """A progress bar on stderr.
+    """A progress bar on stderr; where that is no terminal, a line a minute.
 
     Args:
         what: Written before it.
@@ -68,12 +69,16 @@ def bar(what: str, *columns: str) -> Iterator[Callable[..., None]]:
         ``advance(done, total, **fields)``.
     """
     from rich.console import Console
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _lines(what)
+        return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
     from rich.progress import TimeRemainingColumn as Left
 
     shown = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()]
     shown += [TextColumn(column) for column in columns]
-    console = Console(stderr=True)
     with Progress(*shown, Left(compact=True), console=console, transient=True) as progress:
         task: Any = None
 
@@ -84,3 +89,16 @@ def bar(what: str, *columns: str) -> Iterator[Callable[..., None]]:
             progress.update(task, completed=done, total=total, **fields)
 
         yield advance
+
+
+def _lines(what: str) -> Callable[..., None]:
+    last = time.monotonic()
+
+    def advance(done: int, total: int, **fields: float) -> None:
+        nonlocal last
+        if time.monotonic() - last >= 60:
+            last = time.monotonic()
+            said = "".join(f", {name} {value:.3g}" for name, value in fields.items())
+            tell(f"{what}: {done} of {total}{said}")
+
+    return advance
