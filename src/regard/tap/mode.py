@@ -43,12 +43,17 @@ TRANSPARENT = {
 
 
 class Watch(TorchFunctionMode):
-    """Hands calls of some torch functions to handlers, and all others to ``otherwise``."""
+    """Hands calls of some torch functions to handlers; all others run as they are.
 
-    def __init__(self, handlers: Mapping[Callable[..., Any], Handler], otherwise: Handler) -> None:
+    Attributes:
+        following: Handles all other functions; None, which is quicker, until there is something to
+            follow.
+    """
+
+    def __init__(self, handlers: Mapping[Callable[..., Any], Handler]) -> None:
         super().__init__()
-        self._handlers = dict(handlers)
-        self._otherwise = otherwise
+        self.following: Handler | None = None
+        self._handlers = dict.fromkeys(TRANSPARENT, self._look_inside) | dict(handlers)
 
     def __torch_function__(
         self,
@@ -58,11 +63,14 @@ class Watch(TorchFunctionMode):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         """See one call; what handlers call in turn is not seen again."""
-        kwargs = kwargs or {}
-        if func in TRANSPARENT:
-            with self:
-                return TRANSPARENT[func](*args, **kwargs)
-        return self._handlers.get(func, self._otherwise)(func, args, kwargs)
+        handler = self._handlers.get(func, self.following)
+        if handler is None:
+            return func(*args, **(kwargs or {}))
+        return handler(func, args, kwargs or {})
+
+    def _look_inside(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        with self:
+            return TRANSPARENT[func](*args, **kwargs)
 
     @property
     def active(self) -> bool:

@@ -132,7 +132,7 @@ class Tap:
         self._observers = [_selected(entry) for entry in observe]
         self._edits = [_selected(entry) for entry in edit]
         self._clock = Clock(pipeline)
-        self._watch = Watch(self._handlers(), self._follow)
+        self._watch = Watch(self._handlers())
         self._frames: list[Frame] = []
         self._calls: dict[str, int] = {}
         self._visited: dict[str, str] = {}
@@ -259,6 +259,7 @@ class Tap:
             frame = self._frames[-1]
             frame.pending = attention_of(frame.product, args, kwargs, result)
             frame.product = None
+            self._watch.following = self._follow
         return result
 
     def _matmul(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
