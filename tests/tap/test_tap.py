@@ -317,6 +317,21 @@ def test_all_is_closed_when_something_raises(pipeline, where):
     assert torch.equal(generate(pipeline), before)
 
 
+def test_an_interrupt_where_nothing_is_watched_closes_all_the_same(pipeline):
+    resnet, count = pipeline.unet.mid_block.resnets[0].conv1, []
+
+    def interrupt(*_):
+        count.append(len(torch.overrides._get_current_function_mode_stack()))
+        if len(count) == 2:
+            raise KeyboardInterrupt
+
+    with resnet.register_forward_hook(interrupt), pytest.raises(KeyboardInterrupt), Tap(pipeline):
+        generate(pipeline)
+    assert count == [1, 0]  # watched the first time; then known to hold no attention
+    assert not torch.overrides._get_current_function_mode_stack()
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in pipeline.unet.modules())
+
+
 def test_opening_half_way_leaves_nothing_open(unet, monkeypatch):
     monkeypatch.setattr("regard.tap.tap.uncompiled", lambda: SimpleNamespace())
     with pytest.raises(TypeError), Tap(unet):

@@ -53,6 +53,7 @@ class Watch(TorchFunctionMode):
     def __init__(self, handlers: Mapping[Callable[..., Any], Handler]) -> None:
         super().__init__()
         self.following: Handler | None = None
+        self._asleep: tuple[int, object] | None = None
         self._handlers = dict.fromkeys(TRANSPARENT, self._look_inside) | dict(handlers)
 
     def __torch_function__(
@@ -76,6 +77,28 @@ class Watch(TorchFunctionMode):
     def active(self) -> bool:
         """Whether this thread runs under this very mode (and not another thread)."""
         return any(mode is self for mode in _get_current_function_mode_stack())
+
+    def sleep(self, during: object) -> bool:
+        """Step aside while a module runs that is known to hold no attention; being seen costs.
+
+        Only if this is the innermost mode, so that nested ones keep their order, and no gradient is
+        recorded, since what is computed again during backward must be edited again.
+        """
+        if torch.is_grad_enabled() or _get_current_function_mode_stack()[-1] is not self:
+            return False
+        self._asleep = (threading.get_ident(), during)
+        self.__exit__(None, None, None)
+        return True
+
+    def wake(self, after: object = None) -> bool:
+        """Come back, if asleep in this thread, and during this module if one is named."""
+        if self._asleep is None or self._asleep[0] != threading.get_ident():
+            return False
+        if after is not None and after is not self._asleep[1]:
+            return False
+        self._asleep = None
+        self.__enter__()
+        return True
 
 
 def in_backward() -> bool:

@@ -44,6 +44,7 @@ class Frame:
         index: How many attention calls it has made.
         product: Factors of the last matrix product: perhaps q and k.
         pending: A softmax of that product, which has not met its values yet.
+        quiet: Whether neither it nor a part of it is attention, by name or by what it did.
     """
 
     layer: str
@@ -51,6 +52,7 @@ class Frame:
     index: int = 0
     product: tuple[Tensor, Tensor] | None = None
     pending: Pending | None = None
+    quiet: bool = True
 
 
 class Given(NamedTuple):
@@ -137,6 +139,7 @@ class Tap:
         self._calls: dict[str, int] = {}
         self._visited: dict[str, str] = {}
         self._unread: dict[str, str] = {}
+        self._quiet: set[str] = set()
 
     def __enter__(self) -> "Tap":
         for root in self._roots:
@@ -144,7 +147,7 @@ class Tap:
         with ExitStack() as opened:
             for root in self._roots:
                 for name, module in places(root.model):
-                    arrive = partial(self._arrive, root, name)
+                    arrive = partial(self._arrive, root, name, attention_name(module))
                     hook = module.register_forward_pre_hook(arrive, with_kwargs=True)
                     opened.callback(hook.remove)
                     hook = module.register_forward_hook(self._leave, always_call=True)
@@ -156,6 +159,7 @@ class Tap:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *raised: object) -> None:
+        self._watch.wake()  # an interrupt runs no hooks, so we may still be asleep
         self._close()
         self._frames.clear()
         for root in self._roots:
@@ -218,7 +222,13 @@ class Tap:
     # Where: hooks on the modules
 
     def _arrive(
-        self, root: Root, name: str, module: nn.Module, args: tuple[Any, ...], kwargs: Any = None
+        self,
+        root: Root,
+        name: str,
+        attention: str | None,
+        module: nn.Module,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any] | None = None,  # left out when another thread is just leaving a tap
     ) -> None:
         if not self._watch.active:
             return
@@ -227,16 +237,26 @@ class Tap:
             root.inputs = {**dict(zip(root.parameters, args, strict=False)), **(kwargs or {})}
             self._clock.model_called(root.inputs)
         layer = _joined(root.prefix, name.removesuffix(".processor")) or "(root)"
-        if looks_like_attention(module):
-            self._visited.setdefault(layer, type(getattr(module, "processor", module)).__name__)
-        self._frames.append(Frame(layer, module))
+        if layer in self._quiet and self._watch.sleep(during=module):
+            return
+        if attention:
+            self._visited.setdefault(layer, attention)
+        self._frames.append(Frame(layer, module, quiet=attention is None))
 
     def _leave(self, module: nn.Module, args: Any, output: Any) -> None:
+        if self._watch.wake(after=module) or not self._watch.active:
+            return
         # Not so if another hook raised before ours had pushed this module.
-        if self._frames and self._frames[-1].module is module and self._watch.active:
-            frame = self._frames.pop()
-            if frame.pending is not None:
-                self._unread[frame.layer] = "a softmax that did not meet its values"
+        if self._frames and self._frames[-1].module is module:
+            self._left(self._frames.pop())
+
+    def _left(self, frame: Frame) -> None:
+        if frame.pending is not None:
+            self._unread[frame.layer] = "a softmax that did not meet its values"
+        if frame.quiet:
+            self._quiet.add(frame.layer)
+        elif self._frames:
+            self._frames[-1].quiet = False
 
     # What: handlers of the function mode
 
@@ -257,6 +277,7 @@ class Tap:
         result = func(*args, **kwargs)
         if self._frames:
             frame = self._frames[-1]
+            frame.quiet = False
             frame.pending = attention_of(frame.product, args, kwargs, result)
             frame.product = None
             self._watch.following = self._follow
@@ -293,6 +314,7 @@ class Tap:
         if not self._frames:
             return func(*args, **kwargs)
         frame, given = self._frames[-1], Given(*args, **kwargs)
+        frame.quiet = False
         query = given.query
         if query.ndim not in (3, 4):
             self._unread[frame.layer] = f"a query of {query.ndim} axes"
@@ -365,14 +387,13 @@ def places(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
             yield name, module
 
 
-def looks_like_attention(module: nn.Module) -> bool:
-    """Whether a module is attention by its name or its processor; only for reports."""
+def attention_name(module: nn.Module) -> str | None:
+    """What to call a module that is attention by its name or processor; None if it is not."""
+    kind = type(getattr(module, "processor", module)).__name__
     if isinstance(module, nn.MultiheadAttention) or hasattr(module, "get_processor"):
-        return True
-    named = type(module).__name__.endswith("Attention")
-    return named and not any(
-        type(part).__name__.endswith("Attention") for part in module.children()
-    )
+        return kind
+    parts = any(type(part).__name__.endswith("Attention") for part in module.children())
+    return kind if type(module).__name__.endswith("Attention") and not parts else None
 
 
 def refuse_hidden_kernels(model: nn.Module) -> None:
