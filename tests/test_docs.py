@@ -136,7 +136,7 @@ def test_every_axis_is_told_with_its_meaning():
 
 def test_the_thresholds_are_told_as_they_are():
     text = (DOCS / "explanation" / "redundant-words.md").read_text()
-    told = dict(re.findall(r"`(\w+)`\s=\s(1/255|[\d.]+)", text))
+    told = dict(re.findall(r"`(\w+)`\s=\s+(1/255|[\d.]+)", text))
     numbers = {name: 1 / 255 if value == "1/255" else float(value) for name, value in told.items()}
     assert numbers == vars(Thresholds())
 

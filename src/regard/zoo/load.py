@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from regard.errors import DataError, unknown
+from regard.errors import DataError, RegardError, unknown
 from regard.zoo.recipe import recipe, recipes
 
 TRAINED = "REGARD_MODELS"
@@ -59,7 +59,7 @@ def load(name_or_folder: str | os.PathLike[str]) -> Any:
 
     Raises:
         UnknownName: there is neither such a name nor such a folder; the nearest names are given.
-        DataError: the folder is no model.
+        DataError: the folder is no model, or a damaged one.
 
     Example:
         >>> type(load("openmoji")).__name__
@@ -71,7 +71,16 @@ def load(name_or_folder: str | os.PathLike[str]) -> Any:
         advice = "Or give the path of a folder with a diffusers or transformers model."
         raise unknown("model", name, recipes(), advice=advice)
     with _quiet():
-        return _open(folder, name)
+        try:
+            return _open(folder, name)
+        except RegardError:
+            raise
+        except Exception as failed:  # the model libraries raise whatever they like
+            why = (str(failed).splitlines() or [type(failed).__name__])[0].strip(" .")
+            raise DataError(
+                f"load: {folder} could not be opened: {why}. Is it complete, and no newer than "
+                f"the installed libraries?"
+            ) from failed
 
 
 def _open(folder: Path, name: str) -> Any:
