@@ -9,7 +9,8 @@ from typer.testing import CliRunner
 
 import regard.zoo.train
 from looks import PROMPT, pipeline, seen
-from regard.cli import app
+from regard.cli import app, polite
+from regard.cli.polite import bar
 from regard.trace import Trace
 
 
@@ -148,3 +149,23 @@ def test_scenes_are_written_with_a_contact_sheet(tmp_path):
     captions = json.loads((out / "annotations" / "captions_test.json").read_text())
     assert len(captions["annotations"]) == 3
     assert {each.name for each in out.iterdir()} == {"test", "annotations", "contact-sheet.png"}
+
+
+def test_a_bar_is_drawn_where_there_is_a_terminal(monkeypatch, capsys):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    with bar("training", "loss {task.fields[loss]:.2f}") as advance:
+        advance(1, 2, loss=0.5)
+        advance(2, 2, loss=0.25)
+    drawn = capsys.readouterr().err
+    assert "training" in drawn
+    assert "2/2" in drawn
+    assert "loss 0.25" in drawn
+
+
+def test_without_a_terminal_a_line_a_minute_is_said(monkeypatch, capsys):
+    now = iter([0.0, 30.0, 61.0, 61.0, 100.0])
+    monkeypatch.setattr(polite.time, "monotonic", lambda: next(now))
+    with bar("training") as advance:
+        for step in (1, 2, 3):
+            advance(step, 9, loss=0.5)
+    assert capsys.readouterr().err == "regard: training: 2 of 9, loss 0.5\n"
