@@ -86,7 +86,7 @@ def test_the_figures_of_the_card_are_reproduced_on_a_part(name, monkeypatch):
     stated = figures(name)
     if not stated:
         pytest.skip(f"no figures were measured for {name} yet")
-    every = EVALUATE.test_scenes
-    monkeypatch.setattr(EVALUATE, "test_scenes", lambda number, **o: every(100, **o))
+    every = EVALUATE.unseen_scenes
+    monkeypatch.setattr(EVALUATE, "unseen_scenes", lambda number, **o: every(100, **o))
     for key, value in evaluate(name, quick=True).items():
         assert value == pytest.approx(stated[key], abs=TOLERANCE.get(key, 0.06)), key

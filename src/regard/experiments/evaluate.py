@@ -47,7 +47,7 @@ def evaluate(name: str, *, quick: bool = False, progress: Report | None = None) 
     return {key: round(float(value), 4) for key, value in figures.items()}
 
 
-def test_scenes(number: int, **options: Any) -> list[Scene]:
+def unseen_scenes(number: int, **options: Any) -> list[Scene]:
     """Scenes that no training has seen."""
     return [scene(i, seed=SEED, split="test", **options) for i in range(number)]
 
@@ -60,7 +60,7 @@ def autoencoder(*, quick: bool, report: Report) -> dict[str, float]:
     from regard.zoo.autoencoder import psnr
     from regard.zoo.pixels import to_tensor
 
-    scenes = test_scenes(128 if quick else 1000)
+    scenes = unseen_scenes(128 if quick else 1000)
     report(f"reconstructing {len(scenes)} test scenes")
     network, values = load("openmoji-autoencoder"), []
     for first in range(0, len(scenes), 50):
@@ -82,7 +82,7 @@ def clip(*, quick: bool, report: Report) -> dict[str, float]:
 
     from regard.zoo import judge
 
-    scenes = test_scenes(240 if quick else 2000, count=1)
+    scenes = unseen_scenes(240 if quick else 2000, count=1)
     report(f"classifying {len(scenes)} test scenes among {len(SUBJECTS)} subjects")
     names = [judge.text_features(zero_shot_texts(s)).mean(0) for s in SUBJECTS]
     anchors = F.normalize(_stack(names), dim=-1)
@@ -106,7 +106,7 @@ def segmenter(*, quick: bool, report: Report) -> dict[str, float]:
     """How well the judge judges: presence, masks and colours on test scenes."""
     from regard.zoo import judge
 
-    scenes = test_scenes(200 if quick else 2000)
+    scenes = unseen_scenes(200 if quick else 2000)
     report(f"segmenting {len(scenes)} test scenes")
     seen = judge.see([s.image for s in scenes])
     hits = misses = extras = 0
@@ -147,7 +147,7 @@ def confusion(count: int = 2000) -> np.ndarray:
     """
     from regard.zoo import judge
 
-    scenes = test_scenes(count, count=1)
+    scenes = unseen_scenes(count, count=1)
     table = np.zeros((len(SUBJECTS), len(SUBJECTS) + 1), int)
     for truth, found in zip(scenes, judge.see([s.image for s in scenes]), strict=True):
         first = next(iter(found.subjects), None)

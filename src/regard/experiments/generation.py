@@ -10,7 +10,7 @@ import xarray as xr
 
 from regard.data.prompts import prompts
 from regard.data.scenes import HELD_OUT_PAIRS, HELD_OUT_SINGLES, Mention, Scene, mentions_in
-from regard.experiments.evaluate import Report, test_scenes
+from regard.experiments.evaluate import Report, unseen_scenes
 from regard.measures.place import best_threshold, disc, iou
 from regard.zoo.judge import Seen, see
 
@@ -94,7 +94,7 @@ def openmoji(*, quick: bool, report: Report) -> dict[str, float]:
     figures = {**single_figures(one), **pair_figures(two)}
     report("comparing maps with masks")
     figures |= generated_maps(pipeline, one + two)
-    figures |= true_maps(pipeline, test_scenes(96 if quick else 600))
+    figures |= true_maps(pipeline, unseen_scenes(96 if quick else 600))
     return {**figures, "images": len(one) + len(two)}
 
 
@@ -112,7 +112,12 @@ def single_figures(drawn: Sequence[Drawn]) -> dict[str, float]:
         shown.append(wanted.subject in each.seen.subjects)
         if wanted.colour:
             coloured.append(_right(each.seen, wanted))
-    return {"subject_shown": np.mean(shown), "colour_right": np.mean(coloured)}
+    return {"subject_shown": _share(shown), "colour_right": _share(coloured)}
+
+
+def _share(hits: Sequence[bool] | np.ndarray) -> float:
+    """The share of true ones; NaN of none."""
+    return float(np.mean(hits)) if len(hits) else np.nan
 
 
 def _right(seen: Seen, wanted: Mention) -> bool:
@@ -126,17 +131,17 @@ def pair_figures(drawn: Sequence[Drawn]) -> dict[str, float]:
     ``colours_bound_right`` is taken over pictures that show both subjects, one of them coloured.
     """
     counts = np.array([sum(_shown(each)) for each in drawn])
-    never = np.array([_held_out(each.prompt) for each in drawn])
+    never = np.array([_held_out(each.prompt) for each in drawn], bool)
     bound = [
         all(_right(each.seen, m) for m in mentions_in(each.prompt) if m.colour)
         for each in drawn
         if all(_shown(each)) and any(m.colour for m in mentions_in(each.prompt))
     ]
     return {
-        "both_present": np.mean(counts == 2),
-        "one_neglected": np.mean(counts == 1),
-        "both_present_held_out_pairs": np.mean(counts[never] == 2),
-        "colours_bound_right": np.mean(bound) if bound else np.nan,
+        "both_present": _share(counts == 2),
+        "one_neglected": _share(counts == 1),
+        "both_present_held_out_pairs": _share(counts[never] == 2),
+        "colours_bound_right": _share(bound),
     }
 
 

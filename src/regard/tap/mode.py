@@ -76,7 +76,7 @@ class Watch(TorchFunctionMode):
     @property
     def active(self) -> bool:
         """Whether this thread runs under this very mode (and not another thread)."""
-        return any(mode is self for mode in _get_current_function_mode_stack())
+        return self in _get_current_function_mode_stack()
 
     def sleep(self, during: object) -> bool:
         """Step aside while a module runs that is known to hold no attention; being seen costs.

@@ -132,7 +132,9 @@ class Fused(Weights):
 
     def probs(self, rows: Rows = ALL) -> Scores:
         """P for the given queries."""
-        return softmax(self.scores(rows))
+        scores = self.scores(rows)
+        masked = self.bias is not None or self.causal
+        return softmax(scores) if masked else scores.softmax(-1)
 
     def of(self, batch: Rows) -> "Fused":
         """The same for these rows of the batch only."""

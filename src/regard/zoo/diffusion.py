@@ -12,7 +12,7 @@ from torch import Tensor
 
 from regard.data.scenes import scene
 from regard.zoo.autoencoder import save_half
-from regard.zoo.load import ready, weights_folder
+from regard.zoo.load import fingerprint, ready, weights_folder
 from regard.zoo.pixels import to_tensor
 from regard.zoo.recipe import Recipe
 from regard.zoo.words import with_filler
@@ -117,8 +117,7 @@ class DiffusionTask:
         return {"latents": torch.cat(latents), "captions": json.dumps(captions)}
 
     def _encoder_mark(self) -> str:
-        weight = self.autoencoder.encoder.conv_in.weight
-        return f"{self.settings['seed']}-{weight.double().abs().sum().item():.6f}"
+        return f"{self.settings['seed']}-{fingerprint(self.autoencoder.encoder)[:12]}"
 
 
 def cache_folder() -> Path:

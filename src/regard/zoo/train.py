@@ -2,6 +2,8 @@
 
 import json
 import os
+import pickle
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -185,9 +187,13 @@ class Job:
     def export(self, folder: Path) -> None:
         """Write the averaged weights in their library's layout, and how long they were trained."""
         self.task.network.eval()
+        partial = folder.with_name(f".{folder.name}.partial")
+        shutil.rmtree(partial, ignore_errors=True)
         with self.averaged():
-            self.task.save(folder)
-        (folder / "training.json").write_text(json.dumps({"steps": self.step}) + "\n")
+            self.task.save(partial)
+        (partial / "training.json").write_text(json.dumps({"steps": self.step}) + "\n")
+        shutil.rmtree(folder, ignore_errors=True)
+        partial.rename(folder)
 
     def save(self, path: Path) -> None:
         """Write the checkpoint; a broken write leaves the one before as it was."""
@@ -204,7 +210,12 @@ class Job:
     def load(self, path: Path) -> None:
         """Go on from a checkpoint."""
         device = self.weights[0].device
-        state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+        try:
+            state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+        except (RuntimeError, EOFError, pickle.UnpicklingError) as damaged:
+            raise DataError(
+                f"train: {path} is damaged or no checkpoint; remove it and begin anew."
+            ) from damaged
         self.task.network.load_state_dict(state["network"])
         self.optimiser.load_state_dict(state["optimiser"])
         _copy(state["average"], self.average)
