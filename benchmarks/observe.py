@@ -113,7 +113,7 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     arguments.add_argument("--json", action="store_true", help="print one JSON object")
     arguments.add_argument("--rounds", type=int, default=7, help="generations of each kind")
-    arguments.add_argument("--steps", type=int, default=5, help="denoising steps in each")
+    arguments.add_argument("--steps", type=int, default=10, help="denoising steps in each")
     given = arguments.parse_args()
     torch.set_num_threads(1)
     table = measure(given.rounds, given.steps)
