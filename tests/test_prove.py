@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+import tiny
 from looks import PROMPT, pipeline, seen
 from regard.errors import ArgumentError
 from regard.look import Judges, look, proof, prove
@@ -18,9 +19,10 @@ def latents(edits, rows=1):
 
 def image(**options):
     generator = torch.Generator().manual_seed(0)
-    return np.asarray(
-        pipeline()(PROMPT, num_inference_steps=2, generator=generator, **options)[0][0]
+    made = pipeline()(
+        PROMPT, num_inference_steps=2, guidance_scale=4.0, generator=generator, **options
     )
+    return np.asarray(made.images[0])
 
 
 def test_a_batch_of_two_with_an_edit_each_is_two_batches_of_one():

@@ -1,6 +1,5 @@
 """``regard data scenes``."""
 
-import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -33,6 +32,7 @@ def scenes(
 
     if split not in ("train", "test"):
         raise unknown("split", split, ["train", "test"])
+    sheet = _sheet(min(count, SHOWN), seed=seed, size=size, split=split) if count > 0 else None
     with bar("drawing") as advance:
         write_coco(
             out,
@@ -42,16 +42,14 @@ def scenes(
             split=split,  # type: ignore[arg-type]  # one of the two, as was checked
             on_scene=lambda done: advance(done, count),
         )
-    _sheet(out / "contact-sheet.png", min(count, SHOWN), seed=seed, size=size, split=split)
+    if sheet is not None:
+        sheet.save(out / "contact-sheet.png")
     typer.echo(f"Wrote {count} scenes to {out}. Look at {out / 'contact-sheet.png'}.")
 
 
-def _sheet(path: Path, count: int, **options: Any) -> None:
+def _sheet(count: int, **options: Any) -> Any:
     from regard.data.scenes import scene
     from regard.views.sheet import contact_sheet
 
     shown = [scene(index, **options) for index in range(count)]
-    sheet = contact_sheet([each.image for each in shown], [each.caption() for each in shown])
-    partial = path.with_name(f".{path.name}.partial")
-    sheet.save(partial, format="PNG")
-    os.replace(partial, path)
+    return contact_sheet([each.image for each in shown], [each.caption() for each in shown])

@@ -29,6 +29,7 @@ UNITS = {
     "pixel_distance": "share of full scale",
     "pad_pixel_distance": "share of full scale",
     "clip_similarity": "cosine",
+    "pad_clip_similarity": "cosine",
 }
 
 

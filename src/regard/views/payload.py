@@ -27,6 +27,7 @@ MEANINGS = {
     "pixel_distance": ("image change", "Change of the image when the word is masked, same seed"),
     "pad_pixel_distance": ("by a pad", "Change when a padding token is masked instead"),
     "clip_similarity": ("likeness", "Likeness of the image with and without the word"),
+    "pad_clip_similarity": ("without a pad", "Likeness when a padding token is masked instead"),
     "segmenter": ("objects seen", "What the segmenter sees change when the word is masked"),
 }
 NO_TABLE = "No table of words was stored with this trace."

@@ -162,13 +162,16 @@ def fingerprint(model: Any) -> str:
     Returns:
         64 characters; equal for equal weights, whatever file they came from.
     """
+    import torch
+
     parts = getattr(model, "components", {"": model})
     digest = hashlib.sha256()
     for part in sorted(parts):
         if hasattr(parts[part], "state_dict"):
             for name, value in sorted(parts[part].state_dict().items()):
                 digest.update(f"{part}.{name}".encode())
-                digest.update(value.detach().cpu().contiguous().view(-1).numpy().tobytes())
+                raw = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
+                digest.update(raw.numpy().tobytes())
     return digest.hexdigest()
 
 
