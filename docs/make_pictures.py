@@ -1,12 +1,19 @@
-"""Make the pictures that README and docs show, from the bundled models: docs/pictures/*.png.
+"""Make what README and docs show from the bundled models: pictures and the confusion table.
 
 python docs/make_pictures.py
 """
 
+import shutil
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+from playwright.sync_api import sync_playwright
+
+from regard import look
+from regard.data.drawings import SUBJECTS
 from regard.data.prompts import prompts
 from regard.data.scenes import HELD_OUT_SINGLES, scene
+from regard.experiments.evaluate import confusion
 from regard.experiments.generation import draw
 from regard.views import contact_sheet
 from regard.zoo import load
@@ -30,7 +37,44 @@ def generated() -> None:
     contact_sheet([d.image for d in drawn], captions, scale=3).save(FOLDER / "generated.png")
 
 
+def confusions(count: int = 2000) -> None:
+    """What the segmenter takes each subject for, on single-subject test scenes."""
+    table = confusion(count)
+    names = [*SUBJECTS, "nothing"]
+    lines = [
+        "# What the segmenter takes each subject for",
+        "",
+        f"{count} single-subject scenes of the test split, never trained on. Where several",
+        "subjects are reported, the largest counts. `python docs/make_pictures.py` makes it anew.",
+        "",
+        "| subject | scenes | right | taken for |",
+        "|---|---|---|---|",
+    ]
+    for true, row in zip(SUBJECTS, table, strict=True):
+        wrong = {names[i]: int(n) for i, n in enumerate(row) if n and names[i] != true}
+        listed = ", ".join(f"{name} {n}" for name, n in sorted(wrong.items(), key=lambda x: -x[1]))
+        right = row[SUBJECTS.index(true)] / max(1, row.sum())
+        lines.append(f"| {true} | {row.sum()} | {right:.1%} | {listed} |")
+    (FOLDER.parent / "reference" / "segmenter.md").write_text("\n".join(lines) + "\n")
+
+
+def page() -> None:
+    """The page of one look, in headless Chromium."""
+    with TemporaryDirectory() as place:
+        prompt = "a lion and a blue car on the beach"
+        look("openmoji", prompt, seed=0, prove=True).save(Path(place) / "look")
+        with sync_playwright() as driver:
+            browser = driver.chromium.launch(
+                executable_path=shutil.which("chromium"), args=["--no-sandbox"]
+            )
+            sheet = browser.new_page(viewport={"width": 1280, "height": 900})
+            sheet.goto((Path(place) / "look" / "page.html").as_uri())
+            sheet.click('.chip[data-word="car"]')
+            sheet.screenshot(path=FOLDER / "page.png")
+            browser.close()
+
+
 if __name__ == "__main__":
     FOLDER.mkdir(exist_ok=True)
-    scenes()
-    generated()
+    for make in (scenes, generated, confusions, page):
+        make()

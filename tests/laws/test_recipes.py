@@ -6,22 +6,15 @@ import pytest
 import torch
 
 from regard.experiments import evaluate
-from regard.zoo.cards import FIGURES, figures
+from regard.zoo.cards import FIGURES, GOALS, figures
 from regard.zoo.train import Job, task_of, train
 from small_recipes import NAMES, small
 
 EVALUATE = sys.modules["regard.experiments.evaluate"]
 
-# Least values that a committed card must show.
-GOALS = {
-    "psnr_db": 28.0,
-    "zero_shot_accuracy": 0.95,
-    "presence_f1": 0.97,
-    "mask_miou": 0.85,
-    "segmenter_colour_accuracy": 0.95,
-    "subject_shown": 0.95,
-    "colour_right": 0.90,
-}
+# Goals that the committed weights do not reach yet: they need more steps of training than two cores
+# have made so far. A goal that is reached leaves this table, or the test fails.
+NOT_REACHED: set[str] = set()
 
 
 @pytest.fixture
@@ -70,9 +63,10 @@ def test_a_step_has_the_same_examples_whenever_it_comes(plan):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_figures_of_a_card_are_known_and_reach_their_goals(name):
-    for key, value in figures(name).items():
-        assert key in FIGURES
-        assert value >= GOALS.get(key, 0.0), key
+    measured = figures(name)
+    assert measured.keys() <= FIGURES.keys()
+    short = {key for key, value in measured.items() if value < GOALS.get(key, 0.0)}
+    assert short == NOT_REACHED & measured.keys()
 
 
 # On 100 scenes instead of thousands: a share of 0.95 is then known to 0.02, three times that is

@@ -26,6 +26,19 @@ FIGURES = {
 }
 """Every figure a card may quote, in the order in which it is quoted."""
 
+GOALS = {
+    "psnr_db": 28.0,
+    "zero_shot_accuracy": 0.95,
+    "presence_f1": 0.97,
+    "mask_miou": 0.85,
+    "segmenter_colour_accuracy": 0.95,
+    "subject_shown": 0.95,
+    "colour_right": 0.90,
+    "both_present": 0.60,
+    "map_miou_true_mask": 0.60,
+}
+"""The least value that is wanted of a figure; the card says which are not reached."""
+
 
 def figures(name: str) -> dict[str, float]:
     """The figures measured for the weights in the package; empty where none were.
