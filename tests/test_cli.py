@@ -104,8 +104,8 @@ def test_models_are_listed():
 def test_train_passes_on_where_and_how_long(tmp_path, monkeypatch):
     asked = {}
 
-    def train(name, folder, *, resume, steps, on_step):
-        asked.update(name=name, folder=folder, resume=resume, steps=steps)
+    def train(name, folder, *, resume, start, steps, on_step):
+        asked.update(name=name, folder=folder, resume=resume, start=start, steps=steps)
         on_step(SimpleNamespace(step=1, steps=2, loss=0.5, seconds_per_step=0.1))
         return folder / "model"
 
@@ -113,7 +113,13 @@ def test_train_passes_on_where_and_how_long(tmp_path, monkeypatch):
     monkeypatch.setattr(regard.zoo.train, "Progress", SimpleNamespace)
     done = regard_("train", "openmoji-clip", "--out", tmp_path, "--steps", 2, "--resume")
     assert done.exit_code == 0, done.output
-    assert asked == {"name": "openmoji-clip", "folder": tmp_path, "resume": True, "steps": 2}
+    assert asked == {
+        "name": "openmoji-clip",
+        "folder": tmp_path,
+        "resume": True,
+        "start": None,
+        "steps": 2,
+    }
     assert str(tmp_path / "model") in done.stdout
 
 

@@ -40,6 +40,20 @@ def test_a_resumed_training_ends_where_an_uninterrupted_one_does(name, small, tm
     assert all(torch.equal(expected[each], found[each]) for each in expected)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_a_training_may_begin_from_trained_weights(name, small, tmp_path):
+    first = train(name, tmp_path / "first", steps=1)
+    second = train(name, tmp_path / "second", steps=0, start=first)
+    expected, found = weights_in(first), weights_in(second)
+    assert all(torch.equal(expected[each], found[each]) for each in expected)
+
+
+def test_weights_of_another_shape_are_refused(small, tmp_path):
+    other = train("openmoji-autoencoder", tmp_path / "other", steps=0)
+    with pytest.raises(DataError, match="holds no CLIPModel of the recipe's shape"):
+        train("openmoji-clip", tmp_path / "clip", steps=0, start=other)
+
+
 def test_the_progress_names_each_step_and_a_finite_loss(small, tmp_path):
     seen = []
     train("openmoji-autoencoder", tmp_path, steps=2, on_step=seen.append)
@@ -78,6 +92,8 @@ def test_an_unknown_model_is_refused_before_anything_is_written(tmp_path):
 
 class Pull:
     """Pulls one weight towards 0; its loss is the weight, so that every gradient is 1."""
+
+    part = ""
 
     def __init__(self, factor=1.0):
         self.network = nn.Linear(1, 1, bias=False)

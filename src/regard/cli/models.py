@@ -32,6 +32,9 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the checkpoint in the folder.")
     ] = False,
+    start: Annotated[
+        Path | None, typer.Option(help="Folder of trained weights to begin from.")
+    ] = None,
     steps: Annotated[
         int | None, typer.Option(help="Steps in all; by default the recipe's.")
     ] = None,
@@ -53,7 +56,8 @@ def train(
             def on_step(now: Progress) -> None:
                 advance(now.step, now.steps, loss=now.loss, seconds=now.seconds_per_step)
 
-            trained = run(name, folder, resume=resume, steps=steps, on_step=on_step)
+            how = {"resume": resume, "start": start, "steps": steps}
+            trained = run(name, folder, **how, on_step=on_step)
     except KeyboardInterrupt:
         stop(_how_to_go_on(name, folder, out), STOPPED)
     typer.echo(f"Wrote {trained}. Use it: regard look PROMPT --model {trained}")

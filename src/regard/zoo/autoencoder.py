@@ -14,6 +14,8 @@ from regard.zoo.recipe import Recipe
 class AutoencoderTask:
     """Reconstruct scenes; the loss is told in `loss`."""
 
+    part = ""
+
     def __init__(self, plan: Recipe, device: torch.device) -> None:
         from diffusers import AutoencoderKL
 

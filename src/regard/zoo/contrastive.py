@@ -16,6 +16,8 @@ from regard.zoo.words import CONTEXT, tokenizer, with_filler
 class ContrastiveTask:
     """Match each picture of a batch with its caption, and each caption with its picture."""
 
+    part = ""
+
     def __init__(self, plan: Recipe, device: torch.device) -> None:
         from transformers import CLIPConfig, CLIPModel
 

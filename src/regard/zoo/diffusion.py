@@ -21,6 +21,8 @@ from regard.zoo.words import with_filler
 class DiffusionTask:
     """Predict the velocity between picture and noise, on latents that are encoded once."""
 
+    part = "unet"
+
     def __init__(self, plan: Recipe, device: torch.device) -> None:
         from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
         from transformers import CLIPModel, CLIPTokenizer

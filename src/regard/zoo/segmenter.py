@@ -54,6 +54,8 @@ def targets(scenes: list[Scene]) -> tuple[Tensor, Tensor]:
 class SegmenterTask:
     """Two cross-entropies, over subjects and over colours, on scenes softened at random."""
 
+    part = ""
+
     def __init__(self, plan: Recipe, device: torch.device) -> None:
         from transformers import SegformerConfig, SegformerForSemanticSegmentation
 

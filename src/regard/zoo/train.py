@@ -25,6 +25,8 @@ class Task(Protocol):
     """What a recipe's module gives to the loop."""
 
     network: nn.Module
+    part: str
+    """Where in the trained folder this network lies: '' or, in a pipeline, its subfolder."""
 
     def batch(self, step: int) -> dict[str, Tensor]:
         """The data of one step: always the same for the same step, so that training resumes."""
@@ -57,6 +59,7 @@ def train(
     folder: Path,
     *,
     resume: bool = False,
+    start: Path | None = None,
     steps: int | None = None,
     on_step: Callable[[Progress], None] | None = None,
     save_every: float = 120.0,
@@ -67,6 +70,7 @@ def train(
         name: One of `regard.zoo.recipes`.
         folder: Where the checkpoint and, in ``model``, the trained weights are written.
         resume: Go on from the checkpoint in ``folder``.
+        start: A folder of trained weights to begin from instead of random ones.
         steps: Total number of steps; None takes the recipe's. The learning rate falls over the
             last fifth of them.
         on_step: Called after each step.
@@ -98,6 +102,8 @@ def train(
     job = Job(task_of(plan, device), plan, total)
     if resume:
         job.load(checkpoint)
+    elif start is not None:
+        job.adopt(start)
     saved = time.monotonic()
     for progress in job.run():
         if on_step is not None:
@@ -136,6 +142,19 @@ class Job:
             fused=True,
         )
         self.average = [w.detach().clone() for w in self.weights]
+
+    def adopt(self, folder: Path) -> None:
+        """Begin from trained weights of the same shape."""
+        network: Any = self.task.network
+        try:
+            trained = type(network).from_pretrained(folder / self.task.part)
+            network.load_state_dict(trained.float().state_dict())
+        except (OSError, RuntimeError, ValueError) as unfit:
+            raise DataError(
+                f"train: {folder} holds no {type(network).__name__} of the recipe's shape; "
+                f"give the folder of a model that this recipe made."
+            ) from unfit
+        _copy([w.detach() for w in self.weights], self.average)
 
     def run(self) -> Iterator[Progress]:
         """Make every step that is left."""
