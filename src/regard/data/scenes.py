@@ -29,6 +29,16 @@ BACKGROUNDS: dict[str, tuple[tuple[int, int, int], tuple[int, int, int]]] = {
 GRID = 64
 """Scenes are laid out on 64 x 64 units, so that every size shows the same scene."""
 
+LATTICE = 4
+"""Corners of drawings lie on every fourth unit: one latent of an autoencoder with f = 4.
+
+Placed anywhere, each drawing would be sixteen different latent patterns, and a denoiser trained on
+two cores would see each too rarely to learn its outline.
+"""
+
+EXTENTS = {1: (32, 40), 2: (28, 32)}
+"""Longest sides of a drawing, in units, by the number of subjects: two fit beside each other."""
+
 SIZES = (64, 128)
 Split = Literal["train", "test"]
 Articles = Literal["english", "literal"]
@@ -226,10 +236,9 @@ def _drawn(
     canvas = _background(ground, size).copy()
     alphas: list[np.ndarray] = []
     taken = np.zeros((GRID, GRID), bool)
-    # On 64 units: one subject 30 to 43, two 25 to 32, so that both fit with little overlap.
-    low, high = (30, 44) if len(mentions) == 1 else (25, 33)
     for mention in mentions:
-        extent, flipped = int(rng.integers(low, high)), bool(rng.random() < 0.5)
+        extent = int(rng.choice(EXTENTS[len(mentions)]))
+        flipped = bool(rng.random() < 0.5)
         x, y = _place(rng, sprite(mention.subject, mention.colour, extent, flipped), taken)
         drawn = sprite(mention.subject, mention.colour, extent, flipped, scale)
         alphas.append(_paste(canvas, drawn, x * scale, y * scale))
@@ -253,7 +262,7 @@ def _place(rng: np.random.Generator, drawn: np.ndarray, taken: np.ndarray) -> tu
     h, w = ink.shape
     best, least = (0, 0), np.inf
     for _ in range(30):
-        x, y = int(rng.integers(0, GRID - w + 1)), int(rng.integers(0, GRID - h + 1))
+        x, y = (LATTICE * int(rng.integers((GRID - side) // LATTICE + 1)) for side in (w, h))
         covered = int((taken[y : y + h, x : x + w] & ink).sum())
         if covered < least:
             best, least = (x, y), covered
