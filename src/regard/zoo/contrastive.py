@@ -1,5 +1,6 @@
 """Task: a text-image model trained so that a picture and its caption point the same way."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from regard.data.scenes import Articles, Mention, Scene, caption
 from regard.zoo.pixels import to_tensor, training_scenes
 from regard.zoo.recipe import Recipe
 from regard.zoo.words import CONTEXT, tokenizer, with_filler
@@ -40,17 +42,16 @@ class ContrastiveTask:
         self.network: Any = CLIPModel(config).to(device)
 
     def batch(self, step: int) -> dict[str, Tensor]:
-        """Fresh scenes with their captions; equal captions share a number."""
+        """Fresh scenes, what is said of each, and which text is true of which picture."""
         settings = self.settings
         scenes = training_scenes(
             step, settings["batch"], seed=settings["seed"], size=settings["size"]
         )
         rng = np.random.default_rng([settings["seed"], step])
-        plain = [s.caption("literal" if rng.random() < 0.3 else "english") for s in scenes]
-        same = {text: i for i, text in enumerate(dict.fromkeys(s.caption() for s in scenes))}
-        ids = torch.tensor([same[s.caption()] for s in scenes])
+        said = [some_of(each, rng) for each in scenes]
+        texts = [each.caption("literal" if rng.random() < 0.3 else "english") for each in said]
         tokens = self.tokenizer(
-            [with_filler(text, rng) for text in plain],
+            [with_filler(text, rng) for text in texts],
             padding="max_length",
             truncation=True,
             return_tensors="pt",
@@ -58,18 +59,13 @@ class ContrastiveTask:
         return {
             "pixels": to_tensor(s.image for s in scenes).to(self.device),
             "tokens": tokens.input_ids.to(self.device),
-            "same": (ids[:, None] == ids[None]).to(self.device),
+            "same": torch.tensor([[each.is_true_of(s) for each in said] for s in scenes]).to(
+                self.device
+            ),
         }
 
     def loss(self, batch: dict[str, Tensor], step: int) -> Tensor:
-        """λ times the image-to-text cross-entropy plus (1 − λ) times the text-to-image one.
-
-        From ``freeze_text_at`` on only the image tower learns: what `openmoji` reads stays as it
-        is, so that the denoiser can be trained on it meanwhile (Zhai et al. 2022, LiT).
-        """
-        if step >= self.settings["freeze_text_at"]:
-            self.network.text_model.requires_grad_(False)
-            self.network.text_projection.requires_grad_(False)
+        """λ times the image-to-text cross-entropy plus (1 − λ) times the text-to-image one."""
         out = self.network(input_ids=batch["tokens"], pixel_values=batch["pixels"])
         return symmetric_loss(out.logits_per_image, batch["same"], self.settings["lambda"])
 
@@ -79,13 +75,51 @@ class ContrastiveTask:
         self.tokenizer.save_pretrained(folder)
 
 
+@dataclass(frozen=True)
+class Said:
+    """What a caption says of a scene: all of its subjects, perhaps not their colours and ground."""
+
+    mentions: tuple[Mention, ...]
+    background: str | None
+
+    def caption(self, articles: Articles) -> str:
+        """In the grammar of the scenes."""
+        return caption(self.mentions, self.background, articles)
+
+    def is_true_of(self, scene: Scene) -> bool:
+        """Whether a scene shows these subjects and no others, so coloured, on this ground."""
+        if self.background not in (None, scene.background):
+            return False
+        shown = {each.subject: each.colour for each in scene.mentions}
+        return shown.keys() == {each.subject for each in self.mentions} and all(
+            each.colour in (None, shown[each.subject]) for each in self.mentions
+        )
+
+
+def some_of(scene: Scene, rng: np.random.Generator) -> Said:
+    """What one may say of a scene: half of the time without its ground, a third without colours.
+
+    Colours and grounds alone tell most pictures of a batch apart; only where they are left unsaid
+    must the shapes of things be learnt.
+
+    Example:
+        >>> from regard.data import scene
+        >>> some_of(scene(3), np.random.default_rng(0)).is_true_of(scene(3))
+        True
+    """
+    mentions = scene.mentions
+    if rng.random() < 1 / 3:
+        mentions = tuple(Mention(each.subject) for each in mentions)
+    return Said(mentions, scene.background if rng.random() < 0.5 else None)
+
+
 def symmetric_loss(logits: Tensor, same: Tensor, weight: float) -> Tensor:
     """The contrastive loss over a batch of pairs.
 
     Args:
         logits: Cosines over the temperature τ, float [image, text].
-        same: bool [image, text]: true where the text is that image's caption; two pictures with
-            one caption have two right answers each.
+        same: bool [image, text]: whether the text is true of the image; a text that is true of
+            two images has two right answers, and so on. Each has one at least.
         weight: λ, the share of the image-to-text half.
 
     Returns:
