@@ -1,6 +1,6 @@
 """Measure the bundled models anew and write what their cards quote.
 
-python docs/make_cards.py [NAME ...]
+python docs/make_cards.py [NAME ...] [--quick]
 """
 
 import json
@@ -11,14 +11,15 @@ from regard.experiments import evaluate
 from regard.zoo import cards, recipes, weights_folder
 
 
-def write(name: str) -> None:
+def write(name: str, *, quick: bool) -> None:
     """Measure one model, then write figures.json and README.md beside its weights."""
     folder = Path(weights_folder(name))
-    figures = evaluate(name, progress=print)
+    figures = evaluate(name, quick=quick, progress=print)
     (folder / "figures.json").write_text(json.dumps(figures, indent=1) + "\n")
     (folder / "README.md").write_text(cards.card(name))
 
 
 if __name__ == "__main__":
-    for each in sys.argv[1:] or recipes():
-        write(each)
+    names = [word for word in sys.argv[1:] if word != "--quick"]
+    for each in names or recipes():
+        write(each, quick="--quick" in sys.argv)
