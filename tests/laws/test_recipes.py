@@ -14,7 +14,7 @@ EVALUATE = sys.modules["regard.experiments.evaluate"]
 
 # Goals that the committed weights do not reach yet: they need more steps of training than two cores
 # have made so far. A goal that is reached leaves this table, or the test fails.
-NOT_REACHED: set[str] = set()
+NOT_REACHED = {"subject_shown", "colour_right", "both_present", "map_miou_true_mask"}
 
 
 @pytest.fixture
