@@ -68,7 +68,7 @@ def autoencoder(*, quick: bool, report: Report) -> dict[str, float]:
         with torch.no_grad():
             restored = network.decode(network.encode(pixels).latent_dist.mode()).sample
         values.append(psnr(restored, pixels).numpy())
-    return {"psnr_db": np.concatenate(values).mean(), "images": len(scenes)}
+    return {"psnr_db": float(np.concatenate(values).mean()), "images": float(len(scenes))}
 
 
 def zero_shot_texts(subject: str) -> list[str]:
@@ -93,7 +93,7 @@ def clip(*, quick: bool, report: Report) -> dict[str, float]:
         right += sum(
             SUBJECTS[i] == s.mentions[0].subject for i, s in zip(nearest, part, strict=True)
         )
-    return {"zero_shot_accuracy": right / len(scenes), "images": len(scenes)}
+    return {"zero_shot_accuracy": right / len(scenes), "images": float(len(scenes))}
 
 
 def _stack(rows: list[Any]) -> Any:
@@ -125,9 +125,9 @@ def segmenter(*, quick: bool, report: Report) -> dict[str, float]:
                 colours.append(sighting.colour == colour)
     return {
         "presence_f1": 2 * hits / (2 * hits + misses + extras),
-        "mask_miou": np.mean([np.mean(each) for each in overlaps.values() if each]),
-        "segmenter_colour_accuracy": np.mean(colours),
-        "images": len(scenes),
+        "mask_miou": float(np.mean([np.mean(each) for each in overlaps.values() if each])),
+        "segmenter_colour_accuracy": float(np.mean(colours)),
+        "images": float(len(scenes)),
     }
 
 

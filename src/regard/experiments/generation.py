@@ -95,7 +95,7 @@ def openmoji(*, quick: bool, report: Report) -> dict[str, float]:
     report("comparing maps with masks")
     figures |= generated_maps(pipeline, one + two)
     figures |= true_maps(pipeline, unseen_scenes(96 if quick else 600))
-    return {**figures, "images": len(one) + len(two)}
+    return {**figures, "images": float(len(one) + len(two))}
 
 
 def single_prompts(seeds: int) -> list[tuple[str, int]]:
