@@ -44,11 +44,13 @@ def look(
     from regard.look import check_folder
     from regard.look import look as look_at
     from regard.look.settings import Settings
+    from regard.zoo.memory import keep_memory
 
     sides = _size(size)
     Settings(prompt, negative, seed, steps, guidance, sides)  # a mistake is told at once
     folder = out or Path(folder_name(prompt, seed))
     check_folder(folder, overwrite=overwrite)
+    keep_memory()  # the process is ours, and ends with this look
     with bar("looking") as advance:
         seen = look_at(
             model,
