@@ -121,7 +121,7 @@ def test_what_is_no_trace_is_never_replaced(trace, tmp_path):
 @pytest.mark.parametrize(
     "failure", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()]
 )
-@pytest.mark.parametrize("moment", ["_to_zarr", "_swap"])
+@pytest.mark.parametrize("moment", ["_to_zarr", "swap"])
 def test_a_save_that_fails_leaves_what_was_there(trace, saved, monkeypatch, failure, moment):
     def fail(*_):
         raise failure

@@ -13,6 +13,7 @@ from PIL import Image
 
 from regard.errors import OutputError
 from regard.trace import Trace
+from regard.trace.store import swap
 
 PICTURE, WORDS, MAPS, STORE, PAGE = "image.png", "words.csv", "heatmaps", "trace.zarr", "page.html"
 PARTS = {PICTURE, WORDS, MAPS, STORE, PAGE}
@@ -66,7 +67,7 @@ def write(
         ) as room:
             fresh = Path(room) / "new"
             _fill(image, trace, fresh)
-            _swap(fresh, target, Path(room) / "old")
+            swap(fresh, target, Path(room) / "old")
     except OSError as failed:
         raise _unwritten(target, failed) from failed
 
@@ -102,18 +103,6 @@ def _fill(image: Image.Image, trace: Trace, folder: Path) -> None:
         stamp(image, trace.heatmap(word), title=word).save(folder / MAPS / f"{name}.png")
     trace.save(folder / STORE)
     (folder / PAGE).write_text(page(trace), encoding="utf-8")
-
-
-def _swap(fresh: Path, target: Path, old: Path) -> None:
-    if not target.exists():
-        fresh.rename(target)
-        return
-    target.rename(old)
-    try:
-        fresh.rename(target)
-    except BaseException:
-        old.rename(target)
-        raise
 
 
 def _target(folder: str | os.PathLike[str]) -> Path:

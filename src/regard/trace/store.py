@@ -98,7 +98,7 @@ def write(tree: xr.DataTree, path: str | os.PathLike[str], *, overwrite: bool) -
         ) as room:
             fresh = Path(room) / "new"
             _to_zarr(tree, fresh)
-            _swap(fresh, target, Path(room) / "old")
+            swap(fresh, target, Path(room) / "old")
     except OSError as failed:
         why = failed.strerror or str(failed)
         raise OutputError(
@@ -190,7 +190,8 @@ def _to_zarr(tree: xr.DataTree, path: Path) -> None:
         tree.to_zarr(path, zarr_format=3, consolidated=True, encoding=encoding)
 
 
-def _swap(fresh: Path, target: Path, old: Path) -> None:
+def swap(fresh: Path, target: Path, old: Path) -> None:
+    """Put a complete folder under its final name; if that fails, what was there is back."""
     if not target.exists():
         fresh.rename(target)
         return

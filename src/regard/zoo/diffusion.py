@@ -45,7 +45,7 @@ class DiffusionTask:
         texts = [with_filler(self.captions[i][int(rng.random() < 0.3)], rng) for i in picked]
         # Classifier-free guidance needs a model of pictures without a caption (Ho & Salimans 2022).
         texts = ["" if rng.random() < 0.1 else text for text in texts]
-        # Strata: each batch sees every noise level, which halves the variance of the loss.
+        # Strata: each batch sees every noise level, so the loss of a step varies less.
         times = (torch.arange(size) + torch.rand(size)) / size * len(self.alphas)
         latents = self.latents[torch.from_numpy(picked)].float()
         return {
