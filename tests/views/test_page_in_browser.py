@@ -158,7 +158,24 @@ def test_colours_are_the_values_of_the_trace_on_the_scale_shown(reader: Reader, 
     assert "not comparable" in reader.caption("scale")
 
 
-def test_the_shared_scale_is_the_same_for_every_word(reader: Reader, trace: Trace):
+def test_a_word_has_one_scale_for_all_its_steps(reader: Reader, trace: Trace):
+    reader.word("cat")
+    first = reader.part("scale-max").inner_text()
+    assert float(first) == pytest.approx(trace.heatmap("cat").max().item(), rel=0.01)
+    assert "the scale of “cat”" in reader.caption("scale")
+    ends = []
+    for at in range(3):
+        reader.slide("step", at)
+        ends.append(reader.part("scale-max").inner_text())
+    steps = next(iter(trace.layers.values()))["step"].values
+    highest = max(trace.heatmap("cat", steps=int(step)).max().item() for step in steps)
+    assert len(set(ends)) == 1
+    assert float(ends[0]) == pytest.approx(highest, rel=0.01)
+    assert "over all steps" in reader.caption("scale")
+
+
+def test_the_scale_of_all_words_is_the_same_for_every_word(reader: Reader, trace: Trace):
+    reader.click('[data-part="scale"] [data-value="shared"]')
     ends = []
     for word in ("a", "cat", "grass"):
         reader.word(word)
@@ -300,6 +317,7 @@ def test_special_tokens_wait_behind_their_switch(reader: Reader, trace: Trace):
     assert start.inner_text() == "start0.727"
     assert ("[start]") in dict(reader.ranks())
     reader.word("[start]")
+    reader.click('[data-part="scale"] [data-value="shared"]')
     assert "special tokens" in reader.caption("scale")
 
 

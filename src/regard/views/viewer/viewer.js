@@ -33,7 +33,7 @@ const SKELETON = `
       <span class="num" data-part="scale-max"></span>
       <span class="unit">attention weight</span>
       <span class="seg" role="group" aria-label="Colour scale" data-part="scale">
-        <button type="button" data-value="shared" title="One scale for all words, and for all steps, layers and heads at this level of averaging">Shared</button><button type="button" data-value="view" title="From the least to the greatest value on screen: maps are not comparable">This view</button>
+        <button type="button" data-value="word" title="One scale for all steps, layers and heads of the words shown, at this level of averaging">Word</button><button type="button" data-value="shared" title="One scale for all words, and for all steps, layers and heads at this level of averaging">All words</button><button type="button" data-value="view" title="From the least to the greatest value on screen: maps are not comparable">This view</button>
       </span>
     </div>
     <div class="tools">
@@ -221,11 +221,11 @@ class Maps {
     return this.kept.get(key);
   }
 
-  // The greatest value over all words and all choices that average as much as this one does.
-  top(choice, special) {
+  // The greatest value over some words and all choices that average as much as this one does.
+  top(choice, words) {
     const kind = (value) => (value === "all" ? "all" : typeof value === "number" ? "one" : "place");
-    const key = [kind(choice.step), kind(choice.layer), kind(choice.head), special].join();
-    if (!this.tops.has(key)) this.tops.set(key, this.highest(this.likes(choice), special));
+    const key = [kind(choice.step), kind(choice.layer), kind(choice.head), ...words].join();
+    if (!this.tops.has(key)) this.tops.set(key, this.highest(this.likes(choice), words));
     return this.tops.get(key);
   }
 
@@ -238,10 +238,9 @@ class Maps {
       layerChoices.flatMap((layer) => many(choice.head, heads.length).map((head) => ({ step, layer, head }))));
   }
 
-  highest(choices, special) {
+  highest(choices, words) {
     let top = 0;
-    for (const word of this.column.keys()) {
-      if (!special && this.data.words[word].role !== "word") continue;
+    for (const word of words) {
       for (const choice of choices) {
         if (this.layersOf(choice).length) top = Math.max(top, extent(this.compute(word, choice).data)[1]);
       }
@@ -390,7 +389,7 @@ class Viewer {
     for (const found of root.querySelectorAll("[data-part]")) this.part[found.dataset.part] = found;
     this.hover = { word: null, patch: null };
     this.state = {
-      words: this.firstWords(), step: "all", layer: "all", head: "all", scale: "shared", show: "overlay",
+      words: this.firstWords(), step: "all", layer: "all", head: "all", scale: "word", show: "overlay",
       opacity: 0.85, smooth: false, grid: false, special: false, patch: null,
     };
     this.restore();
@@ -737,7 +736,14 @@ class Viewer {
       const ends = maps.map((map) => extent(map.data));
       return [Math.min(...ends.map(([low]) => low)), Math.max(...ends.map(([, high]) => high))];
     }
-    return [0, this.maps.top(choice, this.anySpecial)];
+    return [0, this.maps.top(choice, this.scaled)];
+  }
+
+  // The words that the scale is made for. Small words often take many times what a subject takes:
+  // on one scale for all of them a subject's map would be dark, so a word has its own at first.
+  get scaled() {
+    if (this.state.scale === "word" && this.shown.length) return this.shown;
+    return [...this.maps.column.keys()].filter((i) => this.anySpecial || this.data.words[i].role === "word");
   }
 
   get anySpecial() { return this.shown.some((i) => this.data.words[i].role !== "word"); }
@@ -932,6 +938,10 @@ class Viewer {
     const mark = this.part.uniform.hidden ? "" : `; ${this.uniformText()}`;
     if (state.scale === "view") return `${ends}, this view only: not comparable with others${mark}`;
     const open = ["step", "layer", "head"].filter((axis) => state[axis] !== "all").map((axis) => `${axis}s`);
+    if (state.scale === "word" && this.shown.length) {
+      const names = this.shown.map((i) => `“${this.data.words[i].name}”`).join(" and ");
+      return `${ends}, the scale of ${names}${open.length ? ` over all ${open.join(", ")}` : ""}${mark}`;
+    }
     const kind = this.anySpecial ? "words and special tokens" : "words";
     return `${ends}, shared by all ${[kind, ...open].join(", ")}${mark}`;
   }
@@ -978,7 +988,7 @@ class Viewer {
     for (const { button, layer, head } of this.thumbs) {
       button.setAttribute("aria-pressed", layer === state.layer && head === state.head);
     }
-    const key = [word, state.step, state.scale, this.anySpecial].join();
+    const key = [word, state.step, state.scale, ...this.scaled].join();
     if (this.navigated === key) return;
     this.navigated = key;
     this.drawThumbs(word);
@@ -995,7 +1005,7 @@ class Viewer {
       button.classList.toggle("empty", !maps[i]);
       button.replaceChildren(...(maps[i] ? [painted(maps[i], range, this.colours, () => 1)] : []));
     });
-    const shared = scale === "shared" ? "shared by all words, layers and heads" : "these thumbnails only";
+    const shared = { word: "shared by all layers and heads", shared: "shared by all words, layers and heads", view: "these thumbnails only" }[scale];
     this.part["navigator-note"].textContent = word === undefined ? "Choose a word." : `One scale for all thumbnails: ${number(range[0])} to ${number(range[1])}, ${shared}.`;
   }
 
