@@ -1,0 +1,364 @@
+"""How sure is a mean? Intervals, paired differences and several tests at once.
+
+Pictures of one prompt resemble each other, so a hundred of them are less than a hundred
+independent observations. Everything here takes ``clusters`` and draws whole clusters.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import NDArray
+
+from regard.axes import SAMPLE
+from regard.errors import ArgumentError, AxisError
+
+Floats = NDArray[np.float64]
+
+DRAWN_AT_ONCE = 2_000_000
+"""Clusters drawn in one go; with their counts about 50 MB."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean and where it would likely lie in another sample of the same kind.
+
+    Attributes:
+        mean: Over all values that are numbers.
+        low: Lower end; NaN with fewer than two clusters.
+        high: Upper end; NaN with fewer than two clusters.
+        n: Values that are numbers.
+        clusters: How many independent groups they make.
+        undefined: Values that were NaN, and were left out.
+        level: Share of such intervals that hold the true mean, 0..1.
+    """
+
+    mean: float
+    low: float
+    high: float
+    n: int
+    clusters: int
+    undefined: int
+    level: float
+
+    def __str__(self) -> str:
+        return f"{self.mean:.4g} [{self.low:.4g}, {self.high:.4g}]"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How much one set of values lies above another, value by value.
+
+    Attributes:
+        interval: Of the mean difference.
+        p: How often a difference at least as far from 0 would come by chance if it made none
+            which of the two is which; 0..1.
+        exact: Whether every exchange was tried; else they were drawn.
+    """
+
+    interval: Interval
+    p: float
+    exact: bool
+
+
+def bootstrap(
+    values: Any,
+    *,
+    clusters: Sequence[Any] | None = None,
+    level: float = 0.95,
+    seed: int = 0,
+    repeats: int = 2000,
+) -> Interval:
+    """The mean of some values with its interval, in the unit of the values.
+
+    Whole clusters are drawn with replacement, as many as there are, and the ends are quantiles of
+    the means. With fewer than about ten clusters the interval is somewhat too narrow.
+
+    Args:
+        values: Numbers in one row; NaN means undefined and is left out and counted.
+        clusters: What each value belongs to, such as its prompt; by default each is its own.
+        level: Share of such intervals that hold the true mean, between 0 and 1.
+        seed: Of the draws; the same seed gives the same interval.
+        repeats: How many times to draw.
+
+    Returns:
+        An `Interval`.
+
+    Raises:
+        ArgumentError: there is no number, one is infinite, ``clusters`` is of another length,
+            or ``level`` or ``repeats`` cannot be.
+
+    Example:
+        >>> bootstrap([1.0, 1.0, 3.0, 3.0], clusters=["cat", "cat", "dog", "dog"])
+        Interval(mean=2.0, low=1.0, high=3.0, n=4, clusters=2, undefined=0, level=0.95)
+
+    Source:
+        Efron (1979), "Bootstrap Methods: Another Look at the Jackknife"; clusters: Davison and
+        Hinkley (1997), "Bootstrap Methods and their Application", section 3.8.
+    """
+    return _interval("bootstrap", _row(values, "bootstrap"), clusters, level, seed, repeats)
+
+
+def intervals(
+    values: xr.DataArray,
+    *,
+    over: str = SAMPLE,
+    clusters: Sequence[Any] | None = None,
+    level: float = 0.95,
+    seed: int = 0,
+    repeats: int = 2000,
+) -> xr.Dataset:
+    """`bootstrap` along one dim of an array, such as for each layer and head at once.
+
+    The same clusters are drawn for all, so that they may be compared.
+
+    Args:
+        values: Any dims that include ``over``; NaN is left out and counted.
+        over: The dim whose members are drawn.
+        clusters: What each member belongs to; by default each is its own.
+        level: As for `bootstrap`.
+        seed: As for `bootstrap`.
+        repeats: As for `bootstrap`.
+
+    Returns:
+        ``mean``, ``low`` and ``high`` in the unit of ``values``, and the numbers ``n`` and
+        ``undefined``, over the dims of ``values`` less ``over``.
+
+    Raises:
+        AxisError: ``over`` is not a dim of ``values``.
+        ArgumentError: as for `bootstrap`.
+
+    Example:
+        >>> values = xr.DataArray([[1.0, 5.0], [3.0, 5.0]], dims=["sample", "head"])
+        >>> found = intervals(values)
+        >>> found["low"].values, found["mean"].values
+        (array([1., 5.]), array([2., 5.]))
+
+    Source:
+        Efron (1979), as `bootstrap`.
+    """
+    if over not in values.dims:
+        raise AxisError(
+            f"intervals: the array has no dim '{over}'; it has {values.dims}. "
+            f"Name the dim that holds the samples with over=..."
+        )
+    first = values.transpose(over, ...)
+    flat = first.values.astype(np.float64).reshape(first.sizes[over], -1)
+    groups = _groups("intervals", len(flat), clusters)
+    means, ends = _bootstrapped("intervals", flat, groups, level, seed, repeats)
+    kept = first.isel({over: 0}, drop=True)
+    found = {
+        "mean": means,
+        "low": ends[0],
+        "high": ends[1],
+        "n": np.isfinite(flat).sum(0),
+        "undefined": np.isnan(flat).sum(0),
+    }
+    named = {name: kept.copy(data=each.reshape(kept.shape)) for name, each in found.items()}
+    return xr.Dataset(named, attrs={"level": level, "seed": seed, "repeats": repeats})
+
+
+def paired(
+    before: Any,
+    after: Any,
+    *,
+    clusters: Sequence[Any] | None = None,
+    level: float = 0.95,
+    seed: int = 0,
+    repeats: int = 10_000,
+) -> Difference:
+    """How much ``after`` lies above ``before``, value by value: 0 where it makes no difference.
+
+    The interval is that of `bootstrap` on the differences. For p, before and after are exchanged
+    in whole clusters: in every way where there are no more than ``repeats``, else in as many
+    drawn at random.
+
+    Args:
+        before: Numbers in one row.
+        after: As many, in the same order; arrays with a coordinate must have the same one.
+        clusters: What each pair belongs to, such as its prompt; by default each is its own.
+        level: As for `bootstrap`.
+        seed: As for `bootstrap`.
+        repeats: How many times to draw clusters, and to exchange.
+
+    Returns:
+        A `Difference`, in the unit of the values; a pair with a NaN is left out and counted.
+
+    Raises:
+        ArgumentError: the numbers differ, or as for `bootstrap`.
+
+    Example:
+        >>> found = paired([1.0, 2.0, 3.0], [2.0, 3.0, 4.0])
+        >>> found.interval.mean, found.p  # of 8 exchanges two are as far: none, and all
+        (1.0, 0.25)
+
+    Source:
+        Fisher (1935), "The Design of Experiments", section 21; p of drawn exchanges: Phipson and
+        Smyth (2010), "Permutation P-values Should Never Be Zero".
+    """
+    _check_pairs(before, after)
+    differences = _row(after, "paired") - _row(before, "paired")
+    interval = _interval("paired", differences, clusters, level, seed, repeats)
+    groups = _groups("paired", len(differences), clusters)
+    sums, counts = _per_cluster(differences[:, None], groups)
+    p, exact = exchange_p(sums[counts > 0], seed=seed, repeats=repeats)
+    return Difference(interval, p, exact)
+
+
+def holm(pvalues: Any) -> Floats:
+    """The p values of several tests, raised: at 0.05 even one false alarm has that chance, 0..1.
+
+    Args:
+        pvalues: In one row, each 0..1; NaN is no test, stays NaN and is not counted.
+
+    Returns:
+        As many numbers in the same order, 0..1.
+
+    Raises:
+        ArgumentError: one lies outside 0..1.
+
+    Example:
+        >>> holm([0.01, 0.04, 0.03])
+        array([0.03, 0.06, 0.06])
+
+    Source:
+        Holm (1979), "A Simple Sequentially Rejective Multiple Test Procedure", section 3.
+    """
+    given = _row(pvalues, "holm")
+    tests = ~np.isnan(given)
+    p = given[tests]
+    if ((p < 0) | (p > 1)).any():
+        raise ArgumentError(f"holm: a p value lies in 0..1; here are {p.min():g} to {p.max():g}.")
+    order = np.argsort(p, kind="stable")
+    raised = np.minimum(1.0, np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)))
+    adjusted = np.full(given.shape, np.nan)
+    adjusted[np.flatnonzero(tests)[order]] = raised
+    return adjusted
+
+
+def exchange_p(sums: Floats, *, seed: int, repeats: int) -> tuple[float, bool]:
+    """How often the total of ``sums`` is as far from 0 when signs are exchanged; and if exactly.
+
+    Example:
+        >>> exchange_p(np.array([1.0, 1.0, 1.0]), seed=0, repeats=100)
+        (0.25, True)
+    """
+    # Equal totals must count as equal, though they were added up in another order.
+    least = abs(sums.sum()) - 1e-12 * np.abs(sums).sum()
+    if 2 ** len(sums) <= repeats:
+        ways = np.arange(2 ** len(sums))[:, None] >> np.arange(len(sums)) & 1
+        return float(np.mean(np.abs((2 * ways - 1) @ sums) >= least)), True
+    rng, hits = np.random.default_rng(seed), 0
+    for part in _parts(repeats, len(sums)):
+        signs = 2.0 * rng.integers(0, 2, size=(part, len(sums))) - 1.0
+        hits += int((np.abs(signs @ sums) >= least).sum())
+    return (1 + hits) / (1 + repeats), False
+
+
+def _interval(
+    caller: str, values: Floats, clusters: Any, level: float, seed: int, repeats: int
+) -> Interval:
+    groups = _groups(caller, len(values), clusters)
+    means, ends = _bootstrapped(caller, values[:, None], groups, level, seed, repeats)
+    there = np.isfinite(values)
+    return Interval(
+        mean=float(means[0]),
+        low=float(ends[0, 0]),
+        high=float(ends[1, 0]),
+        n=int(there.sum()),
+        clusters=len(np.unique(groups[there])),
+        undefined=int((~there).sum()),
+        level=level,
+    )
+
+
+def _bootstrapped(
+    caller: str, values: Floats, groups: NDArray[np.int64], level: float, seed: int, repeats: int
+) -> tuple[Floats, Floats]:
+    """Means [column] and ends [2, column] of values [sample, column]."""
+    _check_numbers(caller, values, level, repeats)
+    sums, counts = _per_cluster(values, groups)
+    with np.errstate(invalid="ignore"):  # 0/0 is NaN: a column, or a draw, without any number
+        means = sums.sum(0) / counts.sum(0)
+        drawn = [s / c for s, c in _draws(sums, counts, seed, repeats)]
+    few = (counts > 0).sum(0) < 2
+    outside = [(1 - level) / 2, (1 + level) / 2]
+    every = np.concatenate(drawn)
+    every[:, few] = 0.0  # a quantile of nothing would warn; these columns get NaN below
+    ends = np.nanquantile(every, outside, axis=0)
+    return means, np.where(few, np.nan, ends)
+
+
+def _draws(sums: Floats, counts: Floats, seed: int, repeats: int) -> Any:
+    """Sums and counts of clusters drawn with replacement, [part, column] at a time."""
+    rng, number = np.random.default_rng(seed), len(sums)
+    for part in _parts(repeats, number):
+        drawn = rng.integers(0, number, size=(part, number)) + number * np.arange(part)[:, None]
+        times = np.bincount(drawn.ravel(), minlength=part * number).reshape(part, number)
+        yield times @ sums, times @ counts
+
+
+def _parts(repeats: int, number: int) -> list[int]:
+    """How many repeats to do at a time, so that memory is bounded."""
+    most = max(1, DRAWN_AT_ONCE // max(1, number))
+    return [min(most, repeats - done) for done in range(0, repeats, most)]
+
+
+def _per_cluster(values: Floats, groups: NDArray[np.int64]) -> tuple[Floats, Floats]:
+    """Sums and numbers of what is not NaN, [cluster, column]."""
+    number = int(groups.max()) + 1
+    there = np.isfinite(values)
+    sums, counts = np.zeros((2, number, values.shape[1]))
+    np.add.at(sums, groups, np.where(there, values, 0.0))
+    np.add.at(counts, groups, there)
+    return sums, counts
+
+
+def _groups(caller: str, number: int, clusters: Sequence[Any] | None) -> NDArray[np.int64]:
+    if clusters is None:
+        return np.arange(number)
+    named = np.asarray(pd.Series(list(clusters), dtype=object).factorize()[0], dtype=np.int64)
+    if len(named) != number or (named < 0).any():
+        raise ArgumentError(
+            f"{caller}: clusters has {len(named)} entries, {int((named < 0).sum())} of them empty, "
+            f"for {number} values. Name the cluster of each value."
+        )
+    return named
+
+
+def _row(values: Any, caller: str) -> Floats:
+    array = np.asarray(values, dtype=np.float64)
+    if array.ndim != 1:
+        raise ArgumentError(
+            f"{caller}: the values have the shape {array.shape} and must be one row. "
+            f"For more dims there is intervals()."
+        )
+    return array
+
+
+def _check_numbers(caller: str, values: Floats, level: float, repeats: int) -> None:
+    if not np.isfinite(values).any():
+        raise ArgumentError(f"{caller}: none of the {values.size} values is a number. Give one.")
+    if np.isinf(values).any():
+        raise ArgumentError(f"{caller}: a value is infinite. Leave it out, or make it NaN.")
+    if not 0 < level < 1:
+        raise ArgumentError(f"{caller}: level is {level} and must lie between 0 and 1, as 0.95.")
+    if repeats < 1:
+        raise ArgumentError(f"{caller}: repeats is {repeats} and must be 1 or more.")
+
+
+def _check_pairs(before: Any, after: Any) -> None:
+    if len(before) != len(after):
+        raise ArgumentError(
+            f"paired: got {len(before)} values before and {len(after)} after. Give them in pairs."
+        )
+    if isinstance(before, xr.DataArray) and isinstance(after, xr.DataArray):
+        for dim in before.coords.keys() & after.coords.keys() & set(before.dims):
+            if not before.indexes[dim].equals(after.indexes[dim]):
+                raise ArgumentError(
+                    f"paired: the coordinates '{dim}' of before and after differ. "
+                    f"Bring both into one order."
+                )
