@@ -1,11 +1,13 @@
 """Examples with known words, masks and colours; nothing comes from the web.
 
-`scene` draws pictures of 24 subjects, `write_coco` writes them in COCO's layout, and
-`regard.data.prompts` holds the 276 two-subject prompts of Attend-and-Excite.
+`scene` draws pictures of 24 subjects, `write_coco` writes them in COCO's layout,
+`regard.data.prompts` holds the 276 two-subject prompts of Attend-and-Excite, and `fashion_mnist`
+reads the official files of Fashion-MNIST.
 """
 
 from regard.data.coco import write_coco
 from regard.data.drawings import ANIMALS, COLOURS, OBJECTS, SUBJECTS
+from regard.data.fashion_mnist import FashionMNIST, fashion_mnist
 from regard.data.scenes import BACKGROUNDS, Mention, Placed, Scene, caption, mentions_in, scene
 
 __all__ = [
@@ -14,10 +16,12 @@ __all__ = [
     "COLOURS",
     "OBJECTS",
     "SUBJECTS",
+    "FashionMNIST",
     "Mention",
     "Placed",
     "Scene",
     "caption",
+    "fashion_mnist",
     "mentions_in",
     "scene",
     "write_coco",
