@@ -2,6 +2,9 @@
 
 from dataclasses import replace
 
+import numpy as np
+
+from regard.data import FashionMNIST
 from regard.zoo.recipe import Recipe, recipe, recipes
 
 NAMES = recipes()
@@ -23,6 +26,12 @@ _MODELS = {
         "decoder_hidden_size": 16,
     },
     "openmoji": {},
+    "fashion-vit": {
+        "hidden_size": 16,
+        "intermediate_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+    },
 }
 _UNET = {
     "block_out_channels": [8, 8, 16],
@@ -44,9 +53,20 @@ def small(name: str) -> Recipe:
     train = {**plan.train, "batch": 4, "warm_up": 1, "steps": 2, "learning_rate": 1e-4}
     if name == "openmoji":
         train["scenes"] = 8
+    if name == "fashion-vit":
+        train["whole_from"] = 1  # a step of each sort
     return replace(plan, model=model, train=train)
 
 
 def shrink(patch) -> None:
-    """Let `regard.zoo.train` train the small recipes."""
+    """Let `regard.zoo.train` train the small recipes, on clothes made of noise."""
     patch.setattr("regard.zoo.train.recipe", lambda name: small(name))
+    patch.setattr("regard.zoo.classifier.training_set", clothes)
+
+
+def clothes(count: int = 20) -> FashionMNIST:
+    """A stand-in for Fashion-MNIST: noise, and a bright row in another place for each class."""
+    labels = np.arange(count) % 10
+    images = np.random.default_rng(0).integers(0, 60, (count, 28, 28), np.uint8)
+    images[np.arange(count), 2 * labels + 4] = 255
+    return FashionMNIST(images, labels)

@@ -197,15 +197,14 @@ def weights(tmp_path_factory):
 
     with pytest.MonkeyPatch.context() as patch:
         forget()
-        try:
-            for name in NAMES:
+        folder = tmp_path_factory.mktemp("models")
+        patch.setenv("REGARD_MODELS", str(folder))
+        patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+        shrink(patch)
+        for name in NAMES:
+            try:
                 weights_folder(name)
-        except DataError:
-            folder = tmp_path_factory.mktemp("models")
-            patch.setenv("REGARD_MODELS", str(folder))
-            patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
-            shrink(patch)
-            for name in NAMES:
+            except DataError:
                 train(name, folder / name, steps=0)
         yield
     forget()

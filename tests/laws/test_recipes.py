@@ -5,6 +5,7 @@ import sys
 import pytest
 import torch
 
+from regard.data.fashion_mnist import PACKAGED
 from regard.experiments import evaluate
 from regard.zoo.cards import FIGURES, GOALS, figures
 from regard.zoo.train import Job, task_of, train
@@ -15,6 +16,9 @@ EVALUATE = sys.modules["regard.experiments.evaluate"]
 # Goals that the committed weights do not reach yet: they need more steps of training than two cores
 # have made so far. A goal that is reached leaves this table, or the test fails.
 NOT_REACHED = {"subject_shown", "colour_right", "both_present", "map_miou_true_mask"}
+
+# Recipes whose training is not done yet. One that has weights leaves this table, or the test fails.
+NOT_TRAINED = {"fashion-vit"}
 
 
 @pytest.fixture
@@ -69,16 +73,22 @@ def test_the_figures_of_a_card_are_known_and_reach_their_goals(name):
     assert short == NOT_REACHED & measured.keys()
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_every_recipe_but_the_named_has_weights_with_figures(name):
+    assert bool(figures(name)) == (name not in NOT_TRAINED)
+
+
 # On 100 scenes instead of thousands: a share of 0.95 is then known to 0.02, three times that is
 # taken; the signal-to-noise ratio varies by 3 dB from scene to scene, so by 0.3 in the mean.
 TOLERANCE = {"psnr_db": 1.0, "images": float("inf")}
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "openmoji"])
+@pytest.mark.parametrize("name", [n for n in NAMES if n not in {"openmoji", *NOT_TRAINED}])
 def test_the_figures_of_the_card_are_reproduced_on_a_part(name, monkeypatch):
     monkeypatch.delenv("REGARD_MODELS", raising=False)
     stated = figures(name)
-    assert stated, "the card of a bundled model quotes measured figures"
+    if name == "fashion-vit" and not PACKAGED.is_dir():
+        pytest.skip("Fashion-MNIST is not here: apt-get install dataset-fashion-mnist")
     every = EVALUATE.unseen_scenes
     monkeypatch.setattr(EVALUATE, "unseen_scenes", lambda number, **o: every(100, **o))
     for key, value in evaluate(name, quick=True).items():

@@ -44,7 +44,7 @@ def train(
         raise ArgumentError(f"train: steps is {steps} and must be 1 or more.")
     from regard.zoo import recipe
 
-    recipe(name)  # an unknown name is told before torch is loaded
+    plan = recipe(name)  # an unknown name is told before torch is loaded
     from regard.zoo.train import Progress
     from regard.zoo.train import train as run
 
@@ -60,7 +60,14 @@ def train(
             trained = run(name, folder, **how, on_step=on_step)
     except KeyboardInterrupt:
         stop(_how_to_go_on(name, folder, out), STOPPED)
-    typer.echo(f"Wrote {trained}. Use it: regard look PROMPT --model {trained}")
+    typer.echo(f"Wrote {trained}. {_how_to_use(plan.task, trained)}")
+
+
+def _how_to_use(task: str, trained: Path) -> str:
+    what = {"diffusion": "PROMPT", "classifier": "--image PICTURE"}.get(task)
+    if what is None:
+        return f"Open it in Python: regard.load('{trained}')"
+    return f"Use it: regard look {what} --model {trained}"
 
 
 def _how_to_go_on(name: str, folder: Path, out: Path | None) -> str:

@@ -1,12 +1,14 @@
 """The figures that the cards quote, computed anew on what was never trained on."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from importlib import import_module
 from typing import Any
 
 import numpy as np
 
 from regard.data.drawings import OBJECTS, SUBJECTS
+from regard.data.fashion_mnist import FashionMNIST, fashion_mnist
 from regard.data.scenes import BACKGROUNDS, Mention, Scene, caption, scene
 from regard.errors import unknown
 from regard.zoo import recipes
@@ -21,6 +23,7 @@ _EVALUATIONS = {
     "openmoji-autoencoder": "regard.experiments.evaluate:autoencoder",
     "openmoji-segmenter": "regard.experiments.evaluate:segmenter",
     "openmoji": "regard.experiments.generation:openmoji",
+    "fashion-vit": "regard.experiments.evaluate:classifier",
 }
 
 
@@ -154,3 +157,38 @@ def confusion(count: int = 2000) -> np.ndarray:
         column = len(SUBJECTS) if first is None else SUBJECTS.index(first)
         table[SUBJECTS.index(truth.mentions[0].subject), column] += 1
     return table
+
+
+def classifier(*, quick: bool, report: Report) -> dict[str, float]:
+    """Share of test pictures of Fashion-MNIST whose class is named right, in all and by class."""
+    from regard.zoo.cards import accuracy_key
+
+    seen = unseen_clothes(1000 if quick else 10_000)
+    report(f"classifying {len(seen)} test pictures among {len(seen.names)} classes")
+    right = predictions(seen.images) == seen.labels
+    each = {
+        accuracy_key(name): float(right[seen.labels == label].mean())
+        for label, name in enumerate(seen.names)
+    }
+    return {"test_accuracy": float(right.mean()), **each, "images": float(len(seen))}
+
+
+def unseen_clothes(number: int) -> FashionMNIST:
+    """The first test pictures of Fashion-MNIST; no training has seen them."""
+    seen = fashion_mnist("test")
+    return replace(seen, images=seen.images[:number], labels=seen.labels[:number])
+
+
+def predictions(images: np.ndarray, *, batch: int = 250) -> np.ndarray:
+    """The classes that `fashion-vit` names, int [picture]."""
+    import torch
+
+    from regard.zoo import load
+    from regard.zoo.classifier import to_pixels
+
+    network, found = load("fashion-vit"), []
+    for first in range(0, len(images), batch):
+        with torch.no_grad():
+            logits = network(pixel_values=to_pixels(images[first : first + batch])).logits
+        found.append(logits.argmax(1).numpy())
+    return np.concatenate(found)

@@ -14,7 +14,8 @@ class Recipe:
 
     ``task`` names the module of `regard.zoo` that builds, trains and judges it; ``model`` holds
     keyword arguments of the network class; ``train`` what the training loop and the task read;
-    ``needs`` the models that must be trained before it; ``notes`` what its card has to say.
+    ``needs`` the models that must be trained before it; ``notes`` what its card has to say;
+    ``data`` what it learns from, a key of `regard.zoo.cards.DATA`.
     """
 
     name: str
@@ -25,6 +26,7 @@ class Recipe:
     notes: tuple[str, ...]
     model: dict[str, Any]
     train: dict[str, Any]
+    data: str = "scenes"
 
 
 def recipes() -> tuple[str, ...]:
@@ -34,7 +36,13 @@ def recipes() -> tuple[str, ...]:
         >>> recipes()[0]
         'openmoji-clip'
     """
-    return ("openmoji-clip", "openmoji-autoencoder", "openmoji-segmenter", "openmoji")
+    return (
+        "openmoji-clip",
+        "openmoji-autoencoder",
+        "openmoji-segmenter",
+        "openmoji",
+        "fashion-vit",
+    )
 
 
 def recipe(name: str) -> Recipe:
@@ -66,4 +74,5 @@ def recipe(name: str) -> Recipe:
         notes=tuple(data.get("notes", ())),
         model=data["model"],
         train=data["train"],
+        data=data.get("data", "scenes"),
     )
