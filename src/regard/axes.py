@@ -7,6 +7,7 @@ SAMPLE = "sample"
 STEP = "step"
 LAYER = "layer"
 HEAD = "head"
+HEAD2 = "head2"
 QUERY = "query"
 KEY = "key"
 TOKEN = "token"
@@ -21,6 +22,7 @@ AXES: dict[str, str] = {
     STEP: "denoising step, 0 is the first and the noisiest",
     LAYER: "one attention operation of the model, named by its module path, in running order",
     HEAD: "one head of an attention layer",
+    HEAD2: "the other head, where two are compared",
     QUERY: "the place that looks",
     KEY: "the place that is looked at; weights sum to 1 over all keys",
     TOKEN: "one token of the text encoder, numbered as it numbers them",

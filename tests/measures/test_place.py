@@ -53,7 +53,7 @@ def test_a_coarse_map_is_resized_to_the_mask():
     mask = plane(np.indices((8, 8))[1] >= 4)
     got = iou(plane([[0.0, 1.0]]), mask, threshold=0.5)
     assert got.item() == 1
-    assert got.attrs == {"units": "1", "threshold": 0.5, "scale": "range"}
+    assert got.attrs == {"units": "1", "undefined": 0, "threshold": 0.5, "scale": "range"}
 
 
 def test_masks_and_maps_of_several_words_are_judged_one_by_one():

@@ -1,6 +1,7 @@
 """Where attention lies: maps against masks, and the baselines to beat."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,48 +10,231 @@ from array_api_compat import array_namespace
 
 from regard.axes import X, Y
 from regard.errors import ArgumentError, AxisError
+from regard.measures.about import MAP_AND_MASK, NONE, labelled, measure
+from regard.measures.curves import average_precision_of_rows, roc_area_of_rows
+from regard.measures.levels import LEVELS, level_of_maps, oracle_level_of_maps
 from regard.trace import resize
 
 SCALES = ("range", "mean")
 
+one_map = partial(measure, reads=MAP_AND_MASK, reduce=NONE)
 
+
+@one_map(unit="1", higher="better overlap")
 def iou(
-    heat: xr.DataArray, mask: xr.DataArray, *, threshold: float, scale: str = "range"
+    heat: xr.DataArray,
+    mask: xr.DataArray,
+    *,
+    threshold: float | str | xr.DataArray,
+    scale: str = "range",
+    mass: float = 0.8,
 ) -> xr.DataArray:
     """Overlap of the hot part of a map with a mask: 0 apart, 1 where they are the same.
 
-    The map is resized bilinearly to the pixels of the mask and put on a common scale; what reaches
-    the threshold is hot. Fix the threshold beforehand, on other maps (`best_threshold`).
+    The map is resized bilinearly to the pixels of the mask; what reaches the threshold is hot. A
+    number counts on a common scale: fix it beforehand, on other maps (`best_threshold`). A name
+    takes the threshold from the map itself. ``oracle`` takes it from the mask too, the best there
+    is: a bound for the others, and no result.
 
     Args:
         heat: A map over ``y`` and ``x``, perhaps more dims.
         mask: True where the thing is, over ``y``, ``x`` and perhaps dims of ``heat``.
-        threshold: The least value that counts as hot, on that scale.
-        scale: ``range`` takes the least value to 0 and the greatest to 1; ``mean`` divides by the
-            mean, so that 1 is an even share.
+        threshold: A number; several, as an array over a dim of its own, for a sweep; or ``mean``
+            (what exceeds the mean), ``mass`` (the fewest pixels that hold a share of the map),
+            ``otsu`` (the split into two classes that differ most) or ``oracle``.
+        scale: For numbers. ``range`` takes the least value to 0 and the greatest to 1; ``mean``
+            divides by the mean, so that 1 is an even share.
+        mass: The share of the map that ``mass`` keeps.
 
     Returns:
-        Intersection over union, less ``y`` and ``x``; NaN for an empty mask or an even map.
+        Intersection over union, less ``y`` and ``x``; NaN for an empty mask or an even map, and
+        ``attrs["undefined"]`` counts these.
 
     Raises:
         AxisError: ``heat`` or ``mask`` lacks ``y`` or ``x``.
-        ArgumentError: the mask is not boolean, or there is no such scale.
+        ArgumentError: the mask is not boolean, or there is no such threshold or scale.
 
     Example:
         >>> heat = xr.DataArray([[0.1, 0.2], [0.3, 0.9]], dims=["y", "x"])
         >>> mask = xr.DataArray([[False, False], [True, True]], dims=["y", "x"])
-        >>> iou(heat, mask, threshold=0.5).item()
-        0.5
+        >>> iou(heat, mask, threshold=0.5).item(), iou(heat, mask, threshold="oracle").item()
+        (0.5, 1.0)
 
     Source:
         Jaccard (1912), "The Distribution of the Flora in the Alpine Zone", the coefficient of
-        community.
+        community. ``otsu``: Otsu (1979), "A Threshold Selection Method from Gray-Level
+        Histograms", here on the values themselves. ``mean``: Chefer et al. (2021), "Transformer
+        Interpretability Beyond Attention Visualization", segmentation. ``mass``: Caron et al.
+        (2021), "Emerging Properties in Self-Supervised Vision Transformers".
     """
-    scaled = at_pixels_of(mask, heat, scale=scale)
-    value: xr.DataArray = xr.apply_ufunc(
-        iou_of_maps, scaled, mask, threshold, input_core_dims=[[Y, X], [Y, X], []]
+    if isinstance(threshold, str):
+        resized = at_pixels_of(mask, heat, caller="iou")
+        level = _named_level(resized, mask, threshold, mass=mass)
+        value = _on_planes(iou_of_maps, resized, mask, level)
+        told: dict[str, Any] = {"threshold": threshold}
+        return labelled(value, iou, **told, **({"mass": mass} if threshold == "mass" else {}))
+    scaled = scaled_to(scale, at_pixels_of(mask, heat, caller="iou"))
+    value = _on_planes(iou_of_maps, scaled, mask, threshold)
+    told = {"threshold": "sweep" if isinstance(threshold, xr.DataArray) else threshold}
+    return labelled(value, iou, **told, scale=scale)
+
+
+@one_map(unit="1", higher="the peak lies inside")
+def pointing_game(heat: xr.DataArray, mask: xr.DataArray, *, tolerance: int = 0) -> xr.DataArray:
+    """Whether the hottest pixel lies on the mask: 1 a hit, 0 a miss, between them if several tie.
+
+    Where several pixels are hottest, it is the share of them that hits: what one of them, drawn
+    at random, would score. The mean over maps is the accuracy.
+
+    Args:
+        heat: A map over ``y`` and ``x``, perhaps more dims; resized to the pixels of the mask.
+        mask: True where the thing is.
+        tolerance: Pixels by which a miss still counts as a hit.
+
+    Returns:
+        0..1, less ``y`` and ``x``; NaN for an empty mask.
+
+    Raises:
+        AxisError: ``heat`` or ``mask`` lacks ``y`` or ``x``.
+        ArgumentError: the mask is not boolean, or ``tolerance`` is negative.
+
+    Example:
+        >>> heat = xr.DataArray([[0.1, 0.9, 0.9]], dims=["y", "x"])
+        >>> pointing_game(heat, heat > 0.5).item()
+        1.0
+
+    Source:
+        Zhang et al. (2018), "Top-Down Neural Attention by Excitation Backprop", section 4.2.
+
+    Differs from the paper:
+        Ties count by their share, and the tolerance is none unless one is given.
+    """
+    if tolerance < 0:
+        raise ArgumentError(f"pointing_game: tolerance is {tolerance} and must not be negative.")
+    resized = at_pixels_of(mask, heat, caller="pointing_game")
+    wide = xr.apply_ufunc(
+        partial(_widened, by=tolerance), mask, input_core_dims=[[Y, X]], output_core_dims=[[Y, X]]
     )
-    return value.rename("iou").assign_attrs(units="1", threshold=threshold, scale=scale)
+    value = _on_planes(pointing_game_of_maps, resized, wide)
+    return labelled(value, pointing_game, tolerance=tolerance)
+
+
+@one_map(unit="share of the map", higher="more of the map inside")
+def energy(heat: xr.DataArray, mask: xr.DataArray) -> xr.DataArray:
+    """What share of a map lies on the mask: 0 none, 1 all; an even map scores the mask's area.
+
+    Args:
+        heat: A map over ``y`` and ``x``, perhaps more dims; resized to the pixels of the mask.
+            What is negative counts as 0.
+        mask: True where the thing is.
+
+    Returns:
+        0..1, less ``y`` and ``x``; NaN for an empty mask, or a map without anything positive. The
+        area of the mask, to hold it against, is in ``attrs["area"]`` (the mean over masks).
+
+    Raises:
+        AxisError: ``heat`` or ``mask`` lacks ``y`` or ``x``.
+        ArgumentError: the mask is not boolean.
+
+    Example:
+        >>> heat = xr.DataArray([[1.0, 3.0]], dims=["y", "x"])
+        >>> energy(heat, heat > 2).item()
+        0.75
+
+    Source:
+        Wang et al. (2020), "Score-CAM: Score-Weighted Visual Explanations for Convolutional
+        Neural Networks", section 4.3, the energy-based pointing game.
+    """
+    value = _on_planes(energy_of_maps, at_pixels_of(mask, heat, caller="energy"), mask)
+    return labelled(value, energy, area=float(mask.mean()))
+
+
+@one_map(unit="1", high="pixels", higher="more of the map inside than by chance")
+def energy_lift(heat: xr.DataArray, mask: xr.DataArray) -> xr.DataArray:
+    """How many times the share of an even map lies on the mask: 0 none, 1 as an even map.
+
+    It is `energy` over the area of the mask, and 1 for a mask that covers everything.
+
+    Args:
+        heat: As for `energy`.
+        mask: True where the thing is.
+
+    Returns:
+        0 and up, less ``y`` and ``x``; NaN where `energy` is.
+
+    Raises:
+        AxisError: ``heat`` or ``mask`` lacks ``y`` or ``x``.
+        ArgumentError: the mask is not boolean.
+
+    Example:
+        >>> heat = xr.DataArray([[1.0, 3.0]], dims=["y", "x"])
+        >>> energy_lift(heat, heat > 2).item()
+        1.5
+
+    Source:
+        Wang et al. (2020), as `energy`; divided by what chance scores.
+    """
+    resized = at_pixels_of(mask, heat, caller="energy_lift")
+    return labelled(_on_planes(energy_lift_of_maps, resized, mask), energy_lift)
+
+
+@one_map(unit="1", higher="inside is hotter")
+def average_precision(heat: xr.DataArray, mask: xr.DataArray) -> xr.DataArray:
+    """Precision over all thresholds, weighed by recall: 1 if inside is hotter than all outside.
+
+    An even map scores the area of the mask. No threshold, no scale.
+
+    Args:
+        heat: A map over ``y`` and ``x``, perhaps more dims; resized to the pixels of the mask.
+        mask: True where the thing is.
+
+    Returns:
+        0..1, less ``y`` and ``x``; NaN for an empty mask.
+
+    Raises:
+        AxisError: ``heat`` or ``mask`` lacks ``y`` or ``x``.
+        ArgumentError: the mask is not boolean.
+
+    Example:
+        >>> heat = xr.DataArray([[0.1, 0.8, 0.9]], dims=["y", "x"])
+        >>> mask = xr.DataArray([[False, True, False]], dims=["y", "x"])
+        >>> average_precision(heat, mask).item()
+        0.5
+
+    Source:
+        Zhu (2004), "Recall, Precision and Average Precision"; tied values count as one threshold.
+    """
+    resized = at_pixels_of(mask, heat, caller="average_precision")
+    return labelled(_on_planes(average_precision_of_maps, resized, mask), average_precision)
+
+
+@one_map(unit="1", higher="inside is hotter")
+def roc_area(heat: xr.DataArray, mask: xr.DataArray) -> xr.DataArray:
+    """The chance that a pixel inside is hotter than one outside: 0.5 for an even map, 1 at best.
+
+    Args:
+        heat: A map over ``y`` and ``x``, perhaps more dims; resized to the pixels of the mask.
+        mask: True where the thing is.
+
+    Returns:
+        0..1, less ``y`` and ``x``; NaN for a mask that is empty or covers everything.
+
+    Raises:
+        AxisError: ``heat`` or ``mask`` lacks ``y`` or ``x``.
+        ArgumentError: the mask is not boolean.
+
+    Example:
+        >>> heat = xr.DataArray([[0.1, 0.8, 0.9]], dims=["y", "x"])
+        >>> mask = xr.DataArray([[False, True, False]], dims=["y", "x"])
+        >>> roc_area(heat, mask).item()
+        0.5
+
+    Source:
+        Hanley and McNeil (1982), "The meaning and use of the area under a receiver operating
+        characteristic (ROC) curve".
+    """
+    resized = at_pixels_of(mask, heat, caller="roc_area")
+    return labelled(_on_planes(roc_area_of_maps, resized, mask), roc_area)
 
 
 def best_threshold(
@@ -87,7 +271,7 @@ def best_threshold(
             f"Give one mask per map, and at least one."
         )
     pairs = [
-        (at_pixels_of(mask, heat, scale=scale).values, mask.transpose(Y, X).values)
+        (_comparable(heat, mask, scale=scale).values, mask.transpose(Y, X).values)
         for heat, mask in zip(heats, masks, strict=True)
     ]
     judged = [(heat, mask) for heat, mask in pairs if mask.any() and np.isfinite(heat).all()]
@@ -133,43 +317,159 @@ def disc(grid: tuple[int, int]) -> xr.DataArray:
     return xr.DataArray(values, dims=(Y, X), name="disc", attrs={"units": "1"})
 
 
-def at_pixels_of(mask: xr.DataArray, heat: xr.DataArray, *, scale: str) -> xr.DataArray:
-    """The map on the grid of the mask, on a common scale.
+def at_pixels_of(mask: xr.DataArray, heat: xr.DataArray, *, caller: str) -> xr.DataArray:
+    """The map on the grid of the mask.
 
     Raises:
         AxisError: one of them lacks ``y`` or ``x``.
-        ArgumentError: the mask is not boolean, or there is no such scale.
+        ArgumentError: the mask is not boolean, or one of them is empty.
 
     Example:
         >>> mask = xr.DataArray([[True, False]], dims=["y", "x"])
-        >>> heat = xr.DataArray([[3.0, 1.0]], dims=["y", "x"])
-        >>> at_pixels_of(mask, heat, scale="mean").values
-        array([[1.5, 0.5]])
+        >>> heat = xr.DataArray([[3.0]], dims=["y", "x"])
+        >>> at_pixels_of(mask, heat, caller="example").values
+        array([[3., 3.]])
     """
-    if not {Y, X} <= set(mask.dims):
-        raise AxisError(f"iou: the mask has dims {mask.dims}; it needs 'y' and 'x'.")
+    for what, plane in (("mask", mask), ("map", heat)):
+        if not {Y, X} <= set(plane.dims):
+            raise AxisError(f"{caller}: the {what} has dims {plane.dims}; it needs 'y' and 'x'.")
+        if plane.size == 0:
+            raise ArgumentError(f"{caller}: the {what} is empty, {dict(plane.sizes)}. Give pixels.")
     if mask.dtype != np.dtype(bool):
         raise ArgumentError(
-            f"iou: the mask holds {mask.dtype} and must be boolean. Give mask > 0, or as you mean."
+            f"{caller}: the mask holds {mask.dtype} and must be boolean. "
+            f"Give mask > 0, or as you mean."
         )
+    if heat.sizes[Y] == mask.sizes[Y] and heat.sizes[X] == mask.sizes[X]:
+        labels = [name for name in heat.coords if {Y, X} & set(heat[name].dims)]
+        return heat.drop_vars(labels).astype(np.float64)
+    return resize(heat, (mask.sizes[Y], mask.sizes[X]))
+
+
+def scaled_to(scale: str, heat: xr.DataArray) -> xr.DataArray:
+    """A map on a common scale: its ``range`` is 0..1, or its ``mean`` is 1.
+
+    Raises:
+        ArgumentError: there is no such scale.
+
+    Example:
+        >>> scaled_to("mean", xr.DataArray([[3.0, 1.0]], dims=["y", "x"])).values
+        array([[1.5, 0.5]])
+    """
     if scale not in SCALES:
         raise ArgumentError(f"iou: scale is '{scale}' and must be one of {', '.join(SCALES)}.")
     kernel = scaled_to_range if scale == "range" else scaled_to_mean
-    resized = resize(heat, (mask.sizes[Y], mask.sizes[X]))
     scaled: xr.DataArray = xr.apply_ufunc(
-        kernel, resized, input_core_dims=[[Y, X]], output_core_dims=[[Y, X]]
+        kernel, heat, input_core_dims=[[Y, X]], output_core_dims=[[Y, X]]
     )
     return scaled
 
 
-def iou_of_maps(heat: Any, mask: Any, threshold: float) -> Any:
-    """``iou`` over the last two axes of NumPy arrays or tensors; the map is scaled already."""
+def _comparable(heat: xr.DataArray, mask: xr.DataArray, *, scale: str) -> xr.DataArray:
+    return scaled_to(scale, at_pixels_of(mask, heat, caller="best_threshold"))
+
+
+def _on_planes(
+    kernel: Callable[..., Any], heat: xr.DataArray, mask: xr.DataArray, *scalars: Any
+) -> xr.DataArray:
+    planes: list[list[str]] = [[Y, X], [Y, X]]
+    bare = mask.drop_vars([name for name in mask.coords if {Y, X} & set(mask[name].dims)])
+    core = planes + [[] for _ in scalars]
+    value: xr.DataArray = xr.apply_ufunc(kernel, heat, bare, *scalars, input_core_dims=core)
+    return value
+
+
+def _named_level(heat: xr.DataArray, mask: xr.DataArray, name: str, *, mass: float) -> xr.DataArray:
+    if name == "oracle":
+        return _on_planes(oracle_level_of_maps, heat, mask)
+    if name not in LEVELS:
+        raise ArgumentError(
+            f"iou: threshold is '{name}' and must be a number or one of "
+            f"{', '.join(sorted([*LEVELS, 'oracle']))}."
+        )
+    if not 0 < mass <= 1:
+        raise ArgumentError(f"iou: mass is {mass} and must be over 0 and up to 1.")
+    level: xr.DataArray = xr.apply_ufunc(
+        partial(level_of_maps, name=name, mass=mass), heat, input_core_dims=[[Y, X]]
+    )
+    return level
+
+
+def _widened(mask: Any, by: int) -> Any:
+    """The mask and what lies within ``by`` pixels of it; an empty mask stays empty."""
+    if by == 0:
+        return mask
+    from scipy.ndimage import distance_transform_edt
+
+    wide = np.zeros_like(mask)
+    for place in np.ndindex(mask.shape[:-2]):
+        if mask[place].any():
+            wide[place] = distance_transform_edt(~mask[place]) <= by
+    return wide
+
+
+def iou_of_maps(heat: Any, mask: Any, threshold: Any) -> Any:
+    """``iou`` over the last two axes of NumPy arrays or tensors; the map is scaled already.
+
+    Thresholds that are no single number have the leading axes of the result.
+    """
     xp = array_namespace(heat, mask)
-    hot = heat >= threshold
+    level = threshold if isinstance(threshold, float | int) else threshold[..., None, None]
+    hot = heat >= level
     both = xp.sum(xp.astype(hot & mask, heat.dtype), axis=(-2, -1))
     either = xp.sum(xp.astype(hot | mask, heat.dtype), axis=(-2, -1))
-    known = xp.any(mask, axis=(-2, -1)) & xp.all(xp.isfinite(heat), axis=(-2, -1))
+    known = xp.any(mask, axis=(-2, -1)) & xp.all(xp.isfinite(heat + level), axis=(-2, -1))
     return both / xp.where(known, either, xp.full_like(either, float("nan")))
+
+
+def pointing_game_of_maps(heat: Any, mask: Any) -> Any:
+    """``pointing_game`` over the last two axes of NumPy arrays or tensors."""
+    xp = array_namespace(heat, mask)
+    top = xp.astype(heat == xp.max(heat, axis=(-2, -1), keepdims=True), heat.dtype)
+    hits = xp.sum(xp.where(mask, top, xp.zeros_like(top)), axis=(-2, -1))
+    return _where_there(mask, heat, hits / xp.sum(top, axis=(-2, -1)))
+
+
+def energy_of_maps(heat: Any, mask: Any) -> Any:
+    """``energy`` over the last two axes of NumPy arrays or tensors; differentiable."""
+    xp = array_namespace(heat, mask)
+    positive = xp.clip(heat, min=0.0)
+    inside = xp.sum(xp.where(mask, positive, xp.zeros_like(positive)), axis=(-2, -1))
+    total = xp.sum(positive, axis=(-2, -1))
+    share = inside / xp.where(total > 0, total, xp.full_like(total, float("nan")))
+    return _where_there(mask, heat, share)
+
+
+def energy_lift_of_maps(heat: Any, mask: Any) -> Any:
+    """``energy_lift`` over the last two axes of NumPy arrays or tensors; differentiable."""
+    xp = array_namespace(heat, mask)
+    area = xp.mean(xp.astype(mask, heat.dtype), axis=(-2, -1))
+    return energy_of_maps(heat, mask) / xp.where(area > 0, area, xp.full_like(area, float("nan")))
+
+
+def average_precision_of_maps(heat: Any, mask: Any) -> Any:
+    """``average_precision`` over the last two axes of NumPy arrays or tensors."""
+    return average_precision_of_rows(*_flat(heat, mask))
+
+
+def roc_area_of_maps(heat: Any, mask: Any) -> Any:
+    """``roc_area`` over the last two axes of NumPy arrays or tensors."""
+    return roc_area_of_rows(*_flat(heat, mask))
+
+
+def _flat(heat: Any, mask: Any) -> tuple[Any, Any]:
+    """Both as rows of pixels, with the same leading axes."""
+    xp = array_namespace(heat, mask)
+    heat, mask = xp.broadcast_arrays(heat, mask)
+    shape = (*heat.shape[:-2], heat.shape[-2] * heat.shape[-1])
+    return xp.reshape(heat, shape), xp.reshape(mask, shape)
+
+
+def _where_there(mask: Any, heat: Any, value: Any) -> Any:
+    """``value``, or NaN for an empty mask or a map with values that are no numbers."""
+    xp = array_namespace(heat, mask)
+    known = xp.any(mask, axis=(-2, -1)) & xp.all(xp.isfinite(heat), axis=(-2, -1))
+    return xp.where(known, value, xp.full_like(value, float("nan")))
 
 
 def scaled_to_range(heat: Any) -> Any:

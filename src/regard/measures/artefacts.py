@@ -1,0 +1,242 @@
+"""Attention that goes where there is nothing to see: sinks, and tokens of outsized norm."""
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from array_api_compat import array_namespace
+
+from regard.axes import KEY, QUERY, SAMPLE
+from regard.errors import ArgumentError, NotAttentionError
+from regard.measures.about import HEADS, MAPS, NORMS, PER_QUERY, ROWS, labelled, measure
+from regard.measures.agreement import mean_correlation
+from regard.measures.rows import check_attention, check_dims, patch_rows, precise
+from regard.measures.spread import gini_of_rows
+
+FAR = 6.0
+"""Deviations from the median at which a norm is an outlier: for normal values one in 5e8."""
+
+TO_SIGMA = 1.4826
+"""The standard deviation of normal values, in median absolute deviations: 1 / 0.6745."""
+
+
+@measure(
+    unit="1",
+    high="1 - 1/keys",
+    higher="a few keys get it all",
+    reads=HEADS,
+    reduce="the mean over queries first, then the measure",
+)
+def column_concentration(
+    weights: xr.DataArray, *, over: str = KEY, query: str = QUERY, prefix: int = 0
+) -> xr.DataArray:
+    """Whether all queries look at the same few keys: 0 all keys alike, 1 - 1/n all on one of n.
+
+    Args:
+        weights: Attention over ``query`` and ``over``, perhaps more dims.
+        over: The dim that sums to 1.
+        query: The dim of the places that look.
+        prefix: How many keys at the start stand for no patch; they are left out, and the rest of
+            each row is put to a sum of 1. A query without other mass does not count.
+
+    Returns:
+        The Gini index over keys of the mean over queries; the dims of ``weights`` less both.
+
+    Raises:
+        AxisError: ``weights`` lacks one of the dims.
+        NotAttentionError: a slice is negative or does not sum to 1 within 0.001.
+        ArgumentError: ``prefix`` is negative, or leaves no key.
+
+    Example:
+        >>> same = xr.DataArray([[1.0, 0.0], [1.0, 0.0]], dims=["query", "key"])
+        >>> column_concentration(same).item()
+        0.5
+
+    Source:
+        Hurley and Rickard (2009), "Comparing Measures of Sparsity", section III, the Gini index.
+    """
+    check_dims(weights, query, over, caller="column_concentration")
+    rows = patch_rows(weights, over=over, prefix=prefix, caller="column_concentration")
+    value: xr.DataArray = xr.apply_ufunc(
+        column_concentration_of_rows, rows, input_core_dims=[[query, over]]
+    )
+    excluded = int(np.isnan(rows.isel({over: 0}).values).sum())
+    return labelled(value, column_concentration, excluded=excluded)
+
+
+@measure(unit="share of attention", higher="more goes to sinks", reads=ROWS, reduce=PER_QUERY)
+def sink_mass(
+    weights: xr.DataArray,
+    *,
+    prefix: int = 1,
+    flagged: xr.DataArray | None = None,
+    over: str = KEY,
+) -> xr.DataArray:
+    """What share of attention goes to CLS, registers and flagged patches: 0 none, 1 all.
+
+    Args:
+        weights: Attention weights, any dims that include ``over``.
+        prefix: How many keys at the start stand for no patch.
+        flagged: True for further sinks, over ``over``, as `norm_outliers` finds them.
+        over: The dim that sums to 1.
+
+    Returns:
+        The dims of ``weights`` less ``over``, as a share of attention.
+
+    Raises:
+        AxisError: ``over`` is not a dim of ``weights``.
+        NotAttentionError: a slice is negative or does not sum to 1 within 0.001.
+        ArgumentError: ``flagged`` is not boolean or of another length, or ``prefix`` is too large.
+
+    Example:
+        >>> weights = xr.DataArray([[0.25, 0.5, 0.25]], dims=["query", "key"])
+        >>> sink_mass(weights, flagged=xr.DataArray([False, False, True], dims="key")).values
+        array([0.5])
+
+    Source:
+        Darcet et al. (2024), "Vision Transformers Need Registers"; Xiao et al. (2024), "Efficient
+        Streaming Language Models with Attention Sinks".
+    """
+    check_attention(weights, over=over, caller="sink_mass")
+    keys = weights.sizes[over]
+    if not 0 <= prefix <= keys:
+        raise ArgumentError(f"sink_mass: prefix is {prefix} and must lie in 0..{keys}.")
+    sinks = xr.DataArray(np.arange(keys) < prefix, dims=over)
+    if flagged is not None:
+        if flagged.dtype != np.dtype(bool) or flagged.sizes.get(over) != keys:
+            raise ArgumentError(
+                f"sink_mass: flagged holds {flagged.dtype} over {dict(flagged.sizes)} and must be "
+                f"boolean over the {keys} entries of '{over}'."
+            )
+        sinks = sinks | flagged.drop_vars(over, errors="ignore")
+    bare = precise(weights).drop_vars(over, errors="ignore")
+    value: xr.DataArray = xr.apply_ufunc(
+        sink_mass_of_rows, bare, sinks, input_core_dims=[[over], [over]]
+    )
+    return labelled(value, sink_mass)
+
+
+@measure(
+    unit="1",
+    low=-1.0,
+    higher="the same place whatever the image",
+    reads=MAPS,
+    reduce="the mean over pairs of images",
+)
+def same_place(maps: xr.DataArray, *, over: str = SAMPLE, kind: str = "pearson") -> xr.DataArray:
+    """Whether maps of unrelated images lie alike, which no content explains: 1 the same, 0 not.
+
+    It is `agreement`, asked of images that have nothing in common.
+
+    Args:
+        maps: Maps over ``y``, ``x`` and ``over``, perhaps more dims.
+        over: The dim of the images.
+        kind: ``pearson`` or ``spearman``.
+
+    Returns:
+        As `agreement`.
+
+    Raises:
+        RegardError: as for `agreement`.
+
+    Example:
+        >>> maps = xr.DataArray([[[0.0, 1.0]], [[2.0, 0.0]]], dims=["sample", "y", "x"])
+        >>> round(same_place(maps).item(), 12)
+        -1.0
+
+    Source:
+        Pearson (1895), "Note on Regression and Inheritance in the Case of Two Parents"; as an
+        index of artefacts it is ours.
+    """
+    return mean_correlation(maps, same_place, over=over, kind=kind)
+
+
+@measure(
+    unit="by variable", higher="more tokens stand out", reads=NORMS, reduce="median over tokens"
+)
+def norm_outliers(norms: xr.DataArray, *, over: str = KEY, far: float = FAR) -> xr.Dataset:
+    """Which tokens are longer than their image explains: none has share 0, and half at most.
+
+    A token is one if its norm exceeds the median by more than ``far`` robust standard deviations
+    (1.4826 times the median absolute deviation).
+
+    Args:
+        norms: The length of each token of a layer's output, over ``over``, perhaps more dims.
+        over: The dim of tokens.
+        far: How many deviations; below 0 is refused.
+
+    Returns:
+        ``outlier`` (boolean, dims of ``norms``), ``share`` (of tokens) and ``excess``: the mean
+        norm of the outliers in medians, NaN where there is none.
+
+    Raises:
+        AxisError: ``over`` is not a dim of ``norms``.
+        NotAttentionError: a norm is negative or no number, or there is none.
+        ArgumentError: ``far`` is negative.
+
+    Example:
+        >>> norms = xr.DataArray([1.0, 1.1, 0.9, 1.0, 8.0], dims="key")
+        >>> found = norm_outliers(norms)
+        >>> found.outlier.values.tolist(), found.share.item(), found.excess.item()
+        ([False, False, False, False, True], 0.2, 8.0)
+
+    Source:
+        Darcet et al. (2024), "Vision Transformers Need Registers", section 2.1.
+
+    Differs from the paper:
+        It cuts at one fixed norm per model; here the cut follows from the tokens of each image
+        (Leys et al., 2013, "Detecting outliers").
+    """
+    check_dims(norms, over, caller="norm_outliers")
+    if norms.size == 0 or not float(norms.min(skipna=False)) >= 0:
+        raise NotAttentionError(
+            "norm_outliers: norms must be >= 0, and there must be some. Give lengths of tokens."
+        )
+    if far < 0:
+        raise ArgumentError(f"norm_outliers: far is {far} and must not be negative.")
+    lengths = precise(norms)
+    outlier: xr.DataArray = xr.apply_ufunc(
+        norm_outliers_of_rows, lengths, kwargs={"far": far},
+        input_core_dims=[[over]], output_core_dims=[[over]],
+    )  # fmt: skip
+    median = lengths.median(over)
+    longest = lengths.where(outlier).sum(over) / outlier.sum(over).where(outlier.any(over))
+    found = {
+        "outlier": outlier.assign_attrs(units="1"),
+        "share": outlier.mean(over).assign_attrs(units="share of tokens"),
+        "excess": (longest / median.where(median > 0)).assign_attrs(units="median norm"),
+    }
+    undefined = int(np.isnan(found["excess"].values).sum())
+    return xr.Dataset(found, attrs={"units": "by variable", "far": far, "undefined": undefined})
+
+
+def column_concentration_of_rows(weights: Any) -> Any:
+    """``column_concentration`` over the last axes query and key; differentiable."""
+    xp = array_namespace(weights)
+    known = xp.isfinite(xp.sum(weights, axis=-1, keepdims=True))
+    columns = xp.sum(xp.where(known, weights, xp.zeros_like(weights)), axis=-2)
+    count = xp.sum(xp.astype(known, weights.dtype), axis=-2)
+    return gini_of_rows(columns / xp.where(count > 0, count, xp.full_like(count, float("nan"))))
+
+
+def sink_mass_of_rows(weights: Any, sinks: Any) -> Any:
+    """The mass on ``sinks``, a boolean over the last axis; differentiable."""
+    xp = array_namespace(weights)
+    return xp.sum(xp.where(sinks, weights, xp.zeros_like(weights)), axis=-1)
+
+
+def norm_outliers_of_rows(norms: Any, far: float = FAR) -> Any:
+    """Which entries of the last axis are outliers."""
+    xp = array_namespace(norms)
+    middle = _median(norms)
+    spread = TO_SIGMA * _median(xp.abs(norms - middle))
+    return norms > middle + far * spread
+
+
+def _median(values: Any) -> Any:
+    """The median of the last axis, which stays; of an even number, the mean of the two."""
+    xp = array_namespace(values)
+    ordered = xp.sort(values, axis=-1)
+    count = values.shape[-1]
+    low, high = ordered[..., (count - 1) // 2], ordered[..., count // 2]
+    return ((low + high) / 2)[..., None]
