@@ -273,7 +273,7 @@ def vision_sample(name: str, **changes: Any) -> Sample:
     config = getattr(transformers, name.replace("Model", "Config"))(**{**VISION, **changes})
     model = _seeded(lambda: getattr(transformers, name)(config))
     inputs: dict[str, Any] = {"pixel_values": noise(2, 3, 24, 16)}
-    if name in ("ViTModel", "CLIPVisionModel", "SiglipVisionModel"):
+    if name in ("ViTModel", "DeiTModel", "CLIPVisionModel", "SiglipVisionModel"):
         inputs["interpolate_pos_encoding"] = True
     return Sample(model, inputs, "pixel_values")
 
@@ -286,6 +286,7 @@ FAMILIES: dict[str, tuple[Callable[[], Sample], ...]] = {
     ),
     "regard.tap.families.vit": (
         functools.partial(vision_sample, "ViTModel"),
+        functools.partial(vision_sample, "DeiTModel"),
         functools.partial(vision_sample, "CLIPVisionModel"),
         functools.partial(vision_sample, "Dinov2Model"),
         functools.partial(vision_sample, "Dinov2WithRegistersModel", num_register_tokens=4),

@@ -7,7 +7,7 @@ from torch import nn
 
 from regard.data import FashionMNIST
 from regard.experiments import evaluate
-from regard.zoo import load
+from regard.zoo import library_model, load
 from regard.zoo.classifier import MEAN, STD, of_step, some_patches, to_pixels, varied
 from small_recipes import clothes
 
@@ -85,7 +85,7 @@ def test_the_classes_are_named_in_the_network_and_its_processor_is_beside_it(sma
     from transformers import ViTImageProcessorPil
 
     folder = small / "fashion-vit" / "model"
-    assert load("fashion-vit").config.id2label[9] == "Ankle boot"
+    assert load("fashion-vit").labels[9] == "Ankle boot"
     processor = ViTImageProcessorPil.from_pretrained(folder)
     image = np.random.default_rng(0).integers(0, 256, (28, 28, 1), np.uint8)
     theirs = processor(image, input_data_format="channels_last", return_tensors="pt").pixel_values
@@ -110,6 +110,6 @@ def test_the_figures_count_right_names_in_all_and_by_class(small, monkeypatch):
 def test_predictions_are_the_classes_of_the_greatest_logits(small, monkeypatch):
     images = clothes(7).images
     with torch.no_grad():
-        logits = load("fashion-vit")(pixel_values=to_pixels(images)).logits
+        logits = library_model("fashion-vit")(pixel_values=to_pixels(images)).logits
     found = EVALUATE.predictions(images, batch=3)
     assert found.tolist() == logits.argmax(1).tolist()

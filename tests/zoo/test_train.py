@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from regard.errors import ArgumentError, DataError, RegardError, UnknownName
-from regard.zoo import load
+from regard.zoo import library_model
 from regard.zoo.recipe import Recipe
 from regard.zoo.train import Job, train
 from small_recipes import NAMES
@@ -13,7 +13,7 @@ from small_recipes import NAMES
 
 def weights_in(folder):
     """All weights that a training wrote, by name."""
-    model = load(folder)
+    model = library_model(folder)
     parts = getattr(model, "components", {"": model})
     return {
         f"{part}.{name}": value

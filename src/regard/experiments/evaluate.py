@@ -184,11 +184,10 @@ def predictions(images: np.ndarray, *, batch: int = 250) -> np.ndarray:
     import torch
 
     from regard.zoo import load
-    from regard.zoo.classifier import to_pixels
 
-    network, found = load("fashion-vit"), []
+    model, found = load("fashion-vit"), []
     for first in range(0, len(images), batch):
         with torch.no_grad():
-            logits = network(pixel_values=to_pixels(images[first : first + batch])).logits
+            logits = model.logits(model.pixels(images[first : first + batch]))
         found.append(logits.argmax(1).numpy())
     return np.concatenate(found)

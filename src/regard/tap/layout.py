@@ -22,7 +22,8 @@ class Segment:
     """Neighbouring tokens of one kind.
 
     Attributes:
-        name: "image", "text", "image_prompt", "cls", "register", "probe" or "other".
+        name: "image", "text", "image_prompt", "cls", "distillation", "register", "probe" or
+            "other".
         start: Index of the first token.
         stop: Index after the last token.
         grid: Rows and columns of the tokens, read row by row; None where there is no picture plane.

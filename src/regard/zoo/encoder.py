@@ -16,7 +16,7 @@ from torch import Tensor
 
 from regard.data.pictures import as_rgb
 from regard.errors import ArgumentError, DataError
-from regard.zoo.load import fingerprint, load, weights_folder
+from regard.zoo.load import fingerprint, library_model, weights_folder
 from regard.zoo.pixels import to_tensor
 from regard.zoo.recipe import recipes
 
@@ -79,7 +79,7 @@ def encoder(which: Any = "openmoji-clip") -> Encoder:
             )
         return Encoder(getattr(which, "__name__", type(which).__name__), which)
     name = str(which)
-    network = load(name)
+    network = library_model(name)
     if not isinstance(network, torch.nn.Module) or not hasattr(network.config, "architectures"):
         raise _no_encoder(name, type(network).__name__)
     folder = weights_folder(name) if name in recipes() else Path(name)

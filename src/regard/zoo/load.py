@@ -4,11 +4,13 @@ import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from regard.errors import DataError, RegardError, unknown
 from regard.zoo.recipe import recipe, recipes
+from regard.zoo.vision import Vision, sees_pictures, vision
 
 TRAINED = "REGARD_MODELS"
 """Environment variable: a folder whose NAME/model are used before the bundled weights."""
@@ -46,7 +48,7 @@ def weights_folder(name: str) -> Path:
 
 
 def load(name_or_folder: str | os.PathLike[str]) -> Any:
-    """Open a model: a bundled one by its name, or a folder in the layout of diffusers.
+    """Open a model: a bundled one by its name, or a folder in the layout of its library.
 
     Args:
         name_or_folder: A name of `regard.zoo.recipes`, or a folder with a ``model_index.json`` or
@@ -55,7 +57,8 @@ def load(name_or_folder: str | os.PathLike[str]) -> Any:
 
     Returns:
         The diffusers pipeline, diffusers model or transformers model, on the CPU, float32, ready
-        to use; a pipeline shows no progress bar of its own.
+        to use; a pipeline shows no progress bar of its own. A vision transformer comes as a
+        `regard.zoo.Vision`, which holds the model and prepares pictures for it.
 
     Raises:
         UnknownName: there is neither such a name nor such a folder; the nearest names are given.
@@ -65,11 +68,20 @@ def load(name_or_folder: str | os.PathLike[str]) -> Any:
         >>> type(load("openmoji")).__name__
         'StableDiffusionPipeline'
     """
-    name = str(name_or_folder)
-    folder = weights_folder(name) if name in recipes() else Path(name)
-    if not folder.is_dir():
-        advice = "Or give the path of a folder with a diffusers or transformers model."
-        raise unknown("model", name, recipes(), advice=advice)
+    opened = library_model(name_or_folder)
+    if sees_pictures(opened):
+        return vision_of(opened, folder_of(name_or_folder))
+    return opened
+
+
+def library_model(name_or_folder: str | os.PathLike[str]) -> Any:
+    """The same as `load`, always as the class of its library.
+
+    Raises:
+        UnknownName: there is neither such a name nor such a folder.
+        DataError: the folder is no model, or a damaged one.
+    """
+    name, folder = str(name_or_folder), folder_of(name_or_folder)
     with _quiet():
         try:
             return _open(folder, name)
@@ -81,6 +93,53 @@ def load(name_or_folder: str | os.PathLike[str]) -> Any:
                 f"load: {folder} could not be opened: {why}. Is it complete, and no newer than "
                 f"the installed libraries?"
             ) from failed
+
+
+def folder_of(name_or_folder: str | os.PathLike[str]) -> Path:
+    """The folder of a bundled model, or the folder itself.
+
+    Raises:
+        UnknownName: there is neither such a name nor such a folder.
+        DataError: the weights of this bundled model are not there.
+    """
+    name = str(name_or_folder)
+    folder = weights_folder(name) if name in recipes() else Path(name)
+    if not folder.is_dir():
+        advice = "Or give the path of a folder with a diffusers or transformers model."
+        raise unknown("model", name, recipes(), advice=advice)
+    return folder
+
+
+def vision_of(model: Any, folder: Path | None = None) -> Vision:
+    """A model as one that looks at pictures.
+
+    Args:
+        model: A `Vision`, which is returned; a name or folder; or a module of transformers that is
+            a vision transformer or has one as its tower, such as ``CLIPModel``.
+        folder: Where the processor of a module lies.
+
+    Returns:
+        A `Vision`.
+
+    Raises:
+        UnknownName: there is no such model.
+        ArgumentError: the model takes no pictures in patches.
+        DataError: the folder is no model, or a damaged one.
+
+    Example:
+        >>> vision_of("openmoji-clip").grid()
+        (8, 8)
+    """
+    if isinstance(model, Vision):
+        return model
+    if isinstance(model, str | os.PathLike):
+        return vision_of(library_model(model), folder_of(model))
+    found = vision(model, folder)
+    if found.mean or found.name not in recipes():
+        return found
+    # The bundled models take what regard.zoo.pixels.to_tensor makes.
+    half = (0.5,) * found.channels
+    return replace(found, preparation=replace(found.preparation, resample=3, mean=half, std=half))
 
 
 def _open(folder: Path, name: str) -> Any:
@@ -150,6 +209,8 @@ def _network(folder: Path, name: str) -> Any:
 
 def name_of(model: Any) -> str:
     """The name or folder under which a model was opened, else that of its class."""
+    if isinstance(model, Vision):
+        return model.name
     return str(getattr(model, "regard_name", type(model).__name__))
 
 
@@ -164,6 +225,8 @@ def fingerprint(model: Any) -> str:
     """
     import torch
 
+    if isinstance(model, Vision):
+        model = model.model
     parts = getattr(model, "components", {"": model})
     digest = hashlib.sha256()
     for part in sorted(parts):

@@ -1,7 +1,8 @@
 """Vision transformers of transformers, and the text towers that come with some of them.
 
-Keys are the class token, registers, then patches row by row; SigLIP has patches only, and a pooling
-head with one learned query. Covered: ViT, DINOv2 with and without registers, DINOv3, CLIP, SigLIP.
+Keys are the class token, registers, then patches row by row. SigLIP has patches only, and a pooling
+head with one learned query; DeiT has a distillation token after the class token. Covered: ViT,
+DeiT, DINOv2 with and without registers, DINOv3, CLIP, SigLIP.
 """
 
 from collections.abc import Mapping
@@ -19,8 +20,10 @@ def layout(model: nn.Module, inputs: Mapping[str, Any], shape: LayerShape) -> To
     config = getattr(model.config, "vision_config", model.config)
     rows, columns = patch_grid(tuple(inputs["pixel_values"].shape[-2:]), config.patch_size)
     registers = getattr(config, "num_register_tokens", 0)
+    distillation = int(config.model_type == "deit")
     keys = segments(
-        ("cls", shape.keys - registers - rows * columns),
+        ("cls", shape.keys - distillation - registers - rows * columns),
+        ("distillation", distillation),
         ("register", registers),
         ("image", rows * columns, (rows, columns)),
     )

@@ -1,0 +1,338 @@
+"""Vision transformers of transformers, ready for pictures: resize, normalise, name the class."""
+
+import inspect
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from regard.data.pictures import as_rgb
+from regard.errors import ArgumentError, DataError
+
+Size = tuple[int, int]
+
+# torch is imported where a tensor is made: bundled models are listed without it.
+Tensor = Any
+
+PROCESSOR = "preprocessor_config.json"
+
+INTERPOLATION = {
+    "dinov2": "bicubic",
+    "dinov2_with_registers": "bicubic, antialiased",
+    "dinov3_vit": "none: rotary positions",
+}
+"""What transformers does to position embeddings off the training grid, by the type of the model."""
+
+
+@dataclass(frozen=True, eq=False)
+class Preparation:
+    """From a picture to the size that a model takes, as its processor says.
+
+    Attributes:
+        size: Rows and columns in pixels.
+        shortest: The shorter side is first brought to this, then the middle is cut out; None
+            resizes both sides at once.
+        resample: PIL's number of the filter.
+        mean: One per channel, in shares of full scale; empty where it is not known.
+        std: Likewise.
+    """
+
+    size: Size
+    shortest: int | None = None
+    resample: int = 2
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Vision:
+    """A vision transformer with all that it needs to look at a picture.
+
+    Attributes:
+        model: The module of transformers: on the CPU, float32, in evaluation mode.
+        name: The name or folder under which it was opened, else that of its class.
+        labels: What it can call a picture, in the order of its logits; empty for an encoder.
+        channels: 1 for grey pictures, 3 for colour.
+        patch: Rows and columns of a patch in pixels.
+        preparation: How a picture is resized and normalised.
+        trained: Rows and columns of the pictures that its position embeddings were made for.
+    """
+
+    model: Any
+    name: str
+    labels: tuple[str, ...]
+    channels: int
+    patch: Size
+    preparation: Preparation
+    trained: Size
+
+    def __repr__(self) -> str:
+        rows, columns = self.grid()
+        what = f"{len(self.labels)} classes" if self.labels else "an encoder"
+        return f"Vision({self.name}: {what}, {rows}x{columns} patches of {_by(self.patch)} pixels)"
+
+    @property
+    def size(self) -> Size:
+        """Rows and columns in pixels to which pictures are brought."""
+        return self.preparation.size
+
+    @property
+    def mean(self) -> tuple[float, ...]:
+        """What is taken from each channel, in shares of full scale."""
+        return self.preparation.mean
+
+    @property
+    def std(self) -> tuple[float, ...]:
+        """What each channel is then divided by."""
+        return self.preparation.std
+
+    def grid(self, size: Size | None = None) -> Size:
+        """Rows and columns of patches in pictures of a size, the model's own by default.
+
+        Raises:
+            ArgumentError: a side is no multiple of the patch.
+        """
+        rows, columns = size or self.size
+        high, wide = self.patch
+        if min(rows, columns) < 1 or rows % high or columns % wide:
+            near = [
+                max(p, round(s / p) * p) for s, p in zip((rows, columns), self.patch, strict=True)
+            ]
+            raise ArgumentError(
+                f"{self.name}: the size is {_by((rows, columns))} and both sides must be multiples "
+                f"of the patch, {_by(self.patch)} pixels. The nearest is {_by(near)}."
+            )
+        return rows // high, columns // wide
+
+    def interpolated(self, size: Size | None = None) -> bool:
+        """Whether pictures of this size lie off the grid that the positions were trained on.
+
+        Raises:
+            ArgumentError: that grid is not square, which the library cannot interpolate.
+        """
+        kind = getattr(self.model.config, "model_type", "")
+        if INTERPOLATION.get(kind, "").startswith("none"):
+            return False
+        grid, own = self.grid(size), self.grid(self.trained)
+        if grid != own and own[0] != own[1]:
+            raise ArgumentError(
+                f"{self.name}: the library interpolates positions from square grids only, and this "
+                f"model was trained on {_by(own)} patches. Use {_by(self.trained)} pixels."
+            )
+        return grid != own
+
+    def interpolation(self, size: Size | None = None) -> dict[str, Any]:
+        """How positions get onto the grid of this size, as plain values; empty if they need not."""
+        if not self.interpolated(size):
+            return {}
+        kind = getattr(self.model.config, "model_type", "")
+        return {
+            "from": list(self.grid(self.trained)),
+            "to": list(self.grid(size)),
+            "mode": INTERPOLATION.get(kind, "bicubic"),
+            "by": f"transformers, {type(self.model).__name__}",
+        }
+
+    def seen(self, picture: Any, size: Size | None = None) -> Image.Image:
+        """The part of a picture that the model is shown, at its resolution, before normalising.
+
+        Args:
+            picture: PIL, or uint8 [y, x] or [y, x, 3].
+            size: Rows and columns in pixels. Given, the whole picture is brought to it; left out,
+                the model's own preparation is followed, which may cut the margins off.
+
+        Returns:
+            A picture of mode RGB, or L for a model of grey pictures.
+
+        Raises:
+            DataError: the picture is no picture of 8 bits a channel, or transparent.
+            ArgumentError: the size does not suit the patches.
+        """
+        self.grid(size)
+        whole = as_rgb(picture).convert("L" if self.channels == 1 else "RGB")
+        rows, columns = size or self.size
+        how = self.preparation
+        if size is None and how.shortest is not None:
+            return _middle(_shortest(whole, how.shortest, how.resample), (columns, rows))
+        if whole.size == (columns, rows):
+            return whole
+        return whole.resize((columns, rows), how.resample)
+
+    def pixels(self, pictures: Sequence[Any] | np.ndarray, size: Size | None = None) -> Tensor:
+        """Pictures as the model takes them.
+
+        Args:
+            pictures: Each as `seen` takes it.
+            size: As in `seen`.
+
+        Returns:
+            float32 [sample, channel, y, x], normalised.
+
+        Raises:
+            DataError: as `seen`, or the folder does not say how pictures are normalised.
+        """
+        import torch
+
+        if not self.mean:
+            raise DataError(
+                f"{self.name}: there is no {PROCESSOR} in its folder, so it is unknown which "
+                f"pixels the model takes. Save its image processor there too."
+            )
+        arrays = [np.asarray(self.seen(each, size), np.float32) for each in pictures]
+        stacked = np.stack(arrays).reshape(len(arrays), *arrays[0].shape[:2], self.channels)
+        shares = stacked / np.float32(255)
+        normal = (shares - np.float32(self.mean)) / np.float32(self.std)
+        return torch.from_numpy(np.ascontiguousarray(normal.transpose(0, 3, 1, 2)))
+
+    def forward(self, pixels: Tensor, **options: Any) -> Any:
+        """The model's own output; positions are interpolated, by the library, where they must be.
+
+        Args:
+            pixels: float [sample, channel, y, x], normalised.
+            options: More for the model, such as ``output_attentions``.
+        """
+        size = (pixels.shape[-2], pixels.shape[-1])
+        if self.interpolated(size) and _asks_to_interpolate(self.model):
+            options["interpolate_pos_encoding"] = True
+        return self.model(pixel_values=pixels, **options)
+
+    def logits(self, pixels: Tensor) -> Tensor:
+        """One score per class: [sample, class], in the order of ``labels``; differentiable.
+
+        Raises:
+            ArgumentError: the model names no classes.
+        """
+        if not self.labels:
+            raise ArgumentError(
+                f"{self.name}: {type(self.model).__name__} names no classes. Use "
+                f"Vision.forward for what it gives, or open a model for image classification."
+            )
+        scores: Tensor = self.forward(pixels).logits
+        return scores
+
+
+def sees_pictures(network: Any) -> bool:
+    """Whether a network of transformers takes pictures in patches and nothing else."""
+    config = getattr(network, "config", None)
+    vision = getattr(config, "vision_config", config)
+    return (
+        getattr(network, "main_input_name", "") == "pixel_values"
+        and hasattr(vision, "patch_size")
+        and hasattr(vision, "image_size")
+    )
+
+
+def vision(network: Any, folder: Path | None = None, *, name: str | None = None) -> Vision:
+    """Make a network of transformers ready for pictures.
+
+    Args:
+        network: A vision transformer, or a model with a vision tower, such as ``CLIPModel``.
+        folder: Where its ``preprocessor_config.json`` is.
+        name: What to call it; by default as it was opened, else by its class.
+
+    Returns:
+        A `Vision`.
+
+    Raises:
+        ArgumentError: the network takes no pictures in patches.
+        DataError: the processor's file says something that is not understood.
+    """
+    tower = network if sees_pictures(network) else getattr(network, "vision_model", None)
+    if tower is None or not sees_pictures(tower):
+        raise ArgumentError(
+            f"vision: {type(network).__name__} takes no pictures in patches. Give a vision "
+            f"transformer of transformers, such as 'fashion-vit' or the folder of a ViT."
+        )
+    config = getattr(tower.config, "vision_config", tower.config)
+    trained = _pair(config.image_size)
+    classes = getattr(tower.config, "id2label", None) or {}
+    named = type(tower).__name__.endswith("ForImageClassification")
+    return Vision(
+        model=tower,
+        name=name or str(getattr(network, "regard_name", type(network).__name__)),
+        labels=tuple(classes[i] for i in sorted(classes)) if named else (),
+        channels=int(config.num_channels),
+        patch=_pair(config.patch_size),
+        preparation=preparation(folder, trained),
+        trained=trained,
+    )
+
+
+def preparation(folder: Path | None, trained: Size) -> Preparation:
+    """How pictures are prepared, by the processor's file in a folder.
+
+    Args:
+        folder: The folder of a model; None if there is none.
+        trained: Rows and columns to take where the file names no size.
+
+    Returns:
+        A `Preparation`; without mean and deviation where there is no file.
+
+    Raises:
+        DataError: the file says something that is not understood.
+    """
+    file = None if folder is None else folder / PROCESSOR
+    if file is None or not file.is_file():
+        return Preparation(trained)
+    try:
+        return _prepared(json.loads(file.read_text()), trained)
+    except (ValueError, KeyError, TypeError, AttributeError) as failed:
+        raise DataError(
+            f"load: {file} is not understood ({type(failed).__name__}: {failed}). It must say "
+            f"size, image_mean and image_std as the image processors of transformers do."
+        ) from failed
+
+
+def _prepared(said: dict[str, Any], trained: Size) -> Preparation:
+    mean, std = said["image_mean"], said["image_std"]
+    factor = said.get("rescale_factor", 1 / 255)
+    if not said.get("do_rescale", True) or abs(factor * 255 - 1) > 1e-6:
+        raise ValueError(f"rescale_factor is {factor}, not 1/255")
+    if not said.get("do_normalize", True):
+        mean, std = [0.0] * len(mean), [1.0] * len(std)
+    size, cropped = said.get("size") or {}, said.get("do_center_crop", False)
+    if isinstance(size, int):  # as it was written before 2022
+        size = {"shortest_edge": size} if cropped else {"height": size, "width": size}
+    resample = int(said.get("resample", 2))
+    shortest = size.get("shortest_edge") if said.get("do_resize", True) else None
+    whole = (int(size["height"]), int(size["width"])) if "height" in size else trained
+    if cropped:
+        crop = said["crop_size"]
+        whole = _pair(crop) if isinstance(crop, int) else (int(crop["height"]), int(crop["width"]))
+    elif shortest is not None:
+        shortest, whole = None, (int(shortest), int(shortest))
+    return Preparation(whole, shortest, resample, tuple(map(float, mean)), tuple(map(float, std)))
+
+
+def _shortest(picture: Image.Image, side: int, resample: int) -> Image.Image:
+    wide, high = picture.size
+    # Rounded down, as the processors of transformers do.
+    size = (side, int(side * high / wide)) if wide <= high else (int(side * wide / high), side)
+    return picture if size == picture.size else picture.resize(size, resample)
+
+
+def _middle(picture: Image.Image, size: Size) -> Image.Image:
+    left, top = (picture.width - size[0]) // 2, (picture.height - size[1]) // 2
+    return picture.crop((left, top, left + size[0], top + size[1]))
+
+
+def _asks_to_interpolate(model: Any) -> bool:
+    # A classifier over a tower hands on what it does not name itself.
+    parts = (model, getattr(model, "vision_model", model))
+    asked = (inspect.signature(part.forward).parameters for part in parts)
+    return any("interpolate_pos_encoding" in parameters for parameters in asked)
+
+
+def _pair(sides: Any) -> Size:
+    if isinstance(sides, int):
+        return sides, sides
+    rows, columns = sides
+    return int(rows), int(columns)
+
+
+def _by(sides: Sequence[int]) -> str:
+    return f"{sides[0]}x{sides[1]}"
