@@ -123,3 +123,8 @@ def test_a_file_of_captions_that_is_not_there(tmp_path):
 def test_a_picture_without_caption_is_named():
     with pytest.raises(ArgumentError, match=r"1 of 2 pictures have none, such as 'b\.png'"):
         captions_of(["a.png", "b.png"], {"a.png": ("a cat",)})
+
+
+def test_a_caption_is_found_by_the_name_before_the_dot():
+    said = {"a.jpg": ("a cat",), "b.png": ("a dog",), "b.jpg": ("another",)}
+    assert captions_of(["a.png", "b.png"], said) == [("a cat",), ("a dog",)]

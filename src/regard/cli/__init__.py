@@ -11,6 +11,7 @@ import typer
 from regard.cli.data import data
 from regard.cli.models import evaluate, models, train
 from regard.cli.polite import Polite
+from regard.cli.score import score
 from regard.cli.see import look, words
 
 __all__ = ["app", "main"]
@@ -23,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (look, words, models, train, evaluate):
+for command in (look, words, models, train, evaluate, score):
     app.command()(command)
 app.add_typer(data, name="data")
 

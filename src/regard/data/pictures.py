@@ -162,22 +162,25 @@ def captions(file: str | Path) -> dict[str, tuple[str, ...]]:
 
 
 def captions_of(names: Sequence[str], said: dict[str, tuple[str, ...]]) -> list[tuple[str, ...]]:
-    """The texts of each of these pictures.
+    """The texts of each of these pictures; 'a.png' is found under 'a.jpg' if need be.
 
     Raises:
         ArgumentError: one of them has none.
 
     Example:
-        >>> captions_of(["b.png"], {"a.png": ("a cat",), "b.png": ("a dog",)})
+        >>> captions_of(["b.png"], {"a.png": ("a cat",), "b.jpg": ("a dog",)})
         [('a dog',)]
     """
-    missing = [name for name in names if name not in said]
+    # What is drawn from the captions of photographs keeps their name, and not always their kind.
+    stems = {Path(name).stem: texts for name, texts in said.items()}
+    found = [said.get(name, stems.get(Path(name).stem, ())) for name in names]
+    missing = [name for name, texts in zip(names, found, strict=True) if not texts]
     if missing:
         raise ArgumentError(
             f"captions: {len(missing)} of {len(names)} pictures have none, such as '{missing[0]}'. "
             f"Add them, or take those pictures away."
         )
-    return [said[name] for name in names]
+    return found
 
 
 def _of_coco(path: Path, text: str) -> list[tuple[str, str]]:

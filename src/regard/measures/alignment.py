@@ -64,10 +64,7 @@ def clip_score(
     Differs from the paper:
         The plain cosine is the default, and no prefix; the paper's encoder is CLIP ViT-B/32.
     """
-    if scale not in SCALES:
-        raise ArgumentError(
-            f"clip_score: scale is '{scale}' and must be one of {', '.join(sorted(SCALES))}."
-        )
+    check_scale(scale)
     check_pairs("clip_score", images, texts)
     said = [prefix + text for text in texts]
     cosine, which = _cosines("clip_score", images, said, model, batch)
@@ -238,6 +235,21 @@ def distance_of_layers(first: Sequence[Any], second: Sequence[Any]) -> Any:
     """
     each = [_distance_of_layer(one, other) for one, other in zip(first, second, strict=True)]
     return sum(each[1:], each[0]) / len(each)
+
+
+def check_scale(scale: str) -> None:
+    """Refuse a scale that a CLIP score is not written on.
+
+    Raises:
+        ArgumentError: there is no such scale.
+
+    Example:
+        >>> check_scale("cosine")
+    """
+    if scale not in SCALES:
+        raise ArgumentError(
+            f"clip_score: scale is '{scale}' and must be one of {', '.join(sorted(SCALES))}."
+        )
 
 
 def check_pairs(caller: str, first: Sequence[Any], second: Sequence[Any]) -> None:

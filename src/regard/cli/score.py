@@ -1,0 +1,82 @@
+"""``regard score``."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from regard.cli.polite import bar
+from regard.errors import OutputError
+
+
+def score(
+    images: Annotated[Path, typer.Argument(help="Folder of pictures.")],
+    against: Annotated[
+        Path | None, typer.Option(help="Folder of real pictures, or of another method's.")
+    ] = None,
+    prompts: Annotated[
+        Path | None, typer.Option(help="What each picture should show: CSV, or COCO's JSON.")
+    ] = None,
+    encoder: Annotated[
+        str, typer.Option(help="A bundled model, or a folder of transformers.")
+    ] = "openmoji-clip",
+    scale: Annotated[str, typer.Option(help="Of the CLIP score: cosine, 2.5 or 100.")] = "cosine",
+    prefix: Annotated[str, typer.Option(help="Put before each prompt.")] = "",
+    seed: Annotated[int, typer.Option(help="Of all that is drawn.")] = 0,
+    csv: Annotated[
+        Path | None, typer.Option(help="File to write the values of each picture to.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object and nothing else.")
+    ] = False,
+) -> None:
+    """Score pictures: with their prompts, against other pictures, with intervals."""
+    from regard.data.pictures import captions, pictures
+
+    # Folders and files first: a mistake is told before torch is loaded and pictures are encoded.
+    if csv is not None and not csv.parent.is_dir():
+        raise OutputError(f"score: {csv.parent} is no folder. Make it, or name another.")
+    ours = pictures(images)
+    theirs = None if against is None else pictures(against)
+    said = None if prompts is None else captions(prompts)
+    from regard.experiments.score import score as compute
+
+    how = {"encoder": encoder, "scale": scale, "prefix": prefix, "seed": seed}
+    with bar("encoding") as advance:
+        found = compute(ours, against=theirs, said=said, **how, progress=advance)
+    if csv is not None:
+        _write(csv, found.pictures)
+    typer.echo(_json_of(found) if as_json else text_of(found))
+
+
+def text_of(found: Any) -> str:
+    """The table for the terminal, with warnings and notes below it."""
+    shown = found.table.drop(columns=["warning", "low", "high"])
+    ends = zip(found.table["low"], found.table["high"], strict=True)
+    interval = ["-" if low != low else f"{low:.4g} .. {high:.4g}" for low, high in ends]
+    shown.insert(3, f"{found.recipe['level']:.0%} interval", interval)
+    formatters = {"value": "{:.4g}".format, "p": "{:.2g}".format}
+    lines = [shown.to_string(index=False, formatters=formatters, na_rep="-"), ""]
+    rows = zip(found.table["measure"], found.table["warning"], strict=True)
+    lines += [f"{name}: {warning}." for name, warning in rows if warning]
+    lines += [f"{note[0].upper()}{note[1:]}." for note in found.notes]
+    return "\n".join([*lines, f"Encoder: {found.recipe['encoder']}."])
+
+
+def _json_of(found: Any) -> str:
+    import json
+
+    rows = [
+        {name: None if value != value else value for name, value in row.items()}
+        for row in found.table.to_dict("records")
+    ]
+    return json.dumps({**found.recipe, "scores": rows, "notes": list(found.notes)})
+
+
+def _write(path: Path, table: Any) -> None:
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        table.to_csv(partial, index=False)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)

@@ -1,0 +1,253 @@
+"""Score a folder of pictures: against their prompts, against other pictures, or both."""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from regard.data.pictures import Pictures, captions_of
+from regard.errors import ArgumentError
+from regard.measures import alignment, fidelity
+from regard.measures.intervals import Interval, bootstrap, paired
+
+Said = Mapping[str, tuple[str, ...]]
+Report = Callable[[int, int], None]
+
+COLUMNS = ["measure", "of", "value", "low", "high", "p", "n", "clusters", "unit", "warning"]
+
+IMAGES, AGAINST, DIFFERENCE = "images", "against", "images - against"
+PAIRS, SETS = "pairs", "sets"
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What `score` found.
+
+    Attributes:
+        table: One row per number: measure, of (images, against, images - against, pairs or sets),
+            value, low and high (ends of the interval), p, n (pictures or pairs), clusters, unit
+            and warning. NaN, or an empty warning, where there is none.
+        pictures: One row per picture: picture, prompt (the first, if it has one) and its own
+            value of each measure; as `regard.measures.comparison.compare` takes it.
+        recipe: Encoder, SHA-256 of its weights, scale, prefix, level and seed.
+        notes: What was left out, and why.
+    """
+
+    table: pd.DataFrame
+    pictures: pd.DataFrame
+    recipe: dict[str, Any]
+    notes: tuple[str, ...]
+
+
+def score(
+    images: Pictures,
+    *,
+    against: Pictures | None = None,
+    said: Said | None = None,
+    encoder: Any = "openmoji-clip",
+    scale: str = "cosine",
+    prefix: str = "",
+    level: float = 0.95,
+    seed: int = 0,
+    progress: Report | None = None,
+) -> Scores:
+    """Every number that can be had of a folder of pictures, with its interval.
+
+    With prompts: the CLIP score. Against other pictures: FID and KID of the two sets, and where
+    the files have the same names, how far apart the two of each name are and by how much the CLIP
+    score differs. Pictures of the same prompt are one cluster.
+
+    Args:
+        images: As `regard.data.pictures.pictures` reads them.
+        against: Real pictures, or those of another method.
+        said: Texts by file name, as `regard.data.pictures.captions` reads them; the score of a
+            picture with several is their mean.
+        encoder: What `regard.zoo.encoder.encoder` takes.
+        scale: As for `regard.measures.alignment.clip_score`.
+        prefix: As for `regard.measures.alignment.clip_score`.
+        level: Share of such intervals that hold the true value.
+        seed: Of the bootstrap, of exchanges, and of the subsets of KID.
+        progress: Called with the number of pictures encoded so far, and of all.
+
+    Returns:
+        `Scores`.
+
+    Raises:
+        ArgumentError: there is nothing to score against, a picture has no text, or the pictures
+            are too few for any number.
+        DataError: a picture cannot be read, or the encoder not be opened.
+        MissingDependency: torchmetrics is not installed.
+    """
+    if against is None and said is None:
+        raise ArgumentError("score: there is nothing to score against. Give prompts, or pictures.")
+    alignment.check_scale(scale)
+    texts = None if said is None else captions_of(images.names, said)
+    theirs = against if against is not None and _same_names(images, against) else None
+    which = alignment.open_encoder(encoder)
+    total = len(images) + len(against or ())
+    which = remembering(which, total, progress or (lambda done, total: None))
+    run = _Run(which, scale, prefix, level, seed, clusters=_clusters(images, texts))
+    if texts is not None:
+        run.fit(images, texts, theirs)
+    if against is not None:
+        run.pairs(images, theirs)
+        run.sets(images, against)
+    if not run.rows:
+        raise ArgumentError(f"score: {'; '.join(run.notes)}. Give more pictures, or prompts.")
+    told = {"encoder": which.name, **which.recipe, "level": level, "seed": seed}
+    told |= {"scale": scale, "prefix": prefix} if texts is not None else {}
+    each = {"picture": images.names} | ({"prompt": run.clusters} if texts is not None else {})
+    return Scores(
+        pd.DataFrame(run.rows, columns=COLUMNS),
+        pd.DataFrame(each | run.each),
+        told,
+        tuple(dict.fromkeys(run.notes)),
+    )
+
+
+class _Run:
+    """The rows, as they come."""
+
+    def __init__(
+        self, which: Any, scale: str, prefix: str, level: float, seed: int, clusters: list[str]
+    ) -> None:
+        self.which, self.scale, self.prefix = which, scale, prefix
+        self.level, self.seed, self.clusters = level, seed, clusters
+        self.rows: list[dict[str, Any]] = []
+        self.each: dict[str, np.ndarray] = {}
+        self.notes: list[str] = []
+
+    def fit(
+        self, images: Pictures, texts: Sequence[tuple[str, ...]], theirs: Pictures | None
+    ) -> None:
+        """How well pictures fit their prompts, here and there."""
+        values = self.clip(images, texts)
+        self.each["clip_score"] = values
+        unit = alignment.SCALES[self.scale]
+        self.row("clip_score", IMAGES, self.interval(values), unit)
+        if theirs is None:
+            return
+        others = self.clip(theirs, texts)
+        self.row("clip_score", AGAINST, self.interval(others), unit)
+        how = {"clusters": self.clusters, "level": self.level, "seed": self.seed}
+        found = paired(others, values, **how)
+        self.row("clip_score", DIFFERENCE, found.interval, unit, p=found.p)
+
+    def clip(self, pictures: Pictures, texts: Sequence[tuple[str, ...]]) -> np.ndarray:
+        """The mean score of each picture over its texts."""
+        numbers = [len(each) for each in texts]
+        paths = np.repeat(np.array(pictures.paths, dtype=object), numbers)
+        found = alignment.clip_score(
+            Pictures(tuple(paths)),
+            [text for each in texts for text in each],
+            model=self.which,
+            scale=self.scale,
+            prefix=self.prefix,
+        )
+        if cut := found.attrs["cut"]:
+            self.notes.append(f"{cut} texts are longer than '{self.which.name}' reads; it cut them")
+        starts = np.concatenate([[0], np.cumsum(numbers)[:-1]])
+        return np.asarray(np.add.reduceat(found.values, starts) / numbers)
+
+    def pairs(self, images: Pictures, theirs: Pictures | None) -> None:
+        """How far apart the two pictures of each name are."""
+        if theirs is None:
+            self.notes.append(
+                "the two folders have other file names, so nothing is compared pair by pair"
+            )
+            return
+        names = ["image_similarity"]
+        if self.which.layers is None:
+            self.notes.append(
+                f"'{self.which.name}' shows no layers, so there is no perceptual_distance"
+            )
+        else:
+            names.append("perceptual_distance")
+        for name in names:
+            found = getattr(alignment, name)(images, theirs, model=self.which)
+            self.each[name] = found.values
+            self.row(name, PAIRS, self.interval(found.values), found.attrs["units"])
+
+    def sets(self, images: Pictures, against: Pictures) -> None:
+        """FID and KID, where there are pictures enough to speak of."""
+        least = min(len(images), len(against))
+        for name, needed in (("fid", 2), ("kid", 4)):
+            if least < needed:
+                self.notes.append(f"{name} needs {needed} pictures on each side; there are {least}")
+                continue
+            options = {"seed": self.seed} if name == "kid" else {}
+            found = getattr(fidelity, name)(against, images, encoder=self.which, **options)
+            ends = _normal_ends(found.item(), found.attrs.get("error", np.nan), self.level)
+            interval = Interval(found.item(), *ends, least, least, 0, self.level)
+            warning = found.attrs["warning"]
+            if name == "kid" and len(set(self.clusters)) < len(images):
+                warning += "; the interval takes pictures of one prompt for independent"
+            self.row(name, SETS, interval, found.attrs["units"], warning=warning.lstrip("; "))
+
+    def interval(self, values: np.ndarray) -> Interval:
+        """Clustered by prompt."""
+        return bootstrap(values, clusters=self.clusters, level=self.level, seed=self.seed)
+
+    def row(
+        self,
+        name: str,
+        of: str,
+        found: Interval,
+        unit: str,
+        *,
+        p: float = np.nan,
+        warning: str = "",
+    ) -> None:
+        """Write one down."""
+        ends = {"value": found.mean, "low": found.low, "high": found.high, "p": p}
+        counts = {"n": found.n, "clusters": found.clusters, "unit": unit, "warning": warning}
+        self.rows.append({"measure": name, "of": of, **ends, **counts})
+
+
+def remembering(which: Any, total: int, progress: Report) -> Any:
+    """The same encoder, which encodes no picture twice, and tells how many it has encoded.
+
+    Args:
+        which: An `regard.zoo.encoder.Encoder`.
+        total: How many pictures there are.
+        progress: Called with the number of pictures encoded so far, and ``total``.
+    """
+    known: dict[bytes, np.ndarray] = {}
+
+    def features(pictures: Sequence[Image.Image]) -> np.ndarray:
+        keys = [_key(each) for each in pictures]
+        new = {key: each for key, each in zip(keys, pictures, strict=True) if key not in known}
+        if new:
+            rows = alignment.features(which, list(new.values()), batch=len(new), caller="score")
+            known.update(zip(new, rows.numpy(), strict=True))
+            progress(len(known), total)
+        return np.stack([known[key] for key in keys])
+
+    return replace(which, features=features)
+
+
+def _key(picture: Image.Image) -> bytes:
+    return hashlib.sha256(f"{picture.size}".encode() + picture.tobytes()).digest()
+
+
+def _normal_ends(value: float, error: float, level: float) -> tuple[float, float]:
+    from scipy.stats import norm
+
+    reach = float(norm.ppf((1 + level) / 2)) * error
+    return value - reach, value + reach
+
+
+def _same_names(images: Pictures, against: Pictures) -> bool:
+    """Whether the files pair off, whatever their kind: 'a.png' here and 'a.jpg' there."""
+    ours, theirs = ([Path(name).stem for name in each.names] for each in (images, against))
+    return ours == theirs and len(set(ours)) == len(ours)
+
+
+def _clusters(images: Pictures, texts: Sequence[tuple[str, ...]] | None) -> list[str]:
+    """The first text of each picture, or its name: seeds of one prompt are not independent."""
+    return list(images.names) if texts is None else [each[0] for each in texts]
