@@ -1,20 +1,24 @@
-"""What was seen, labelled: the maps of every word, and the recipe that made them.
+"""What was seen, labelled: the maps of every word or patch, and the recipe that made them.
 
-A `Trace` holds one labelled array per attention layer and knows the words of the prompt by name.
-It is NumPy and xarray throughout, so a saved trace opens where torch is not installed.
+A `Trace` holds one labelled array per attention layer and knows the words of the prompt, or the
+tokens of the picture, by name. It is NumPy and xarray throughout, so a saved trace opens where
+torch is not installed.
 """
 
 from regard.trace.grid import resize
 from regard.trace.record import Trace, layer_maps
-from regard.trace.toy import toy_trace
+from regard.trace.toy import toy_trace, toy_vision
+from regard.trace.weights import layer_weights
 from regard.trace.words import Token, tokens_from_offsets, words_of
 
 __all__ = [
     "Token",
     "Trace",
     "layer_maps",
+    "layer_weights",
     "resize",
     "tokens_from_offsets",
     "toy_trace",
+    "toy_vision",
     "words_of",
 ]

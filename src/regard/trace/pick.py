@@ -12,7 +12,9 @@ Pick = int | slice | Iterable[int] | None
 PLACES = ("down", "mid", "up")
 
 
-def positions(maps: xr.DataArray, wanted: Pick, *, axis: str, layer: str) -> list[int]:
+def positions(
+    maps: xr.DataArray, wanted: Pick, *, axis: str, layer: str, caller: str = "heatmap"
+) -> list[int]:
     """Where the wanted labels of ``axis`` lie; a slice counts along the labels that there are.
 
     Raises:
@@ -28,29 +30,29 @@ def positions(maps: xr.DataArray, wanted: Pick, *, axis: str, layer: str) -> lis
         return list(range(len(labels)))
     if axis in maps.attrs.get("averaged", ()):
         raise ArgumentError(
-            f"heatmap: {axis}s were averaged while the model ran, so none can be chosen. "
+            f"{caller}: {axis}s were averaged while the model ran, so none can be chosen. "
             f"Look again with '{axis}' in keep=."
         )
     if isinstance(wanted, slice):
         found = list(range(len(labels)))[wanted]
     else:
         asked = [wanted] if isinstance(wanted, int) else [int(label) for label in wanted]
-        found = [_position(label, labels, axis=axis, layer=layer) for label in asked]
+        found = [_position(label, labels, axis=axis, layer=layer, caller=caller) for label in asked]
     if not found:
         raise ArgumentError(
-            f"heatmap: {axis}s={wanted!r} chooses nothing of layer '{layer}', which has "
+            f"{caller}: {axis}s={wanted!r} chooses nothing of layer '{layer}', which has "
             f"{_span(labels)}. Choose at least one."
         )
     return found
 
 
-def _position(label: int, labels: list[int], *, axis: str, layer: str) -> int:
+def _position(label: int, labels: list[int], *, axis: str, layer: str, caller: str) -> int:
     if label in labels:
         return labels.index(label)
     if -len(labels) <= label < 0:
         return len(labels) + label
     raise ArgumentError(
-        f"heatmap: layer '{layer}' has no {axis} {label}; it has {_span(labels)}. "
+        f"{caller}: layer '{layer}' has no {axis} {label}; it has {_span(labels)}. "
         f"Choose among these, or count from the end with -1."
     )
 
@@ -62,7 +64,12 @@ def _span(labels: list[int]) -> str:
     return ", ".join(map(str, labels))
 
 
-def layers(known: Mapping[str, xr.DataArray], wanted: str | Sequence[str] | None) -> list[str]:
+def layers(
+    known: Mapping[str, xr.DataArray],
+    wanted: str | Sequence[str] | None,
+    *,
+    caller: str = "heatmap",
+) -> list[str]:
     """The names of the wanted layers in running order: a place, a name, or a part of names.
 
     Raises:
@@ -78,13 +85,13 @@ def layers(known: Mapping[str, xr.DataArray], wanted: str | Sequence[str] | None
         return list(known)
     if any(LAYER in maps.attrs.get("averaged", ()) for maps in known.values()):
         raise ArgumentError(
-            "heatmap: layers were averaged while the model ran, so none can be chosen. "
-            "Look again with 'layer' in keep=."
+            f"{caller}: layers were averaged while the model ran, so none can be chosen. "
+            f"Look again with 'layer' in keep=."
         )
     asked = [wanted] if isinstance(wanted, str) else list(wanted)
     found = {name for one in asked for name in _matching(one, known)}
     if not found:
-        raise ArgumentError("heatmap: layers=[] chooses nothing. Choose at least one, or None.")
+        raise ArgumentError(f"{caller}: layers=[] chooses nothing. Choose at least one, or None.")
     return [name for name in known if name in found]
 
 

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,12 +13,13 @@ from numpy.typing import ArrayLike, NDArray
 from regard.axes import HEAD, STEP, TOKEN, X, Y
 from regard.errors import ArgumentError, AxisError, TraceError, unknown
 from regard.trace import pick, store
+from regard.trace import weights as self_attention
 from regard.trace.grid import resize
 from regard.trace.pick import Pick
+from regard.trace.weights import UNIT, Query
 from regard.trace.words import Token
 
 DIMS = (STEP, HEAD, TOKEN, Y, X)
-UNIT = "attention weight"
 
 
 def layer_maps(
@@ -72,18 +73,20 @@ def layer_maps(
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Trace:
-    """Where every word of a prompt was looked at, by layer, step and head.
+    """Where every word of a prompt was looked at, or where every patch of a picture looks.
 
     Args:
-        layers: The maps of each layer in running order, as `layer_maps` labels them.
+        layers: The maps of each layer in running order, as `layer_maps` labels them; none where
+            there is no prompt.
         tokens: All tokens of the prompt.
         recipe: What made it: model, weights, prompt, seed and so on; plain JSON values.
-        image: The picture that was made, rows x columns x 3.
+        image: The picture that was made or looked at, rows x columns x 3.
         table: One row per word, as `measures.words.word_table` makes it.
+        weights: The self-attention of each layer in running order, as `layer_weights` labels it.
 
     Raises:
         AxisError: a layer lacks a dim, or holds tokens that the others or the prompt do not.
-        ArgumentError: there is no layer, or a map has a value that is no number.
+        ArgumentError: there is no layer, or it has a value that is no number.
 
     Example:
         >>> from regard.trace import toy_trace
@@ -96,14 +99,18 @@ class Trace:
     recipe: dict[str, Any]
     image: NDArray[np.uint8] | None = None
     table: pd.DataFrame | None = None
+    weights: dict[str, xr.DataArray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not self.layers:
+        if not self.layers and not self.weights:
             raise ArgumentError("Trace: there is no layer. Give the maps of at least one.")
+        self_attention.check(self.weights)
         for name, maps in self.layers.items():
             _check_layer(name, maps, kept=self._kept, tokens=len(self.tokens))
 
     def __repr__(self) -> str:
+        if not self.layers:
+            return self._picture()
         finest = max((_grid(maps) for maps in self.layers.values()), key=np.prod)
         first = next(iter(self.layers.values()))
         counts = [
@@ -117,9 +124,31 @@ class Trace:
             f"{len(self.layers)} layers up to {finest[0]}x{finest[1]}; {'; '.join(counts)})"
         )
 
+    def _picture(self) -> str:
+        first = next(iter(self.weights.values()))
+        rows, columns = first.attrs["grid"]
+        said = self.recipe.get("prediction") or []
+        what = f"{said[0][0]!r}" if said else "a picture"
+        return (
+            f"Trace({what}: queries {', '.join(self.queries)}; {len(self.weights)} layers of "
+            f"{rows}x{columns} patches; {first.sizes[HEAD]} heads)"
+        )
+
     @property
     def _kept(self) -> tuple[int, ...]:
-        return tuple(int(index) for index in next(iter(self.layers.values()))[TOKEN].values)
+        first = next(iter(self.layers.values()), None)
+        return () if first is None else tuple(int(index) for index in first[TOKEN].values)
+
+    @property
+    def queries(self) -> tuple[str, ...]:
+        """The queries of `attention` that have a name, besides the patches.
+
+        Example:
+            >>> from regard.trace import toy_vision
+            >>> toy_vision().queries
+            ('cls', 'mean')
+        """
+        return self_attention.queries_of(self.weights)
 
     @property
     def word_names(self) -> tuple[str, ...]:
@@ -213,6 +242,7 @@ class Trace:
             ``y``, ``x`` in shares of a patch's attention; attrs name the word, layers and grid.
 
         Raises:
+            TraceError: the trace is of a picture, without words.
             UnknownName: there is no such word or layer.
             ArgumentError: there is no such step or head, or they were averaged.
 
@@ -221,6 +251,11 @@ class Trace:
             >>> toy_trace().heatmap("dog", layers="mid", grid=(1, 2)).values * 32
             array([[1., 6.]])
         """
+        if not self.layers:
+            raise TraceError(
+                "Trace.heatmap: this trace has no words; it tells where the patches of a picture "
+                "look. Use Trace.attention(query)."
+            )
         tokens = self.tokens_of(word)
         chosen = pick.layers(self.layers, layers)
         finest = max((_grid(self.layers[name]) for name in chosen), key=np.prod)
@@ -233,6 +268,52 @@ class Trace:
             ).values
         attrs = {"units": UNIT, "word": word, "grid": [rows, columns], "layers": chosen}
         return xr.DataArray(total / len(chosen), dims=(Y, X), name="heatmap", attrs=attrs)
+
+    def attention(
+        self,
+        query: Query = "cls",
+        *,
+        steps: Pick = None,
+        layers: str | Sequence[str] | None = None,
+        heads: Pick = None,
+    ) -> xr.DataArray:
+        """Where a token of a picture looks: its attention to each patch, 0..1.
+
+        The mean over the chosen steps and heads of each layer, then the mean over layers. It is
+        not renormalised: what goes to tokens that are no patches is missing, and told in attrs.
+
+        Args:
+            query: The name of a token before the patches (``cls``, ``register.1``), a patch by its
+                row and column, ``mean`` for the mean over all patches, or ``probe`` for the
+                learned query of a pooling head. `queries` lists the names.
+            steps: As in `heatmap`; a picture that was looked at once has one.
+            layers: Names or parts of names; None for all.
+            heads: Heads, chosen as steps are; None for all.
+
+        Returns:
+            ``y``, ``x`` in attention weights; attrs name the query and the layers, and
+            ``prefix_mass`` says what each token before the patches gets.
+
+        Raises:
+            TraceError: the trace is of a prompt, without self-attention.
+            UnknownName: there is no such query or layer.
+            ArgumentError: there is no such patch, step or head, or it was not kept.
+
+        Example:
+            >>> from regard.trace import toy_vision
+            >>> seen = toy_vision().attention("cls", layers="layers.1", heads=0)
+            >>> seen.values * 16, seen.attrs["prefix_mass"]
+            (array([[5., 1.],
+                   [5., 1.]]), {'cls': 0.25})
+        """
+        if not self.weights:
+            raise TraceError(
+                "Trace.attention: this trace has no self-attention; it tells where words were "
+                "looked at. Use Trace.heatmap(word)."
+            )
+        return self_attention.attention(
+            self.weights, query, steps=steps, layers=layers, heads=heads
+        )
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write the trace as a Zarr v3 folder, whole or not at all; maps as float16.
@@ -257,7 +338,9 @@ class Trace:
             ...     Trace.load(folder + "/trace.zarr").word_names
             ('a', 'cat', 'and', 'a#2', 'dog')
         """
-        tree = store.tree_of(self.layers, self.tokens, self.recipe, self.image, self.table)
+        tree = store.tree_of(
+            self.layers, self.tokens, self.recipe, self.image, self.table, self.weights
+        )
         store.write(tree, path, overwrite=overwrite)
 
     @staticmethod

@@ -5,6 +5,7 @@ import json
 import os
 import tempfile
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ Parts = tuple[
     dict[str, Any],
     NDArray[np.uint8] | None,
     pd.DataFrame | None,
+    dict[str, xr.DataArray],
 ]
 
 
@@ -35,16 +37,14 @@ def tree_of(
     recipe: dict[str, Any],
     image: NDArray[np.uint8] | None,
     table: pd.DataFrame | None,
+    weights: Mapping[str, xr.DataArray] | None = None,
 ) -> xr.DataTree:
     """The parts of a trace as the tree that goes to disk.
 
     Raises:
         ArgumentError: the recipe holds something that JSON cannot.
     """
-    nodes = {
-        f"/layers/{number:03d}-{name.replace('/', '.')}": _packed(name, maps)
-        for number, (name, maps) in enumerate(layers.items())
-    }
+    nodes = {**_nodes("layers", "maps", layers), **_nodes("weights", "weights", weights or {})}
     nodes["/tokens"] = _dataset(_token_frame(tokens))
     if table is not None:
         nodes["/words"] = _dataset(table)
@@ -59,14 +59,24 @@ def tree_of(
 def parts_of(tree: xr.DataTree) -> Parts:
     """The parts of a trace from the tree that was on disk."""
     recipe = json.loads(tree.attrs["recipe"])
-    layers = dict(
-        _unpacked(tree["layers"].children[name].to_dataset())
-        for name in sorted(tree["layers"].children)
-    )
+    layers, weights = _parts(tree, "layers", "maps"), _parts(tree, "weights", "weights")
     tokens = tuple(_token(row) for row in _frame(tree["tokens"].to_dataset()).itertuples())
     image = np.asarray(tree["image"]["image"].values) if "image" in tree.children else None
     table = _frame(tree["words"].to_dataset()) if "words" in tree.children else None
-    return layers, tokens, recipe, image, table
+    return layers, tokens, recipe, image, table, weights
+
+
+def _nodes(group: str, what: str, layers: Mapping[str, xr.DataArray]) -> dict[str, xr.Dataset]:
+    """One node per layer, numbered so that their order is kept."""
+    return {
+        f"/{group}/{number:03d}-{name.replace('/', '.')}": _packed(name, what, values)
+        for number, (name, values) in enumerate(layers.items())
+    }
+
+
+def _parts(tree: xr.DataTree, group: str, what: str) -> dict[str, xr.DataArray]:
+    children = tree[group].children if group in tree.children else {}
+    return dict(_unpacked(children[name].to_dataset(), what) for name in sorted(children))
 
 
 def digest(tree: xr.DataTree) -> str:
@@ -203,16 +213,16 @@ def swap(fresh: Path, target: Path, old: Path) -> None:
         raise
 
 
-def _packed(name: str, maps: xr.DataArray) -> xr.Dataset:
+def _packed(name: str, what: str, maps: xr.DataArray) -> xr.Dataset:
     # A weight is at most 1, where float16 is good to three digits. What an edit made larger is
     # kept as it is.
     small = maps.size == 0 or float(np.abs(maps.values).max()) <= 1.001
     kept = maps.astype(np.float16 if small else np.float32)
-    return xr.Dataset({"maps": kept}, attrs={"layer": name})
+    return xr.Dataset({what: kept}, attrs={"layer": name})
 
 
-def _unpacked(dataset: xr.Dataset) -> tuple[str, xr.DataArray]:
-    maps = dataset["maps"]
+def _unpacked(dataset: xr.Dataset, what: str) -> tuple[str, xr.DataArray]:
+    maps = dataset[what]
     plain = maps.astype(np.float32).assign_attrs(maps.attrs)
     return str(dataset.attrs["layer"]), plain
 

@@ -3,6 +3,7 @@
 import numpy as np
 
 from regard.trace.record import Trace, layer_maps
+from regard.trace.weights import layer_weights
 from regard.trace.words import tokens_from_offsets
 
 PROMPT = "a cat and a dog"
@@ -51,3 +52,39 @@ def _maps(side: int) -> np.ndarray:
     maps[:, :, 2, :, : side // 2] = 6
     maps[:, :, 5, :, side // 2 :] = 6
     return maps / np.float32(32)
+
+
+def toy_vision() -> Trace:
+    """A made-up trace of a picture of 2x2 patches and a class token.
+
+    Two layers of two heads. In 16ths, every token gives 4 to the class token; in the first layer 3
+    to each patch; in the second, head 0 gives 5 to each patch on the left and 1 to each on the
+    right, and head 1 the other way round.
+
+    Returns:
+        The trace, named a shoe with probability 3/4.
+
+    Example:
+        >>> toy_vision().attention("mean", layers="layers.1", heads=1).values * 16
+        array([[1., 5.],
+               [1., 5.]])
+    """
+    rows = np.array([[[4, 3, 3, 3, 3]] * 2, [[4, 5, 1, 5, 1], [4, 1, 5, 1, 5]]]) / 16
+    weights = {
+        f"layers.{layer}.attention": layer_weights(
+            np.broadcast_to(rows[layer][None, :, None], (1, 2, 5, 5)),
+            grid=(2, 2),
+            prefix=["cls"],
+            patch=(2, 2),
+        )
+        for layer in range(2)
+    }
+    image = np.zeros((4, 4, 3), np.uint8)
+    image[:, :2] = 255
+    recipe = {
+        "model": "toy",
+        "size": [4, 4],
+        "labels": ["shoe", "bag"],
+        "prediction": [["shoe", 0.75], ["bag", 0.25]],
+    }
+    return Trace({}, (), recipe, image, weights=weights)
