@@ -1,10 +1,22 @@
 import numpy as np
 import pytest
 import xarray as xr
-from sklearn.metrics import jaccard_score
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from sklearn.metrics import average_precision_score, jaccard_score, roc_auc_score
 
 from regard.errors import ArgumentError, AxisError
-from regard.measures.place import best_threshold, disc, iou
+from regard.measures.place import (
+    average_precision,
+    best_threshold,
+    disc,
+    energy,
+    energy_lift,
+    iou,
+    pointing_game,
+    roc_area,
+)
 
 
 def plane(values):
@@ -129,3 +141,104 @@ def test_the_disc_cut_anywhere_is_a_disc():
 def test_a_disc_needs_a_grid():
     with pytest.raises(ArgumentError, match=r"disc: the grid is \(0, 3\)"):
         disc((0, 3))
+
+
+coarse = arrays(float, (4, 5), elements=st.integers(0, 6).map(float))  # so that values tie
+some = arrays(bool, (4, 5)).filter(lambda mask: mask.any() and not mask.all())
+
+
+@given(coarse, some)
+def test_average_precision_and_roc_area_are_those_of_scikit_learn(values, inside):
+    heat, mask = plane(values), plane(inside)
+    expected = average_precision_score(inside.ravel(), values.ravel())
+    assert average_precision(heat, mask).item() == pytest.approx(expected)
+    expected = roc_auc_score(inside.ravel(), values.ravel())
+    assert roc_area(heat, mask).item() == pytest.approx(expected)
+
+
+@given(coarse, some)
+def test_named_thresholds_are_found_in_the_map_itself(values, inside):
+    heat, mask = plane(values), plane(inside)
+    if np.ptp(values) == 0:
+        for name in ("mean", "mass", "otsu", "oracle"):
+            assert np.isnan(iou(heat, mask, threshold=name))
+        return
+    distinct = np.unique(values)
+    heavy = np.sort(values.ravel())[::-1]
+    least = heavy[np.argmax(heavy.cumsum() >= 0.8 * values.sum() - 1e-9)]
+
+    def spread(cut):
+        low, high = values[values < cut], values[values >= cut]
+        return len(low) * low.var() + len(high) * high.var()
+
+    otsu = min(spread(cut) for cut in distinct[1:])
+    score = lambda cut: jaccard_score(inside.ravel(), (values >= cut).ravel())  # noqa: E731
+    assert iou(heat, mask, threshold="mean").item() == pytest.approx(score(values.mean()))
+    assert iou(heat, mask, threshold="mass").item() == pytest.approx(score(least))
+    cuts = [score(cut) for cut in distinct[1:] if spread(cut) <= otsu + 1e-9]
+    assert min(abs(iou(heat, mask, threshold="otsu").item() - cut) for cut in cuts) < 1e-9
+    best = max(map(score, distinct))
+    assert iou(heat, mask, threshold="oracle").item() == pytest.approx(best)
+
+
+def test_a_sweep_has_one_value_per_threshold(heat, mask):
+    levels = xr.DataArray([0.2, 0.5, 0.8], dims="threshold")
+    swept = iou(heat, mask, threshold=levels)
+    alone = [iou(heat, mask, threshold=float(level)).item() for level in levels]
+    np.testing.assert_allclose(swept, alone)
+    assert swept.attrs["threshold"] == "sweep"
+
+
+def test_the_oracle_is_a_bound_for_every_other_threshold(heat, mask):
+    bound = iou(heat, mask, threshold="oracle")
+    assert all(iou(heat, mask, threshold=name) <= bound for name in ("mean", "mass", "otsu"))
+    assert bound.attrs["threshold"] == "oracle"
+
+
+def test_an_unknown_name_of_a_threshold_is_refused(heat, mask):
+    with pytest.raises(ArgumentError) as raised:
+        iou(heat, mask, threshold="median")
+    assert str(raised.value) == (
+        "iou: threshold is 'median' and must be a number or one of mass, mean, oracle, otsu."
+    )
+    with pytest.raises(ArgumentError, match=r"iou: mass is 0\.0"):
+        iou(heat, mask, threshold="mass", mass=0.0)
+
+
+def test_ties_of_the_pointing_game_count_by_their_share():
+    heat = plane([[1.0, 1.0, 0.0, 1.0]])
+    assert pointing_game(heat, plane([[True, False, True, False]])).item() == pytest.approx(1 / 3)
+
+
+def test_a_near_miss_is_a_hit_within_the_tolerance():
+    heat, mask = plane([[1.0, 0, 0, 0, 0]]), plane([[False, False, True, False, False]])
+    assert pointing_game(heat, mask).item() == 0
+    assert pointing_game(heat, mask, tolerance=1).item() == 0
+    assert pointing_game(heat, mask, tolerance=2).item() == 1
+    with pytest.raises(ArgumentError, match="tolerance is -1"):
+        pointing_game(heat, mask, tolerance=-1)
+
+
+def test_an_empty_mask_is_no_hit_however_wide_the_tolerance(heat, mask):
+    assert np.isnan(pointing_game(heat, mask & False, tolerance=100))
+
+
+def test_energy_is_told_beside_what_an_even_map_scores(heat, mask):
+    got = energy(heat, mask)
+    expected = heat.values[mask.values].sum() / heat.values.sum()
+    assert got.item() == pytest.approx(expected)
+    assert got.attrs["area"] == pytest.approx(mask.values.mean())
+    assert energy_lift(heat, mask).item() == pytest.approx(expected / mask.values.mean())
+
+
+def test_negative_values_have_no_energy(mask):
+    heat = xr.where(mask, 2.0, -5.0)
+    assert energy(heat, mask).item() == 1
+    assert np.isnan(energy(heat * 0, mask))
+
+
+def test_maps_of_several_layers_are_judged_at_once(heat, mask):
+    both = xr.concat([heat, 1 - heat], "layer").assign_coords(layer=["a", "b"])
+    got = roc_area(both, mask)
+    assert got["layer"].values.tolist() == ["a", "b"]
+    assert got.sum().item() == pytest.approx(1)

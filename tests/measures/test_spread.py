@@ -6,8 +6,20 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
 
-from regard.errors import AxisError, NotAttentionError
-from regard.measures.spread import entropy, normalised_entropy, perplexity
+from regard.errors import ArgumentError, AxisError, NotAttentionError
+from regard.measures.spread import (
+    area_above_uniform,
+    attention_focus,
+    coverage,
+    effective_coverage,
+    entropy,
+    gini,
+    hoyer,
+    normalised_entropy,
+    participation,
+    perplexity,
+    topk_mass,
+)
 
 # Tests share the machine, so no example has a deadline.
 UNTIMED = settings(deadline=None, derandomize=True)
@@ -101,3 +113,86 @@ def test_negative_weights_and_no_numbers_are_refused(bad):
 def test_an_empty_array_is_refused():
     with pytest.raises(NotAttentionError, match="the array is empty"):
         entropy(rows(np.zeros((0, 3))))
+
+
+@UNTIMED
+@given(scores)
+def test_gini_is_half_the_mean_difference_over_the_mean(values):
+    weights = softened(values)
+    apart = np.abs(weights.values[:, :, None] - weights.values[:, None, :]).mean((1, 2))
+    np.testing.assert_allclose(gini(weights), apart / (2 / 5), atol=1e-12)
+
+
+@pytest.mark.parametrize("keys", [5, 10, 49, 196])
+def test_an_even_row_covers_four_fifths_of_its_keys_rounded_up(keys):
+    expected = -(-4 * keys // 5) / keys
+    for dtype in (np.float32, np.float64):
+        row = rows(np.full((1, keys), 1 / keys, dtype))
+        assert coverage(row).item() == pytest.approx(expected)
+
+
+def test_two_keys_that_reach_the_share_exactly_are_enough():
+    assert 0.7 + 0.1 < 0.8  # in binary, which is what the slack is for
+    for dtype in (np.float32, np.float64):
+        assert coverage(rows(np.array([P], dtype))).item() == 0.5
+    assert coverage(rows([P]), share=0.81).item() == 0.75
+    assert coverage(rows([P]), share=1.0).item() == 1
+
+
+@UNTIMED
+@given(scores, st.floats(0.01, 0.99))
+def test_more_concentrated_moves_focus_up_and_coverage_down(values, part):
+    weights = softened(values)
+    flatter = (1 - part) * weights + part / 5
+    assert (attention_focus(flatter) <= attention_focus(weights) + 1e-12).all()
+    assert (coverage(flatter) >= coverage(weights)).all()
+
+
+def test_the_least_noise_takes_the_area_above_uniform_to_a_half():
+    noise = np.random.default_rng(0).normal(size=(1, 1000)) * 1e-5
+    even = np.full((1, 1000), 1e-3)
+    assert area_above_uniform(rows(even)).item() == 0
+    assert area_above_uniform(softened(even * (1 + noise))).item() == pytest.approx(0.5, abs=0.06)
+
+
+def test_each_definition_of_width_counts_two_keys_of_four():
+    weights = rows([[0.5, 0.5, 0, 0]])
+    for measure in (coverage, effective_coverage, participation, area_above_uniform):
+        assert measure(weights).item() == 0.5, measure.__name__
+    # (2 - sqrt 2) / (2 - 1), and Gini: (1*-3 + ... ) sorted 0 0 .5 .5: (.5*1 + .5*3) / 4
+    assert hoyer(weights).item() == pytest.approx(2 - np.sqrt(2))
+    assert gini(weights).item() == 0.5
+
+
+def test_the_heaviest_keys_are_counted_by_number_or_by_share():
+    weights = rows([[0.4, 0.3, 0.2, 0.1]])
+    assert topk_mass(weights, k=1).item() == pytest.approx(0.4)
+    assert topk_mass(weights, share=0.5).item() == pytest.approx(0.7)
+    assert topk_mass(weights, share=0.51).item() == pytest.approx(0.9)
+    assert topk_mass(weights).attrs["k"] == 1  # 5 % of four keys, rounded up
+    hundred = rows(np.full((1, 100), 0.01))
+    assert topk_mass(hundred, share=0.07).attrs["k"] == 7
+
+
+@pytest.mark.parametrize("options", [{"k": 0}, {"k": 5}, {"share": 0.0}, {"share": 1.5}])
+def test_a_number_of_keys_that_there_is_not_is_refused(options):
+    with pytest.raises(ArgumentError, match=r"topk_mass: k is .* Give k in 1\.\.4, or a share"):
+        topk_mass(rows([P]), **options)
+
+
+@pytest.mark.parametrize("share", [0.0, 1.01, -1.0])
+def test_a_share_of_mass_that_there_is_not_is_refused(share):
+    with pytest.raises(ArgumentError, match=f"coverage: share is {share} and must be over 0"):
+        coverage(rows([P]), share=share)
+
+
+def test_cls_is_left_out_and_told():
+    weights = rows([[0.6, 0.28, 0.04, 0.04, 0.04]])
+    got = entropy(weights, prefix=1)
+    assert got.item() == pytest.approx(entropy(rows([P])).item())
+    assert got.attrs == {"units": "bit", "undefined": 0, "prefix_mass": pytest.approx(0.6)}
+
+
+def test_what_a_caller_stored_beside_the_weights_does_not_pass_for_the_result():
+    weights = rows([P]).assign_attrs(units="attention weight", kind="self")
+    assert entropy(weights).attrs == {"units": "bit", "undefined": 0}

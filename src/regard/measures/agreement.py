@@ -76,13 +76,9 @@ def head_diversity(
         raise ArgumentError(
             f"head_diversity: kind is '{kind}' and must be one of {_listed(KINDS)}."
         )
-    rows = _head_rows(
-        weights, head=head, query=query, over=over, prefix=prefix, caller="head_diversity"
-    )
-    per_query = _over_heads(KINDS[kind], rows, head=head, query=query, over=over)
-    value = mean_over(per_query, query)
-    excluded = value.attrs["excluded"] if weights.sizes[head] > 1 else 0
-    found = labelled(value, head_diversity, kind=kind, reduce=QUERIES_LAST, excluded=excluded)
+    rows = _head_rows(weights, head, query, over, prefix=prefix, caller="head_diversity")
+    value = _diversity(KINDS[kind], rows, head, query, over)
+    found = labelled(value, head_diversity, kind=kind, reduce=QUERIES_LAST, **_counted(value))
     return found.assign_attrs(units="bit" if kind == "js" else "1")
 
 
@@ -116,10 +112,11 @@ def effective_heads(
         Hill (1973), "Diversity and Evenness: A Unifying Notation and Its Consequences", of order
         1, between heads.
     """
-    names = {"head": head, "over": over, "query": query, "prefix": prefix}
-    diversity = head_diversity(weights, kind="generalised", **names)  # type: ignore[arg-type]
-    value = float(weights.sizes[head]) ** diversity
-    return labelled(value, effective_heads, excluded=diversity.attrs["excluded"])
+    rows = _head_rows(weights, head, query, over, prefix=prefix, caller="effective_heads")
+    diversity = _diversity(generalised_diversity_of_heads, rows, head, query, over)
+    # 1 to the power of NaN is 1, which a single head is not worth.
+    value = (float(weights.sizes[head]) ** diversity).where(diversity.notnull())
+    return labelled(value, effective_heads, **_counted(diversity))
 
 
 @measure(unit="bit", higher="the two heads differ more", reads=HEADS, reduce=QUERIES_LAST)
@@ -150,15 +147,9 @@ def head_divergence(
     Source:
         Lin (1991), as `head_diversity`.
     """
-    rows = _head_rows(
-        weights, head=head, query=query, over=over, prefix=prefix, caller="head_divergence"
-    )
-    table: xr.DataArray = xr.apply_ufunc(
-        divergence_of_heads, rows, input_core_dims=[[head, query, over]],
-        output_core_dims=[[head, HEAD2, query]],
-    )  # fmt: skip
-    value = mean_over(table, query)
-    return _twice(labelled(value, head_divergence, excluded=value.attrs["excluded"]), weights, head)
+    rows = _head_rows(weights, head, query, over, prefix=prefix, caller="head_divergence")
+    value = divergences(rows, head, query, over)
+    return _twice(labelled(value, head_divergence, **_counted(value)), weights, head)
 
 
 @measure(
@@ -195,9 +186,7 @@ def head_correlation(
     Source:
         Pearson (1895), "Note on Regression and Inheritance in the Case of Two Parents".
     """
-    rows = _head_rows(
-        weights, head=head, query=query, over=over, prefix=prefix, caller="head_correlation"
-    )
+    rows = _head_rows(weights, head, query, over, prefix=prefix, caller="head_correlation")
     value: xr.DataArray = xr.apply_ufunc(
         correlation_of_heads, rows, input_core_dims=[[head, query, over]],
         output_core_dims=[[head, HEAD2]],
@@ -476,20 +465,35 @@ def _cosine(one: Any, other: Any) -> Any:
     return xp.clip(xp.sum(one * other, axis=-1) / lengths, max=1.0)
 
 
+def divergences(rows: xr.DataArray, head: str, query: str, over: str) -> xr.DataArray:
+    """Divergence of each two heads in bits, mean over queries, of rows that were checked."""
+    table: xr.DataArray = xr.apply_ufunc(
+        divergence_of_heads, rows, input_core_dims=[[head, query, over]],
+        output_core_dims=[[head, HEAD2, query]],
+    )  # fmt: skip
+    return mean_over(table, query)
+
+
+def _diversity(
+    kernel: Callable[[Any], Any], rows: xr.DataArray, head: str, query: str, over: str
+) -> xr.DataArray:
+    per_query: xr.DataArray = xr.apply_ufunc(
+        kernel, rows, input_core_dims=[[head, query, over]], output_core_dims=[[query]]
+    )
+    value = mean_over(per_query, query)
+    # One head differs from nobody at any query: that is undefined, and not a query left out.
+    return value if rows.sizes[head] > 1 else value.assign_attrs(excluded=0)
+
+
+def _counted(value: xr.DataArray) -> dict[str, int]:
+    return {"excluded": value.attrs["excluded"]}
+
+
 def _head_rows(
-    weights: xr.DataArray, *, head: str, query: str, over: str, prefix: int, caller: str
+    weights: xr.DataArray, head: str, query: str, over: str, *, prefix: int, caller: str
 ) -> xr.DataArray:
     check_dims(weights, head, query, over, caller=caller)
     return patch_rows(weights, over=over, prefix=prefix, caller=caller)
-
-
-def _over_heads(
-    kernel: Callable[[Any], Any], rows: xr.DataArray, *, head: str, query: str, over: str
-) -> xr.DataArray:
-    value: xr.DataArray = xr.apply_ufunc(
-        kernel, rows, input_core_dims=[[head, query, over]], output_core_dims=[[query]]
-    )
-    return value
 
 
 def _twice(table: xr.DataArray, weights: xr.DataArray, head: str) -> xr.DataArray:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from regard.axes import HEAD, KEY, QUERY
 from regard.errors import ArgumentError
 from regard.measures.about import HEADS, QUERIES_LAST, labelled, measure
-from regard.measures.agreement import head_divergence
+from regard.measures.agreement import divergences
 from regard.measures.rows import check_dims, patch_rows
 from regard.measures.spread import normalised_entropy_of_rows
 
@@ -68,21 +68,12 @@ def head_clusters(
         Sokal and Michener (1958), "A Statistical Method for Evaluating Systematic Relationships",
         average linkage, of `head_divergence`.
     """
-    check_dims(weights, head, query, over, caller="head_clusters")
-    if weights.ndim != 3 or closer < 0:
-        raise ArgumentError(
-            f"head_clusters: the dims are {weights.dims} and closer is {closer}. Give one layer at "
-            f"one step, over {head}, {query} and {over}, and 0 bits or more."
-        )
-    names = {"head": head, "over": over, "query": query}
-    apart = head_divergence(weights, prefix=prefix, **names)
-    rows = patch_rows(weights, over=over, prefix=prefix, caller="head_clusters")
-    clusters = _clusters(apart.values, closer)
+    rows = _rows(weights, closer, head, query, over, prefix=prefix, caller="head_clusters")
+    clusters = _clusters(divergences(rows, head, query, over).values, closer)
     labels = {head: weights[head].values} if head in weights.coords else {}
-    numbers = xr.DataArray(clusters, labels, (head,))
-    flags = xr.DataArray(_degenerate(rows.transpose(head, query, over).values), labels, (head,))
-    found = xr.Dataset({"cluster": labelled(numbers, head_clusters).rename("cluster")})
-    found["degenerate"] = flags.assign_attrs(units="1")
+    numbers = xr.DataArray(clusters, labels, (head,), attrs={"units": "cluster"})
+    flags = xr.DataArray(_degenerate(rows.values), labels, (head,), attrs={"units": "1"})
+    found = xr.Dataset({"cluster": numbers, "degenerate": flags})
     return found.assign_attrs(units="cluster", clusters=int(clusters.max()) + 1, closer=closer)
 
 
@@ -122,10 +113,32 @@ def head_redundancy(
     Source:
         Ours: 1 less the clusters of `head_clusters` that are not degenerate, over the heads.
     """
-    found = head_clusters(weights, closer=closer, head=head, over=over, query=query, prefix=prefix)
-    useful = found["cluster"].values[found["degenerate"].values == ""]
-    share = 1 - len(set(useful.tolist())) / weights.sizes[head]
+    rows = _rows(weights, closer, head, query, over, prefix=prefix, caller="head_redundancy")
+    clusters = _clusters(divergences(rows, head, query, over).values, closer)
+    useful = clusters[_degenerate(rows.values) == ""]
+    share = 1 - len(set(useful.tolist())) / len(clusters)
     return labelled(xr.DataArray(share), head_redundancy, closer=closer)
+
+
+def _rows(
+    weights: xr.DataArray,
+    closer: float,
+    head: str,
+    query: str,
+    over: str,
+    *,
+    prefix: int,
+    caller: str,
+) -> xr.DataArray:
+    """Rows of one layer over head, query and key."""
+    check_dims(weights, head, query, over, caller=caller)
+    if weights.ndim != 3 or closer < 0:
+        raise ArgumentError(
+            f"{caller}: the dims are {weights.dims} and closer is {closer}. Give one layer at "
+            f"one step, over {head}, {query} and {over}, and 0 bits or more."
+        )
+    rows = patch_rows(weights, over=over, prefix=prefix, caller=caller)
+    return rows.transpose(head, query, over)
 
 
 def _clusters(apart: NDArray[Any], closer: float) -> NDArray[np.int64]:

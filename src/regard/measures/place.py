@@ -427,7 +427,8 @@ def pointing_game_of_maps(heat: Any, mask: Any) -> Any:
     xp = array_namespace(heat, mask)
     top = xp.astype(heat == xp.max(heat, axis=(-2, -1), keepdims=True), heat.dtype)
     hits = xp.sum(xp.where(mask, top, xp.zeros_like(top)), axis=(-2, -1))
-    return _where_there(mask, heat, hits / xp.sum(top, axis=(-2, -1)))
+    # NaN equals nothing, so a map with one has no top.
+    return _where_there(mask, heat, hits / xp.clip(xp.sum(top, axis=(-2, -1)), min=1.0))
 
 
 def energy_of_maps(heat: Any, mask: Any) -> Any:

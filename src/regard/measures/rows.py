@@ -30,9 +30,7 @@ def check_attention(weights: xr.DataArray, *, over: str, caller: str) -> None:
             f"Name the dim that sums to 1 with over=..."
         )
     if weights.size == 0:
-        raise NotAttentionError(
-            f"{caller}: the array is empty, {dict(weights.sizes)}. Give weights."
-        )
+        raise _empty(weights, caller)
     least = float(weights.min())
     off = float(np.abs(weights.sum(over, skipna=False).values - 1).max())
     # Negated, so that NaN is refused as well.
@@ -44,10 +42,11 @@ def check_attention(weights: xr.DataArray, *, over: str, caller: str) -> None:
 
 
 def check_dims(weights: xr.DataArray, *dims: str, caller: str) -> None:
-    """Refuse an array that lacks one of the dims.
+    """Refuse an array that lacks one of the dims, or holds nothing.
 
     Raises:
         AxisError: the first dim that is missing is named.
+        NotAttentionError: the array is empty.
 
     Example:
         >>> check_dims(xr.DataArray([0.5], dims="key"), "key", caller="example")
@@ -58,6 +57,8 @@ def check_dims(weights: xr.DataArray, *dims: str, caller: str) -> None:
                 f"{caller}: the array has no dim '{dim}'; it has {weights.dims}. "
                 f"Give weights over {', '.join(dims)}."
             )
+    if weights.size == 0:
+        raise _empty(weights, caller)
 
 
 def patch_rows(
@@ -142,3 +143,7 @@ def where_known(value: Any, rows: Any) -> Any:
     xp = array_namespace(rows)
     known = xp.isfinite(xp.sum(rows, axis=-1))
     return xp.where(known, value, xp.full_like(value, float("nan")))
+
+
+def _empty(weights: xr.DataArray, caller: str) -> NotAttentionError:
+    return NotAttentionError(f"{caller}: the array is empty, {dict(weights.sizes)}. Give weights.")

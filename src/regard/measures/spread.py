@@ -332,16 +332,21 @@ def topk_mass(
     Source:
         The concentration ratio; Hall and Tideman (1967), "Measures of Concentration".
     """
-    keys = max(weights.sizes.get(over, 1) - prefix, 1)
+    count = _how_many(weights.sizes.get(over, 0) - prefix, k, share)
+    kernel = partial(topk_mass_of_rows, k=count)
+    return of_rows(topk_mass, kernel, weights, over=over, prefix=prefix, k=count)
+
+
+def _how_many(keys: int, k: int | None, share: float) -> int:
+    if keys < 1:
+        return 1  # what is wrong is told by the check of the rows
     if not 0 < share <= 1 or not (k is None or 1 <= k <= keys):
         raise ArgumentError(
             f"topk_mass: k is {k} and share {share}, and there are {keys} keys. "
             f"Give k in 1..{keys}, or a share over 0 and up to 1."
         )
     # Less a hair, so that 0.07 * 100 = 7.000000000000001 is seven keys.
-    count = math.ceil(share * keys - 1e-9) if k is None else k
-    kernel = partial(topk_mass_of_rows, k=count)
-    return of_rows(topk_mass, kernel, weights, over=over, prefix=prefix, k=count)
+    return math.ceil(share * keys - 1e-9) if k is None else k
 
 
 def entropy_of_rows(weights: Any) -> Any:
