@@ -1,3 +1,4 @@
+import inspect
 import re
 import sys
 
@@ -10,9 +11,17 @@ from torchmetrics.image.kid import KernelInceptionDistance
 
 from encoders import gaussian, lettered, noise_pictures, save_clip
 from regard.errors import ArgumentError, DataError, MissingDependency
+from regard.measures.about import READS
+from regard.measures.alignment import (
+    clip_score,
+    image_similarity,
+    perceptual_distance,
+    text_similarity,
+)
 from regard.measures.fidelity import fid, kid
 from regard.zoo.encoder import Encoder, encoder
 
+SCORES = (clip_score, image_similarity, perceptual_distance, text_similarity)
 REAL = gaussian(60, 6, 0.0, 0)
 MADE = gaussian(50, 6, 0.4, 1)
 
@@ -193,3 +202,13 @@ def test_without_torchmetrics_the_extra_is_named(monkeypatch):
     real, made, which = sets()
     with pytest.raises(MissingDependency, match=r"pip install 'regard\[metrics\]'"):
         fid(real, made, encoder=which)
+
+
+@pytest.mark.parametrize("function", [fid, kid, *SCORES])
+def test_a_score_tells_its_unit_range_direction_and_source(function):
+    about = function.about
+    assert about.reads in READS
+    assert all([about.unit, about.range, about.higher, about.source, about.reduce])
+    text = inspect.getdoc(function)
+    for section in ("Args:", "Returns:", "Raises:", "Example:", "Source:", ">>>"):
+        assert section in text, section

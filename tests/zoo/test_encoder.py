@@ -160,3 +160,16 @@ def test_texts_for_an_encoder_that_reads_none():
         encoded(Encoder("mine", lambda _: [[1.0]]), ["a cat"], batch=8, caller="test")
     with pytest.raises(ArgumentError, match="test: there is nothing to encode"):
         encoded(Encoder("mine", lambda _: [[1.0]]), [], batch=8, caller="test")
+
+
+def test_a_model_of_grey_pictures_is_shown_grey(tmp_path):
+    config = transformers.ViTConfig(**VISION, num_channels=1)
+    transformers.ViTForImageClassification(config).save_pretrained(tmp_path)
+    processor = transformers.ViTImageProcessorPil(
+        size={"height": 24, "width": 24}, image_mean=[0.5], image_std=[0.5]
+    )
+    processor.save_pretrained(tmp_path)
+    colour = noise_pictures(2)
+    grey = [each.convert("L").convert("RGB") for each in colour]
+    which = encoder(tmp_path)
+    torch.testing.assert_close(which.features(colour), which.features(grey))

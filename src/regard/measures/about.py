@@ -20,6 +20,9 @@ GRID_ROWS_AND_MASK = "grid rows and mask"
 LAYERS = "layers"
 NORMS = "norms"
 TRACE = "trace"
+PICTURES = "pictures"
+PICTURES_AND_TEXTS = "pictures and texts"
+TEXTS = "texts"
 
 READS: dict[str, str] = {
     ROWS: "weights that sum to 1 over one dim",
@@ -31,6 +34,9 @@ READS: dict[str, str] = {
     LAYERS: "weights over head, query and key, of one layer after the other",
     NORMS: "one length per token",
     TRACE: "a trace",
+    PICTURES: "two rows of pictures, and an encoder",
+    PICTURES_AND_TEXTS: "pictures, a text for each, and an encoder",
+    TEXTS: "two rows of texts, and an encoder",
 }
 """What a measure takes, in words."""
 

@@ -13,6 +13,7 @@ from array_api_compat import array_namespace
 
 from regard.axes import SAMPLE
 from regard.errors import ArgumentError
+from regard.measures.about import NONE, PICTURES, PICTURES_AND_TEXTS, TEXTS, measure
 
 BATCH = 32
 """Pictures encoded at a time."""
@@ -21,6 +22,7 @@ SCALES = {"cosine": "cosine", "2.5": "2.5 x cosine, at least 0", "100": "100 x c
 """How a CLIP score may be written, and its unit."""
 
 
+@measure(unit="cosine", low=-1.0, higher="fits better", reads=PICTURES_AND_TEXTS, reduce=NONE)
 def clip_score(
     images: Sequence[Any],
     texts: Sequence[str],
@@ -73,6 +75,7 @@ def clip_score(
     return _labelled("clip_score", score, images, which, units=SCALES[scale], **more)
 
 
+@measure(unit="cosine", low=-1.0, higher="more alike", reads=PICTURES, reduce=NONE)
 def image_similarity(
     images: Sequence[Any],
     others: Sequence[Any],
@@ -110,6 +113,7 @@ def image_similarity(
     return _labelled("image_similarity", cosine, images, which, units="cosine")
 
 
+@measure(unit="cosine", low=-1.0, higher="more alike", reads=TEXTS, reduce=NONE)
 def text_similarity(
     texts: Sequence[str],
     others: Sequence[str],
@@ -146,6 +150,13 @@ def text_similarity(
     return _labelled("text_similarity", cosine, texts, which, units="cosine", cut=cut)
 
 
+@measure(
+    unit="1",
+    high=4.0,
+    higher="further apart",
+    reads=PICTURES,
+    reduce="over places, then over layers",
+)
 def perceptual_distance(
     images: Sequence[Any],
     others: Sequence[Any],

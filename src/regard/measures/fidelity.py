@@ -12,12 +12,20 @@ import numpy as np
 import xarray as xr
 
 from regard.errors import ArgumentError, need
+from regard.measures.about import PICTURES, measure
 from regard.measures.alignment import BATCH, features, open_encoder
 
 ENOUGH_FOR_FID = 10_000
 """Pictures on each side from which on papers quote FID; its bias falls with 1/n."""
 
 
+@measure(
+    unit="1",
+    high="unbounded",
+    higher="further apart",
+    reads=PICTURES,
+    reduce="the whole set at once",
+)
 def fid(
     real: Sequence[Any],
     made: Sequence[Any],
@@ -70,6 +78,14 @@ def fid(
     return _scalar("fid", metric.compute(), which, real, made, told)
 
 
+@measure(
+    unit="1",
+    low="a little below 0",
+    high="unbounded",
+    higher="further apart",
+    reads=PICTURES,
+    reduce="over random subsets",
+)
 def kid(
     real: Sequence[Any],
     made: Sequence[Any],

@@ -16,11 +16,11 @@ from torch import Tensor
 
 from regard.data.pictures import as_rgb
 from regard.errors import ArgumentError, DataError
-from regard.zoo.load import fingerprint, library_model, weights_folder
-from regard.zoo.pixels import to_tensor
+from regard.zoo.load import fingerprint, folder_of, library_model, vision_of
 from regard.zoo.recipe import recipes
+from regard.zoo.vision import PROCESSOR, sees_pictures
 
-Prepare = Callable[[Sequence[Image.Image]], Tensor]
+Prepare = Callable[..., Tensor]
 
 VOCABULARIES = ("tokenizer.json", "vocab.*", "*.model")
 """Files of which a tokenizer has one at least."""
@@ -52,9 +52,10 @@ def encoder(which: Any = "openmoji-clip") -> Encoder:
     """Open an encoder.
 
     Args:
-        which: ``openmoji-clip``; a folder with a vision or image-text model of transformers and
-            its preprocessor_config.json (and tokenizer, if it reads texts); a function from a list
-            of RGB PIL pictures to [picture, feature]; or an `Encoder`, which is returned.
+        which: A bundled model that sees pictures, such as ``openmoji-clip``; a folder with a vision
+            or image-text model of transformers and its preprocessor_config.json (and tokenizer, if
+            it reads texts); a function from a list of RGB PIL pictures to [picture, feature]; or
+            an `Encoder`, which is returned.
 
     Returns:
         An `Encoder`; a network is on the CPU, float32, without gradients.
@@ -82,8 +83,7 @@ def encoder(which: Any = "openmoji-clip") -> Encoder:
     network = library_model(name)
     if not isinstance(network, torch.nn.Module) or not hasattr(network.config, "architectures"):
         raise _no_encoder(name, type(network).__name__)
-    folder = weights_folder(name) if name in recipes() else Path(name)
-    return _of_network(network, folder, name)
+    return _of_network(network, folder_of(name), name)
 
 
 def _of_network(network: Any, folder: Path, name: str) -> Encoder:
@@ -148,18 +148,18 @@ def summary(vision: Any, out: Any) -> Tensor:
 
 def _preparation(network: Any, folder: Path, name: str) -> Prepare:
     """From RGB pictures to what the network takes."""
-    if (folder / "preprocessor_config.json").is_file():
-        return _as_the_library_does(folder)
-    config = getattr(network.config, "vision_config", network.config)
-    size, channels = getattr(config, "image_size", None), getattr(config, "num_channels", None)
-    if name not in recipes():
-        raise DataError(
-            f"encoder: {folder} has no preprocessor_config.json, so it is unknown which pixels the "
-            f"model takes. Save its image processor there too."
-        )
-    if not isinstance(size, int) or channels != 3:
+    has_file = (folder / PROCESSOR).is_file()
+    tower = getattr(network, "vision_model", network)
+    if sees_pictures(tower) and (has_file or name in recipes()):
+        return vision_of(network, folder).pixels
+    if name in recipes():
         raise _no_encoder(name, type(network).__name__)
-    return lambda pictures: to_tensor(each.resize((size, size)) for each in pictures)
+    if not has_file:
+        raise DataError(
+            f"encoder: {folder} has no {PROCESSOR}, so it is unknown which pixels the model takes. "
+            f"Save its image processor there too."
+        )
+    return _as_the_library_does(folder)
 
 
 def _as_the_library_does(folder: Path) -> Prepare:
