@@ -1,1 +1,45 @@
-"""What in the input decided, by attention and by gradients, and whether to trust the answer."""
+"""What in the input decided, by attention and by gradients, and whether to trust the answer.
+
+An explanation is a function of a model, images and classes that returns a map for each image over
+its patches; `explanations` lists them. Tables say whether maps find what the answer depends on
+(`faithfulness`), whether they change with the model (`model_randomisation`) and with the class
+(`class_sensitivity`).
+
+For text-to-image models, `word_rollout`, `propagated_words` and `word_gradients` say what comes of
+each token of the prompt; `knock_out` and `word_deletion` draw again without what is blamed.
+"""
+
+from regard.explain.curves import area, deletion, insertion
+from regard.explain.faithful import faithfulness
+from regard.explain.knock import Blame, Head, Region, Word, knock_out
+from regard.explain.leave_out import word_deletion
+from regard.explain.named import Explanation, explanations
+from regard.explain.prompt import word_gradients
+from regard.explain.propagate import Propagation, propagated, propagated_words
+from regard.explain.randomise import class_sensitivity, model_randomisation, randomise
+from regard.explain.words import WordRollout, time_rollout, word_rollout
+
+__all__ = [
+    "Blame",
+    "Explanation",
+    "Head",
+    "Propagation",
+    "Region",
+    "Word",
+    "WordRollout",
+    "area",
+    "class_sensitivity",
+    "deletion",
+    "explanations",
+    "faithfulness",
+    "insertion",
+    "knock_out",
+    "model_randomisation",
+    "propagated",
+    "propagated_words",
+    "randomise",
+    "time_rollout",
+    "word_deletion",
+    "word_gradients",
+    "word_rollout",
+]

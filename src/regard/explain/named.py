@@ -1,0 +1,47 @@
+"""Explanations by name, and what they all look like."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import xarray as xr
+
+from regard.errors import ArgumentError
+from regard.registry import Registry
+
+Explanation = Callable[..., xr.DataArray]
+"""``f(model, pixels, target=None, *, score=None, ...)``: a map over sample, y and x."""
+
+Methods = Sequence[str] | Mapping[str, Explanation]
+
+explanations = Registry(
+    "explanation",
+    {
+        "attention": "regard.explain.attention:attention",
+        "attention_gradients": "regard.explain.gradients:attention_gradients",
+        "edges": "regard.explain.baselines:edges",
+        "integrated_gradients": "regard.explain.integrated:integrated_gradients",
+        "occlusion": "regard.explain.occlusion:occlusion",
+        "random": "regard.explain.baselines:random",
+        "relevance": "regard.explain.gradients:relevance",
+        "rollout": "regard.explain.attention:rollout",
+    },
+)
+
+
+def by_name(methods: Methods) -> dict[str, Explanation]:
+    """The explanations of these names, or those given.
+
+    Raises:
+        ArgumentError: there are none.
+        UnknownName: there is no explanation of a name.
+
+    Example:
+        >>> list(by_name(["random"]))
+        ['random']
+    """
+    if isinstance(methods, str):
+        methods = [methods]
+    if not methods:
+        raise ArgumentError("explain: no methods are named. Give at least one, such as 'rollout'.")
+    if isinstance(methods, Mapping):
+        return dict(methods)
+    return {name: explanations.get(name) for name in methods}

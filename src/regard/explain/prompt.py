@@ -1,0 +1,252 @@
+"""Integrated gradients on the tokens of a prompt: which word drives the denoiser, and where."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import xarray as xr
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from regard.axes import TOKEN
+from regard.errors import ArgumentError
+from regard.explain.drawing import Drawing, tokens_of
+from regard.explain.integrated import integrated
+from regard.trace import resize
+
+Read = Callable[[Tensor], Tensor]
+"""From what the denoiser predicts, [point, channel, y, x], to one number each, [point]."""
+
+
+@dataclass(frozen=True, eq=False)
+class Moment:
+    """What the denoiser was given in one evaluation, for one image.
+
+    Attributes:
+        denoiser: The module.
+        inputs: Its inputs with the prompt, by name, each of one row.
+        states: The text with the prompt, [token, width].
+        empty: The text without, [token, width].
+    """
+
+    denoiser: nn.Module
+    inputs: dict[str, Any]
+    states: Float[Tensor, "token width"]
+    empty: Float[Tensor, "token width"]
+
+    def predicted(self, states: Float[Tensor, "point token width"]) -> Tensor:
+        """What the denoiser predicts for other texts, [point, channel, y, x]."""
+        inputs = _rows(self.inputs, lambda one: one.expand(len(states), *one.shape[1:]))
+        inputs["encoder_hidden_states"] = states
+        return self.denoiser(**inputs, return_dict=False)[0]
+
+
+def word_gradients(
+    pipeline: Any,
+    prompt: str,
+    *,
+    region: xr.DataArray | None = None,
+    step: int = 0,
+    read: Read | None = None,
+    through_encoder: bool = False,
+    seed: int = 0,
+    steps: int = 30,
+    guidance: float = 4.0,
+    points: int = 32,
+) -> xr.DataArray:
+    """What each token adds to the guidance of one step: shares that sum to 1, some below 0.
+
+    Integrated gradients from the text of the empty prompt to that of the prompt. What is asked of
+    the denoiser is how far its prediction goes the way that the whole prompt makes it go, in the
+    region: 0 with the empty prompt, 1 with the prompt.
+
+    Args:
+        pipeline: A diffusers text-to-image pipeline.
+        prompt: What to draw.
+        region: True where to ask, over ``y`` and ``x``, resized to the latents; everywhere if left
+            out.
+        step: At which step of the generation.
+        read: A number of one's own, from predictions, [point, channel, y, x], to [point].
+        through_encoder: Whether to attribute to the words as they enter the text encoder, rather
+            than to its states, each of which has heard of the words before it.
+        seed: Of the first noise.
+        steps: Denoising steps.
+        guidance: Weight of classifier-free guidance, above 1: the empty prompt is what it uses.
+        points: Midpoints of the integral.
+
+    Returns:
+        Over token, in shares of the guidance, or in the unit of ``read``; the coordinate ``word``
+        names what a token spells. The attrs ``completeness_error`` and ``answer_change`` say how
+        far the sum is off, and from what.
+
+    Raises:
+        PromptError: the prompt is empty or too long.
+        ArgumentError: another argument lies outside what it may be, or the prompt moves nothing in
+            the region.
+
+    Example:
+        >>> from regard.zoo import load
+        >>> shares = word_gradients(load("openmoji"), "a cat", steps=1, points=4)
+        >>> round(shares.attrs["answer_change"], 4)
+        1.0
+
+    Source:
+        Sundararajan, Taly and Yan (2017), arXiv 1703.01365, section 3; the question is ours.
+    """
+    drawing = Drawing("word_gradients", prompt, seed, steps, guidance)
+    if not 0 <= step < steps:
+        raise ArgumentError(f"word_gradients: step is {step} and must lie in 0..{steps - 1}.")
+    if guidance <= 1:
+        raise ArgumentError(
+            f"word_gradients: guidance is {guidance} and must be above 1, so that there is an "
+            f"empty prompt to begin from."
+        )
+    tokens = tokens_of(pipeline, drawing)
+    moment = moment_of(pipeline, drawing, step)
+    ask = read if read is not None else _along_guidance(moment, region)
+
+    def answer(states: Tensor) -> Tensor:
+        return ask(moment.predicted(states))
+
+    start, stop = moment.empty, moment.states
+    if through_encoder:
+        encode = _encoder(pipeline)
+        start, stop = (encode.embedded(pipeline, text) for text in ("", prompt))
+        encode.check(stop, moment.states)
+        parts, change = integrated(lambda at: answer(encode(at)), start, stop, steps=points)
+    else:
+        parts, change = integrated(answer, start, stop, steps=points)
+    shares = parts.double().sum(-1)
+    return xr.DataArray(
+        shares.cpu().numpy(),
+        dims=TOKEN,
+        coords={
+            TOKEN: [token.index for token in tokens],
+            "word": (TOKEN, [token.name for token in tokens]),
+        },
+        name="word_gradients",
+        attrs={
+            "units": "share of the guidance" if read is None else "answer",
+            "completeness_error": abs(float(shares.sum()) - change),
+            "answer_change": change,
+            "step": step,
+            "points": points,
+            "through_encoder": through_encoder,
+        },
+    )
+
+
+def moment_of(pipeline: Any, drawing: Drawing, step: int) -> Moment:
+    """What the denoiser is given at a step, in a generation as it always runs.
+
+    Raises:
+        ArgumentError: the denoiser takes no text states, or guides in separate evaluations.
+    """
+    denoiser = getattr(pipeline, "unet", None) or getattr(pipeline, "transformer", None)
+    if denoiser is None:
+        raise ArgumentError(f"{drawing.caller}: {type(pipeline).__name__} has no unet.")
+    seen: list[dict[str, Any]] = []
+
+    def note(module: nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> None:
+        names = ("sample", "timestep", "encoder_hidden_states")
+        seen.append({**dict(zip(names, given, strict=False)), **named})
+
+    hook = denoiser.register_forward_pre_hook(note, with_kwargs=True)
+    try:
+        drawing.draw(pipeline)
+    finally:
+        hook.remove()
+    inputs = seen[step]
+    states = inputs.get("encoder_hidden_states")
+    if states is None or len(states) != 2:
+        rows = "no text" if states is None else f"{len(states)} rows of text"
+        raise ArgumentError(
+            f"{drawing.caller}: {type(denoiser).__name__} is given {rows} at a step, and needs "
+            f"two: without and with the prompt."
+        )
+    inputs.pop("return_dict", None)
+    return Moment(denoiser, _rows(inputs, lambda both: both[1:]), states[1], states[0])
+
+
+def _rows(inputs: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """The inputs with their rows changed; what has no rows stays."""
+    if isinstance(inputs, dict):
+        return {name: _rows(value, change) for name, value in inputs.items()}
+    return change(inputs) if torch.is_tensor(inputs) and inputs.ndim else inputs
+
+
+def _along_guidance(moment: Moment, region: xr.DataArray | None) -> Read:
+    with torch.no_grad():
+        both = moment.predicted(torch.stack([moment.empty, moment.states]))
+    where = _mask(both, region)
+    way = (both[1] - both[0]) * where
+    length = (way**2).sum()
+    if not length > 0:
+        raise ArgumentError(
+            "word_gradients: the prompt changes nothing in the region. Is the region empty, or the "
+            "prompt one that the model does not read?"
+        )
+    return lambda predicted: ((predicted - both[0]) * way).sum((1, 2, 3)) / length
+
+
+def _mask(predicted: Tensor, region: xr.DataArray | None) -> Tensor:
+    if region is None:
+        return torch.ones_like(predicted[0, :1])
+    if region.dtype != bool:
+        raise ArgumentError(
+            f"word_gradients: region holds {region.dtype} and must be boolean, over 'y' and 'x'."
+        )
+    size = (predicted.shape[-2], predicted.shape[-1])
+    inside = resize(region.astype(float), size).transpose("y", "x").values >= 0.5
+    return torch.from_numpy(inside).to(predicted)[None]
+
+
+@dataclass(frozen=True, eq=False)
+class _Encoder:
+    """A text encoder as a function of the embeddings of its tokens.
+
+    Attributes:
+        encoder: The module.
+        table: Its table of embeddings.
+    """
+
+    encoder: nn.Module
+    table: nn.Module
+
+    def embedded(self, pipeline: Any, text: str) -> Float[Tensor, "token width"]:
+        """The embeddings of the tokens of a text, padded as the pipeline pads."""
+        ids = pipeline.tokenizer(text, padding="max_length", truncation=True, return_tensors="pt")
+        with torch.no_grad():
+            return self.table(ids.input_ids.to(pipeline.device))[0]
+
+    def __call__(
+        self, embeddings: Float[Tensor, "point token width"]
+    ) -> Float[Tensor, "point token state"]:
+        """The states of the text, with these embeddings in place of those of the table."""
+        hook = self.table.register_forward_hook(lambda *_: embeddings)
+        try:
+            ids = torch.zeros(embeddings.shape[:2], dtype=torch.long, device=embeddings.device)
+            return self.encoder(ids)[0]
+        finally:
+            hook.remove()
+
+    def check(self, embeddings: Tensor, states: Tensor) -> None:
+        """Refuse a pipeline that makes its states in another way."""
+        with torch.no_grad():
+            made = self(embeddings[None])[0]
+        if made.shape != states.shape or not torch.allclose(made, states, atol=1e-3):
+            raise ArgumentError(
+                "word_gradients: the text states of this pipeline are not just what its text "
+                "encoder returns. Leave out through_encoder=True."
+            )
+
+
+def _encoder(pipeline: Any) -> _Encoder:
+    encoder = getattr(pipeline, "text_encoder", None)
+    if encoder is None or getattr(pipeline, "text_encoder_2", None) is not None:
+        raise ArgumentError(
+            f"word_gradients: {type(pipeline).__name__} has not just one text encoder. Leave out "
+            f"through_encoder=True."
+        )
+    return _Encoder(encoder, encoder.get_input_embeddings())

@@ -1,0 +1,289 @@
+"""Word maps carried on by self-attention: patches that look at each other share their words."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+from regard.axes import KEY, QUERY, STEP, TOKEN, X, Y
+from regard.errors import ArgumentError, AxisError, NothingObserved
+from regard.explain.drawing import Drawing, spelled, tokens_of
+from regard.explain.flow import LARGEST
+from regard.measures.rows import check_attention
+from regard.tap import AttentionCall
+from regard.tap.layout import Grid
+from regard.tap.weights import Weights
+
+ROWS = 64
+"""Rows of the self-attention map that exist at a time where it is sharpened."""
+
+PerPatch = Float[Tensor, "sample patch column"]
+
+
+def propagated(
+    cross: xr.DataArray, weights: xr.DataArray, *, power: int = 1, gamma: float = 1.0
+) -> xr.DataArray:
+    """Word maps after self-attention has carried them on; in the unit of the maps.
+
+    C' = S^power C, with S the self-attention, sharpened to rownorm(S^gamma) elementwise.
+
+    Args:
+        cross: Maps over ``y`` and ``x`` and any other dims.
+        weights: Self-attention over ``query`` and ``key``, both patches row by row on that grid;
+            each row sums to 1.
+        power: How many times; 0 leaves the maps as they are.
+        gamma: Above 1 sharpens.
+
+    Returns:
+        The dims of ``cross``.
+
+    Raises:
+        AxisError: a dim is missing, or the numbers of patches differ.
+        NotAttentionError: rows of ``weights`` do not sum to 1.
+        ArgumentError: power is negative, or gamma not positive.
+
+    Example:
+        >>> cross = xr.DataArray([[1.0, 0.0]], dims=["y", "x"])
+        >>> weights = xr.DataArray([[0.5, 0.5], [0.5, 0.5]], dims=["query", "key"])
+        >>> propagated(cross, weights).values
+        array([[0.5, 0.5]])
+
+    Source:
+        Wang et al. (2023), "Diffusion Model is Secretly a Training-free Open Vocabulary Semantic
+        Segmenter", arXiv 2309.02773, for power 1; the general form is ours.
+    """
+    _check(power, gamma)
+    check_attention(weights, over=KEY, caller="propagated")
+    if set(weights.dims) != {QUERY, KEY} or not {Y, X} <= set(cross.dims):
+        raise AxisError(
+            f"propagated: the maps have {cross.dims} and need '{Y}' and '{X}'; the weights have "
+            f"{weights.dims} and need '{QUERY}' and '{KEY}' alone."
+        )
+    patches = cross.sizes[Y] * cross.sizes[X]
+    if not patches == weights.sizes[QUERY] == weights.sizes[KEY]:
+        raise AxisError(
+            f"propagated: the maps have {patches} patches and the weights "
+            f"{weights.sizes[QUERY]} x {weights.sizes[KEY]}. Resize the maps first."
+        )
+    sharp = weights.transpose(QUERY, KEY).values ** gamma
+    sharp = sharp / sharp.sum(-1, keepdims=True)
+    maps = cross.transpose(..., Y, X)
+    flat = maps.values.reshape(-1, patches).T
+    moved = np.linalg.matrix_power(sharp, power) @ flat
+    return maps.copy(data=moved.T.reshape(maps.shape)).transpose(*cross.dims)
+
+
+class Propagation:
+    """The maps of some text tokens in each step, carried on by the self-attention of that step.
+
+    Cross maps are the mean over heads and layers, resized bilinearly to one grid; self-attention
+    is the mean over the heads and layers of that grid, applied by the fused kernel. Memory: the
+    queries and keys of the layers of one grid and step, and the maps; a map of attention is made
+    only where it is sharpened, 64 rows at a time.
+
+    Args:
+        tokens: Indices into the text.
+        power: How many times to carry on.
+        gamma: Above 1 sharpens self-attention.
+        grid: The grid; the finest of up to 32 x 32 if left out.
+        condition: Which rows of the batch: 'cond' or 'uncond'.
+
+    Raises:
+        ArgumentError: no tokens, a negative power, or a gamma that is not positive.
+
+    Example:
+        >>> Propagation([1, 2], power=2)
+        Propagation(tokens=[1, 2], power=2, gamma=1.0)
+
+    Source:
+        As for `propagated`.
+    """
+
+    def __init__(
+        self,
+        tokens: Sequence[int],
+        *,
+        power: int = 1,
+        gamma: float = 1.0,
+        grid: Grid | None = None,
+        condition: str = "cond",
+    ) -> None:
+        _check(power, gamma)
+        if not tokens or min(tokens) < 0:
+            raise ArgumentError(
+                f"Propagation: tokens are {list(tokens)} and must be indices >= 0, at least one."
+            )
+        self.tokens, self.power, self.gamma = list(tokens), power, gamma
+        self._wanted, self._condition = grid, condition
+        self._run = 0
+        self._start()
+
+    def __repr__(self) -> str:
+        return f"Propagation(tokens={self.tokens}, power={self.power}, gamma={self.gamma})"
+
+    @torch.no_grad()
+    def __call__(self, call: AttentionCall) -> None:
+        """Keep what one call adds: maps of cross-attention, or queries and keys of self-attention.
+
+        Raises:
+            ArgumentError: the layout is unknown, or a token is not in the text.
+        """
+        rows = call.rows_of(self._condition)
+        layout = call.known_layout("Propagation")
+        if rows.start == rows.stop or not any(s.name == "image" for s in layout.queries):
+            return
+        if call.run != self._run:
+            self._run = call.run
+            self._start()
+        if (call.step, call.pass_) != self._now:
+            self._finish()
+            self._now = (call.step, call.pass_)
+        grid = layout.queries_of("image").grid
+        if grid is None:
+            return
+        if layout.kind == "self":
+            if self._suits(grid):
+                self._selves.setdefault(grid, []).append(call.weights.of(rows))
+        elif layout.has(query="image", key="text"):
+            text = layout.keys_of("text")
+            keys = [text.start + token for token in self.tokens]
+            maps = call.columns(keys, batch=rows)[..., layout.queries_of("image").slice, :]
+            total = maps.float().mean(1).mT.unflatten(-1, grid)
+            before, count = self._crosses.get(grid, (torch.zeros_like(total), 0))
+            self._crosses[grid] = (before + total, count + 1)
+
+    def result(self) -> dict[int, Float[Tensor, "sample token y x"]]:
+        """The maps of each step of the last generation, on the CPU.
+
+        Raises:
+            NothingObserved: there was no attention to text, or no self-attention on such a grid.
+        """
+        self._finish()
+        if not self._steps:
+            raise NothingObserved(
+                f"Propagation: no step had both cross-attention to text and self-attention on "
+                f"{self._wanted or 'a grid of up to 32 x 32'}, in '{self._condition}' rows."
+            )
+        return self._steps
+
+    def _start(self) -> None:
+        self._steps: dict[int, Tensor] = {}
+        self._now: tuple[int, int] | None = None
+        self._forget()
+
+    def _forget(self) -> None:
+        self._selves: dict[Grid, list[Weights]] = {}
+        self._crosses: dict[Grid, tuple[Tensor, int]] = {}
+
+    def _suits(self, grid: Grid) -> bool:
+        """Whether to keep queries and keys of this grid: the wanted one, or the finest so far."""
+        if self._wanted is not None:
+            return grid == self._wanted
+        size = grid[0] * grid[1]
+        if size > LARGEST or any(y * x > size for y, x in self._selves):
+            return False
+        self._selves = {at: kept for at, kept in self._selves.items() if at == grid}
+        return True
+
+    @torch.no_grad()
+    def _finish(self) -> None:
+        if self._now is not None and self._selves and self._crosses:
+            (grid, selves), maps = next(iter(self._selves.items())), 0.0
+            for total, _ in self._crosses.values():
+                maps = maps + functional.interpolate(
+                    total, grid, mode="bilinear", align_corners=False
+                )
+            flat = (maps / sum(count for _, count in self._crosses.values())).flatten(2).mT
+            for _ in range(self.power):
+                flat = carried(selves, flat, self.gamma)
+            self._steps[self._now[0]] = flat.mT.unflatten(-1, grid).cpu()
+        self._forget()
+
+
+def carried(layers: Sequence[Weights], flat: PerPatch, gamma: float) -> PerPatch:
+    """The mean attention of layers and heads, sharpened, times values per patch."""
+    if gamma == 1.0:
+        parts = [layer.apply(flat[:, None]).float().mean(1) for layer in layers]
+        return torch.stack(parts).mean(0)
+    moved = []
+    for start in range(0, flat.shape[1], ROWS):
+        rows = slice(start, start + ROWS)
+        mean = torch.stack([layer.probs(rows).mean(1) for layer in layers]).mean(0) ** gamma
+        moved.append(mean / mean.sum(-1, keepdim=True) @ flat)
+    return torch.cat(moved, 1)
+
+
+def propagated_words(
+    pipeline: Any,
+    prompt: str,
+    *,
+    words: Sequence[str] | None = None,
+    seed: int = 0,
+    steps: int = 30,
+    guidance: float = 4.0,
+    power: int = 1,
+    gamma: float = 1.0,
+    grid: Grid | None = None,
+) -> xr.DataArray:
+    """Word maps of a drawing, carried on by its self-attention, in shares of attention.
+
+    Args:
+        pipeline: A diffusers text-to-image pipeline whose attention the tap has a layout of.
+        prompt: What to draw.
+        words: Words to make maps of, ``cat#2`` for the second cat; all tokens if left out.
+        seed: Of the first noise.
+        steps: Denoising steps.
+        guidance: Weight of classifier-free guidance.
+        power: How many times to carry on; 0 gives the maps as they are.
+        gamma: Above 1 sharpens self-attention.
+        grid: On which grid; the finest of up to 32 x 32 if left out.
+
+    Returns:
+        step, token, y, x; the coordinate ``word`` names what a token spells.
+
+    Raises:
+        PromptError: the prompt is empty or too long.
+        UnknownName: the prompt has no such word.
+        ArgumentError: another argument lies outside what it may be.
+        NothingObserved: there was no attention to text, or no self-attention on such a grid.
+
+    Example:
+        >>> from regard.zoo import load
+        >>> propagated_words(load("openmoji"), "a cat", words=["cat"], steps=1).dims
+        ('step', 'token', 'y', 'x')
+
+    Source:
+        As for `propagated`.
+    """
+    drawing = Drawing("propagated_words", prompt, seed, steps, guidance)
+    tokens = tokens_of(pipeline, drawing)
+    wanted = [token.index for token in tokens]
+    if words is not None:
+        wanted = [index for word in words for index in spelled(tokens, word)]
+    kept = Propagation(wanted, power=power, gamma=gamma, grid=grid)
+    drawing.draw(pipeline, observe=[kept])
+    maps = kept.result()
+    return xr.DataArray(
+        np.stack([each[0].double().numpy() for each in maps.values()]),
+        dims=(STEP, TOKEN, Y, X),
+        coords={
+            STEP: list(maps),
+            TOKEN: wanted,
+            "word": (TOKEN, [tokens[index].name for index in wanted]),
+        },
+        name="propagated",
+        attrs={"units": "attention weight", "power": power, "gamma": gamma, "prompt": prompt},
+    )
+
+
+def _check(power: int, gamma: float) -> None:
+    if power < 0 or gamma <= 0:
+        raise ArgumentError(
+            f"propagated: power is {power} and must be 0 or more; gamma is {gamma} and must be "
+            f"above 0. 1 and 1.0 are usual."
+        )

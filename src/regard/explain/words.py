@@ -1,0 +1,297 @@
+"""Rollout of words: through one evaluation of a denoiser, and over all its steps."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+from jaxtyping import Float
+from torch import Tensor
+
+from regard.axes import KEY, QUERY, STEP, TOKEN, X, Y
+from regard.errors import ArgumentError, AxisError, NothingObserved
+from regard.explain.drawing import Drawing, spelled, tokens_of
+from regard.explain.flow import Flow
+from regard.tap import AttentionCall
+from regard.tap.clock import shadowed
+
+RHO = "rho"
+"""Coordinate: the share of a step's outcome that is new."""
+
+
+@dataclass(frozen=True, eq=False)
+class Rolled:
+    """What one evaluation of the denoiser rolled up to.
+
+    Attributes:
+        step: Of the generation.
+        timestep: Its noise level; NaN if the model is given none.
+        words: What each patch has of each text token, [sample, token, y, x].
+        image: What each patch has of each patch at the beginning, [sample, patch, patch], float32;
+            None if it was not asked for.
+    """
+
+    step: int
+    timestep: float
+    words: Float[Tensor, "sample token y x"]
+    image: Float[Tensor, "sample patch patch0"] | None
+
+
+class WordRollout:
+    """For each patch, the share that comes of each text token, through all layers of a denoiser.
+
+    Each layer mixes what its queries have with what the keys have: ``residual`` of the one, 1 -
+    residual of the attention-weighted other. A text token has itself. Where a UNet changes its
+    grid, shares are resized bilinearly; where a skip connection comes in, the mean is taken of what
+    comes up and what the matching level had on the way down. One evaluation is kept a step, the
+    last. Memory: no map of attention is made; image tokens x text tokens for each level and step,
+    and with ``image`` the square of the image tokens.
+
+    Args:
+        residual: The share that passes a layer by, through the residual connection.
+        image: Whether to follow the patches too; then levels of more than 32 x 32 are refused.
+        condition: Which rows of the batch: 'cond' or 'uncond'.
+
+    Raises:
+        ArgumentError: residual lies outside 0..1.
+
+    Example:
+        >>> WordRollout(residual=0.5)
+        WordRollout(residual=0.5, image=False, condition='cond')
+
+    Source:
+        Abnar and Zuidema (2020), arXiv 2005.00928, section 3, carried over to UNets and joint
+        transformers; that there is no published rule for skip connections is why ours is told.
+    """
+
+    def __init__(
+        self, *, residual: float = 0.5, image: bool = False, condition: str = "cond"
+    ) -> None:
+        if not 0 <= residual <= 1:
+            raise ArgumentError(f"WordRollout: residual is {residual} and must lie in 0..1.")
+        self.residual, self.image, self.condition = residual, image, condition
+        self._run = 0
+        self._start()
+
+    def __repr__(self) -> str:
+        return (
+            f"WordRollout(residual={self.residual}, image={self.image}, "
+            f"condition={self.condition!r})"
+        )
+
+    @torch.no_grad()
+    def __call__(self, call: AttentionCall) -> None:
+        """Mix by one attention call; second calls of a layer (image prompts) are passed over.
+
+        Raises:
+            ArgumentError: the layout is unknown, or patches are followed on too fine a grid.
+        """
+        rows = call.rows_of(self.condition)
+        if rows.start == rows.stop or call.index:
+            return
+        now = (call.run, call.step, call.pass_)
+        if call.run != self._run:
+            self._run = call.run
+            self._start()
+        if now != self._now:
+            self._finish()
+            self._now = now
+            self._timestep = float("nan") if call.timestep is None else call.timestep
+            self._flow = Flow(self.residual, self.image)
+        self._flow.mix(call, rows)
+
+    def result(self) -> list[Rolled]:
+        """What each step of the last generation rolled up to, in order.
+
+        Raises:
+            NothingObserved: no call had image queries and text keys in rows of this condition.
+        """
+        self._finish()
+        if not self._steps:
+            raise NothingObserved(
+                f"WordRollout: no attention call had image queries and text keys in "
+                f"'{self.condition}' rows. Is it a text-to-image model, and did it run in the "
+                f"block?"
+            )
+        return [self._steps[step] for step in sorted(self._steps)]
+
+    def _start(self) -> None:
+        self._steps: dict[int, Rolled] = {}
+        self._now: tuple[int, int, int] | None = None
+        self._flow = Flow(self.residual, self.image)
+
+    def _finish(self) -> None:
+        words = self._flow.words()
+        if self._now is not None and words is not None:
+            step = self._now[1]
+            self._steps[step] = Rolled(step, self._timestep, words, self._flow.patches())
+
+
+def word_rollout(
+    pipeline: Any,
+    prompt: str,
+    *,
+    words: Sequence[str] | None = None,
+    seed: int = 0,
+    steps: int = 30,
+    guidance: float = 4.0,
+    residual: float = 0.5,
+) -> xr.DataArray:
+    """The share of each patch that comes of each text token through all layers: 0 none, 1 all.
+
+    Args:
+        pipeline: A diffusers text-to-image pipeline whose attention the tap has a layout of.
+        prompt: What to draw.
+        words: Words to keep the tokens of, ``cat#2`` for the second cat; all tokens if left out.
+        seed: Of the first noise.
+        steps: Denoising steps.
+        guidance: Weight of classifier-free guidance.
+        residual: The share that passes each layer by, as for `WordRollout`.
+
+    Returns:
+        step, token, y, x, float64, in shares; the coordinate ``word`` names what a token spells,
+        ``timestep`` the noise level, ``rho`` how much of a step's outcome is new (NaN for
+        schedulers without alphas; see `time_rollout`).
+
+    Raises:
+        PromptError: the prompt is empty or too long.
+        UnknownName: the prompt has no such word.
+        ArgumentError: another argument lies outside what it may be.
+        NothingObserved: the model has no attention to text.
+
+    Example:
+        >>> from regard.zoo import load
+        >>> shares = word_rollout(load("openmoji"), "a cat", steps=2)
+        >>> bool((shares.sum("token") <= 1).all())
+        True
+
+    Source:
+        As for `WordRollout`.
+    """
+    drawing = Drawing("word_rollout", prompt, seed, steps, guidance)
+    tokens = tokens_of(pipeline, drawing)
+    rollout, rhos = WordRollout(residual=residual), _Rhos(pipeline.scheduler)
+    with shadowed(pipeline.scheduler, "step", rhos.noting):
+        drawing.draw(pipeline, observe=[rollout])
+    rolled = rollout.result()
+    shares = xr.DataArray(
+        np.stack([each.words[0].double().numpy() for each in rolled]),
+        dims=(STEP, TOKEN, Y, X),
+        coords={
+            STEP: [each.step for each in rolled],
+            "timestep": (STEP, [each.timestep for each in rolled]),
+            RHO: (STEP, [rhos.found[each.step] for each in rolled]),
+            TOKEN: [token.index for token in tokens],
+            "word": (TOKEN, [token.name for token in tokens]),
+        },
+        name="word_rollout",
+        attrs={"units": "share", "residual": residual, "prompt": prompt, "seed": seed},
+    )
+    if words is None:
+        return shares
+    return shares.sel({TOKEN: [index for word in words for index in spelled(tokens, word)]})
+
+
+def time_rollout(maps: xr.DataArray, *, rho: Sequence[float] | None = None) -> xr.DataArray:
+    """Shares at the end of all steps, each step mixing what is new with what was there.
+
+    For words, R = (1 - rho) R + rho M at each step, from R = 0; for patches, over ``query`` and
+    ``key``, R = ((1 - rho) I + rho S) R, from R = I.
+
+    Args:
+        maps: Over step, the first step first; for words any other dims, as `word_rollout` returns
+            them; for patches ``query`` and ``key``.
+        rho: How much of each step's outcome is new, in 0..1; if left out, the coordinate ``rho``.
+
+    Returns:
+        The dims of ``maps`` less step.
+
+    Raises:
+        AxisError: ``maps`` has no ``step``.
+        ArgumentError: rho is missing, is not one number a step, or lies outside 0..1.
+
+    Example:
+        >>> maps = xr.DataArray([1.0, 0.0], dims="step")
+        >>> time_rollout(maps, rho=[0.5, 0.2]).item()
+        0.4
+
+    Source:
+        Song, Meng and Ermon (2021), "Denoising Diffusion Implicit Models", arXiv 2010.02502, eq.
+        12, for what a step keeps and adds; the rollout over them is ours.
+    """
+    if STEP not in maps.dims:
+        raise AxisError(f"time_rollout: the array has no dim '{STEP}'; it has {maps.dims}.")
+    shares = _checked_rho(maps, rho)
+    layers = maps.drop_vars([RHO, "timestep"], errors="ignore").transpose(STEP, ...)
+    if not {QUERY, KEY} <= set(maps.dims):
+        total = xr.zeros_like(layers.isel({STEP: 0}, drop=True))
+        for place, share in enumerate(shares):
+            total = (1 - share) * total + share * layers.isel({STEP: place}, drop=True)
+        return total.rename("time_rollout").assign_attrs(maps.attrs)
+    layers = layers.transpose(STEP, QUERY, KEY)
+    flow = np.eye(layers.sizes[KEY])
+    for share, layer in zip(shares, layers.values, strict=True):
+        flow = (1 - share) * flow + share * layer @ flow
+    return xr.DataArray(flow, dims=(QUERY, KEY), name="time_rollout", attrs=maps.attrs)
+
+
+def _checked_rho(maps: xr.DataArray, rho: Sequence[float] | None) -> np.ndarray:
+    given = maps.coords.get(RHO) if rho is None else np.asarray(rho, dtype=float)
+    if given is None:
+        raise ArgumentError(
+            "time_rollout: the maps have no coordinate 'rho'. Give rho=, one number a step."
+        )
+    values = np.asarray(given, dtype=float)
+    if values.shape != (maps.sizes[STEP],) or not ((values >= 0) & (values <= 1)).all():
+        raise ArgumentError(
+            f"time_rollout: rho is {values.tolist()} and must be a number in 0..1 for each of the "
+            f"{maps.sizes[STEP]} steps. NaN? The scheduler has no alphas: give rho=."
+        )
+    return values
+
+
+class _Rhos:
+    """How much of each step's outcome is new, noted while a scheduler steps."""
+
+    def __init__(self, scheduler: Any) -> None:
+        self._scheduler = scheduler
+        self.found: list[float] = []
+
+    def noting(self, step: Callable[..., Any]) -> Callable[..., Any]:
+        """A wrapper of ``scheduler.step``."""
+
+        def noted(output: Tensor, timestep: Any, sample: Tensor, *args: Any, **options: Any) -> Any:
+            old, new = step_factors(self._scheduler, timestep)
+            kept, added = abs(old) * sample.norm().item(), abs(new) * output.norm().item()
+            self.found.append(added / (kept + added) if kept + added > 0 else float("nan"))
+            return step(output, timestep, sample, *args, **options)
+
+        return noted
+
+
+def step_factors(scheduler: Any, timestep: Any) -> tuple[float, float]:
+    """What a deterministic step multiplies the latent and the model's output by.
+
+    With alpha the share of signal now and beta the one after the step (cumulative), for predicted
+    noise a = sqrt(beta / alpha), b = sqrt(1 - beta) - sqrt(beta (1 - alpha) / alpha); for predicted
+    velocity a = sqrt(alpha beta) + sqrt((1 - alpha)(1 - beta)), b = sqrt(alpha (1 - beta)) -
+    sqrt(beta (1 - alpha)).
+
+    Returns:
+        a and b; NaN for schedulers without alphas, and for other predictions.
+    """
+    alphas = getattr(scheduler, "alphas_cumprod", None)
+    kind = scheduler.config.get("prediction_type")
+    if alphas is None or kind not in ("epsilon", "v_prediction"):
+        return float("nan"), float("nan")
+    later = scheduler.timesteps.tolist()
+    later = later[later.index(int(timestep)) + 1 :]
+    end = getattr(scheduler, "final_alpha_cumprod", torch.tensor(1.0))
+    alpha, beta = float(alphas[int(timestep)]), float(alphas[int(later[0])] if later else end)
+    if kind == "v_prediction":
+        kept = (alpha * beta) ** 0.5 + ((1 - alpha) * (1 - beta)) ** 0.5
+        return kept, (alpha * (1 - beta)) ** 0.5 - (beta * (1 - alpha)) ** 0.5
+    kept = (beta / alpha) ** 0.5
+    return kept, (1 - beta) ** 0.5 - kept * (1 - alpha) ** 0.5
