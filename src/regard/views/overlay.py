@@ -1,15 +1,18 @@
 """A word's map over the image it was made with, as a matplotlib figure."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import xarray as xr
-from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
-from matplotlib.figure import Figure
 
 from regard.axes import X, Y
 from regard.errors import ArgumentError, AxisError
 from regard.views.colour import ATTENTION
+
+if TYPE_CHECKING:  # pages and stamps need no figures, and importing them takes a third of a second
+    import matplotlib.axes
+    import matplotlib.colors
+    import matplotlib.figure
 
 # At the top of the scale a patch is nearly opaque; below it the square root keeps low values
 # visible over a bright image.
@@ -22,7 +25,7 @@ def overlay(
     *,
     title: str = "",
     top: float | None = None,
-) -> Figure:
+) -> "matplotlib.figure.Figure":
     """Draw a map over an image: true patches, colour and opacity by value, from 0 to ``top``.
 
     Args:
@@ -45,6 +48,10 @@ def overlay(
         >>> overlay(np.zeros((8, 8, 3), np.uint8), heat, title="cat").axes[0].get_xlabel()
         '2x2 tokens'
     """
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
+    from matplotlib.figure import Figure
+
     picture = _checked_image(image)
     values = _checked_map(heat)
     norm = Normalize(0.0, _top_of(values, top))
@@ -61,7 +68,12 @@ def overlay(
     return figure
 
 
-def _draw(axes: Axes, picture: np.ndarray, values: np.ndarray, norm: Normalize) -> None:
+def _draw(
+    axes: "matplotlib.axes.Axes",
+    picture: np.ndarray,
+    values: np.ndarray,
+    norm: "matplotlib.colors.Normalize",
+) -> None:
     height, width = picture.shape[:2]
     frame = (0, width, height, 0)
     shares = np.clip(np.asarray(norm(values)), 0.0, 1.0)
