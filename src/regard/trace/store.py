@@ -5,7 +5,9 @@ import json
 import os
 import tempfile
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +18,16 @@ from numpy.typing import NDArray
 
 from regard.axes import X, Y
 from regard.errors import ArgumentError, OutputError, TraceError
+from regard.trace.blocks import block_shape, blocks
 from regard.trace.words import Token
 
 FORMAT = "regard-trace"
 VERSION = 1
+
+CHUNK = 4 * 2**20
+"""Bytes of a chunk at most: a block of queries then needs few chunks, and a file is still large
+enough to be worth its name. What is smaller stays in one piece, for each file costs a
+millisecond."""
 
 Parts = tuple[
     dict[str, xr.DataArray],
@@ -82,15 +90,17 @@ def _parts(tree: xr.DataTree, group: str, what: str) -> dict[str, xr.DataArray]:
 def digest(tree: xr.DataTree) -> str:
     """SHA-256 over the names and values of all arrays.
 
-    Zarr reads a chunk that is missing as its fill value, without a word; this notices.
+    Zarr reads a chunk that is missing as its fill value, without a word; this notices. Numbers
+    are read in blocks, so that a tree on disk need not fit the memory.
     """
     seen = hashlib.sha256(str(tree.attrs["recipe"]).encode())
     for node in sorted(tree.subtree, key=lambda node: node.path):
         variables = node.to_dataset(inherit=False).variables
         for name in sorted(map(str, variables)):
-            values = variables[name].values
+            values = variables[name]
             seen.update(f"{node.path}/{name} {values.shape}".encode())
-            seen.update(_bytes(values))
+            for part in _byte_parts(values):
+                seen.update(part)
     return seen.hexdigest()
 
 
@@ -123,6 +133,67 @@ def read(path: str | os.PathLike[str]) -> xr.DataTree:
     Raises:
         TraceError: there is nothing, or no trace, or a damaged one.
     """
+    with _opened(path, whole=True) as tree:
+        return tree
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A trace on disk: what a `Trace` has, but layers are read where they are indexed.
+
+    Args:
+        layers: As in a `Trace`, of the type that is stored.
+        weights: As in a `Trace`, of the type that is stored.
+        tokens: As in a `Trace`.
+        recipe: As in a `Trace`.
+    """
+
+    layers: dict[str, xr.DataArray]
+    weights: dict[str, xr.DataArray]
+    tokens: tuple[Token, ...]
+    recipe: dict[str, Any]
+
+
+@contextmanager
+def open_layers(path: str | os.PathLike[str]) -> Iterator[Opened]:
+    """A saved trace of any size, for the length of a ``with``: only what is asked for is read.
+
+    Every value is first read once, block by block, to check it against the stored digest.
+
+    Args:
+        path: The folder.
+
+    Yields:
+        The layers on disk. ``layer[0, :, 3:5].values`` reads the chunks that have these entries.
+
+    Raises:
+        TraceError: as `Trace.load`.
+
+    Example:
+        >>> import tempfile
+        >>> from regard.trace import toy_vision
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     toy_vision().save(folder + "/trace.zarr")
+        ...     with open_layers(folder + "/trace.zarr") as trace:
+        ...         trace.weights["layers.1.attention"][0, 1, 0].values * 16
+        array([4., 1., 5., 1., 5.], dtype=float16)
+    """
+    with _opened(path, whole=False) as tree:
+        try:
+            found = Opened(
+                _stored(tree, "layers", "maps"),
+                _stored(tree, "weights", "weights"),
+                tuple(_token(row) for row in _frame(tree["tokens"].to_dataset()).itertuples()),
+                json.loads(tree.attrs["recipe"]),
+            )
+        except (AttributeError, KeyError, TypeError, ValueError) as failed:
+            raise damaged(path, failed) from failed
+        yield found
+
+
+@contextmanager
+def _opened(path: str | os.PathLike[str], *, whole: bool) -> Iterator[xr.DataTree]:
+    """The tree of a trace, checked; in memory, or on disk until its arrays are indexed."""
     folder = Path(path)
     version = _version(folder)
     if version != VERSION:
@@ -131,13 +202,25 @@ def read(path: str | os.PathLike[str]) -> xr.DataTree:
             f"version {VERSION}. Update regard: pip install -U regard."
         )
     try:
-        tree = xr.open_datatree(folder, engine="zarr").load()
-        intact = digest(tree) == tree.attrs["digest"]
+        tree = xr.open_datatree(folder, engine="zarr")
     except Exception as failed:  # Zarr, its codecs and xarray raise whatever they like
         raise damaged(folder, failed) from failed
-    if not intact:
-        raise damaged(folder, ValueError("values are missing or were changed"))
-    return tree
+    with closing(tree):
+        try:
+            if whole:  # before the digest, or all would be read twice
+                tree = tree.load()
+            intact = digest(tree) == tree.attrs["digest"]
+        except Exception as failed:
+            raise damaged(folder, failed) from failed
+        if not intact:
+            raise damaged(folder, ValueError("values are missing or were changed"))
+        yield tree
+
+
+def _stored(tree: xr.DataTree, group: str, what: str) -> dict[str, xr.DataArray]:
+    children = tree[group].children if group in tree.children else {}
+    found = [children[name].to_dataset() for name in sorted(children)]
+    return {str(each.attrs["layer"]): each[what] for each in found}
 
 
 def damaged(path: str | os.PathLike[str], failed: Exception) -> TraceError:
@@ -184,10 +267,9 @@ def _refuse(target: Path, *, overwrite: bool) -> None:
 
 
 def _to_zarr(tree: xr.DataTree, path: Path) -> None:
-    # One chunk per array: a trace is read whole, and each further file costs a millisecond.
     encoding = {
         node.path: {
-            str(name): {"chunks": tuple(max(1, size) for size in values.shape)}
+            str(name): {"chunks": block_shape(values.shape, CHUNK // values.dtype.itemsize)}
             for name, values in node.data_vars.items()
         }
         for node in tree.subtree
@@ -286,7 +368,10 @@ def _json(recipe: dict[str, Any]) -> str:
         ) from failed
 
 
-def _bytes(values: NDArray[Any]) -> bytes:
+def _byte_parts(values: xr.Variable) -> Iterator[bytes]:
+    """The bytes of an array in order, one block after the other."""
     if values.dtype.kind in "OTU":
-        return json.dumps([str(value) for value in values.ravel()]).encode()
-    return np.ascontiguousarray(values).tobytes()
+        yield json.dumps([str(value) for value in values.values.ravel()]).encode()
+        return
+    for block in blocks(values.shape, CHUNK // values.dtype.itemsize):
+        yield np.ascontiguousarray(values[block].values).tobytes()
