@@ -76,7 +76,7 @@ class Flow:
         keys: tuple[Segment, ...],
         shares: dict[str, Shares],
         columns: int,
-    ) -> Shares:
+    ) -> Float[Tensor, "sample query column"]:
         """What the queries read of what the keys have: by the fused kernel, without a map."""
         samples = rows.stop - rows.start
         nothing = {

@@ -1,5 +1,6 @@
 """Knock-out: take away what a map blames, and see what changes inside and outside the region."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -89,7 +90,7 @@ def knock_out(
         region: True inside, over ``y`` and ``x``; if left out, the region blamed, or the hottest
             patches of the map of the word, in the layer and head that are blamed.
         share: Which share of the patches is the hottest.
-        controls: How many controls; drawn by the seed.
+        controls: How many controls, drawn by the seed; fewer where there are not as many.
         seed: Of the first noise, and of the controls.
         steps: Denoising steps.
         guidance: Weight of classifier-free guidance.
@@ -176,10 +177,21 @@ def _words(
     def hiding(hidden: Sequence[int]) -> Edits:
         return lambda row: hide(hidden, sample=row)
 
-    drawn = [sorted(draw.choice(pool, len(blamed), replace=False)) for _ in range(controls)]
+    drawn = _sets(pool, len(blamed), controls, draw)
     named = [(f"{kind} {', '.join(str(at) for at in hidden)}", hidden) for hidden in drawn]
     every = [(blame.word, blamed), *named]
-    return [(name, hiding([int(at) for at in hidden])) for name, hidden in every]
+    return [(name, hiding(hidden)) for name, hidden in every]
+
+
+def _sets(
+    pool: Sequence[int], size: int, count: int, draw: np.random.Generator
+) -> list[tuple[int, ...]]:
+    """Different sets of tokens, as many as wanted or as there are."""
+    found: dict[tuple[int, ...], None] = {}
+    while len(found) < min(count, math.comb(len(pool), size)):
+        drawn = draw.choice(list(pool), size, replace=False)
+        found[tuple(sorted(int(at) for at in drawn))] = None
+    return list(found)
 
 
 def _heads(
@@ -228,12 +240,11 @@ def _regions(
     if mask.all():
         raise ArgumentError("knock_out: the region is the whole picture. Knock out the Word.")
     known = [mask]
-    while len(known) <= controls:
-        shift = (int(draw.integers(mask.shape[0])), int(draw.integers(mask.shape[1])))
+    for shift in draw.permutation(list(np.ndindex(mask.shape))):
         moved = np.roll(mask, shift, axis=(0, 1))
-        if not (moved == mask).all():
+        if len(known) <= controls and not any((moved == each).all() for each in known):
             known.append(moved)
-    names = [f"{blame.word} in the region", *[f"{blame.word} elsewhere"] * controls]
+    names = [f"{blame.word} in the region", *[f"{blame.word} elsewhere"] * (len(known) - 1)]
     return [(name, _unread(hidden, each)) for name, each in zip(names, known, strict=True)]
 
 
