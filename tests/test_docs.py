@@ -12,6 +12,7 @@ import regard
 from regard import errors
 from regard.axes import AXES
 from regard.errors import DataError, RegardError
+from regard.explain import explanations
 from regard.measures import measures
 from regard.measures.words import Thresholds
 from regard.zoo.cards import FIGURES
@@ -21,7 +22,7 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = [ROOT / f"{name}.md" for name in ("README", "CHANGELOG", "CONTRIBUTING")]
 PAGES += sorted(DOCS.rglob("*.md"))
-ROOMS = ("data", "experiments", "look", "measures", "tap", "trace", "views", "zoo")
+ROOMS = ("data", "experiments", "explain", "look", "measures", "tap", "trace", "views", "zoo")
 
 NOT_RUN = "<!-- not run:"
 
@@ -117,6 +118,11 @@ def test_no_page_is_about_an_error_that_is_not_there():
 def test_every_measure_is_in_the_reference():
     text = reference("measures")
     assert [name for name in measures.names() if f"| `{name}` |" not in text] == []
+
+
+def test_every_explanation_is_in_the_reference():
+    text = reference("explanations")
+    assert [name for name in explanations.names() if f"| `{name}` |" not in text] == []
 
 
 def test_every_bundled_model_and_figure_is_in_the_reference():

@@ -136,7 +136,7 @@ def _groups(question: Question, labels: Tensor | None) -> dict[str, NDArray[np.b
             f"{question.caller}: labels are {tuple(labels.shape)} and must be the true class of "
             f"each of the {len(question.pixels)} images; with score there are no classes."
         )
-    right = (predictions(question.model, question.pixels) == labels).cpu().numpy()
+    right = (predictions(question.model, question.pixels).cpu() == labels.cpu()).numpy()
     return {"right": right, "wrong": ~right}
 
 

@@ -165,7 +165,7 @@ def _checked_target(caller: str, model: nn.Module, pixels: Tensor, target: Tenso
     wrong = [int(each) for each in target if not 0 <= each < labels]
     if wrong:
         raise ArgumentError(f"{caller}: the model has classes 0..{labels - 1}, not {wrong[0]}.")
-    return target.long()
+    return target.long().to(pixels.device)
 
 
 def _one_each(caller: str, values: Tensor, images: int) -> Tensor:
