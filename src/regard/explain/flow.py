@@ -1,6 +1,6 @@
 """What image tokens have of text tokens, mixed layer by layer through one evaluation."""
 
-from typing import Any
+from collections.abc import Callable
 
 import torch
 from jaxtyping import Float
@@ -125,7 +125,7 @@ class Flow:
                 self._patches = (self._patches + patches) / 2
         self._place = place
 
-    def _all(self, change: Any) -> None:
+    def _all(self, change: Callable[[Shares], Shares]) -> None:
         if "image" in self._shares:
             self._shares["image"] = change(self._shares["image"])
         if self._patches is not None:

@@ -293,5 +293,5 @@ def step_factors(scheduler: Any, timestep: Any) -> tuple[float, float]:
     if kind == "v_prediction":
         kept = (alpha * beta) ** 0.5 + ((1 - alpha) * (1 - beta)) ** 0.5
         return kept, (alpha * (1 - beta)) ** 0.5 - (beta * (1 - alpha)) ** 0.5
-    kept = (beta / alpha) ** 0.5
+    kept = (beta / alpha) ** 0.5 if alpha > 0 else float("nan")
     return kept, (1 - beta) ** 0.5 - kept * (1 - alpha) ** 0.5
