@@ -39,7 +39,7 @@ from regard.measures.place import (
     pointing_game_of_maps,
     roc_area_of_maps,
 )
-from regard.measures.reach import centre_of_maps, distance_of_rows, extent_of_maps
+from regard.measures.reach import centre_of_maps, distance_of_rows, extent_of_maps, mass_of_maps
 from regard.measures.spread import (
     area_above_uniform_of_rows,
     attention_focus_of_rows,
@@ -97,6 +97,7 @@ BY_HAND = {
         {},
         [0.1 * (2 + ROOT2), 0.25 * (2 + ROOT2), 0.25 * (2 + ROOT2), ROOT2],
     ),
+    "mass": (PLANE[:1], {}, 0.55),
     "centre": (PLANE[:1], {}, {"y": 1.8 / 2.2, "x": 1.4 / 2.2}),
     "extent": ([xr.DataArray([[0.5, 0.0, 0.5]], dims=["y", "x"])], {"patch": 16}, 16),
     "iou": (PLANE, {"threshold": 0.5}, 1 / 3),
@@ -145,6 +146,7 @@ KERNELS = {
     "hoyer": (hoyer_of_rows, [WEIGHTS]),
     "topk_mass": (partial(topk_mass_of_rows, k=2), [WEIGHTS]),
     "attention_distance": (distance_of_rows, [SELF, A1[[0, 1, 2, 0]][:, [0, 1, 2, 0]]]),
+    "mass": (mass_of_maps, [HEAT]),
     "centre": (centre_of_maps, [HEAT]),
     "extent": (extent_of_maps, [HEAT]),
     "iou": (iou_of_maps, [HEAT, MASK, 0.5]),

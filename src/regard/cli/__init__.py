@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from regard.cli.data import data
+from regard.cli.measure import measure, measures
 from regard.cli.models import evaluate, models, train
 from regard.cli.polite import Polite
 from regard.cli.score import score
@@ -24,7 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (look, words, models, train, evaluate, score):
+for command in (look, words, measure, measures, models, train, evaluate, score):
     app.command()(command)
 app.add_typer(data, name="data")
 

@@ -1,12 +1,14 @@
 """Numbers computed from attention, by the question that they answer.
 
 A measure is a kernel over the last axes of NumPy arrays or tensors, under a wrapper that takes
-labelled arrays and sets a unit. `measures` lists them; nothing is imported until one is asked for.
+labelled arrays and sets a unit. `measures` lists them; none is imported until it is asked for.
+`over_trace` puts several of them into one table of a whole trace.
 """
 
+from regard.measures.table import over_trace
 from regard.registry import Registry
 
-__all__ = ["measures"]
+__all__ = ["measures", "over_trace"]
 
 measures = Registry(
     "measure",
@@ -35,6 +37,7 @@ measures = Registry(
         "head_redundancy": "regard.measures.heads:head_redundancy",
         "hoyer": "regard.measures.spread:hoyer",
         "iou": "regard.measures.place:iou",
+        "mass": "regard.measures.reach:mass",
         "norm_outliers": "regard.measures.artefacts:norm_outliers",
         "normalised_entropy": "regard.measures.spread:normalised_entropy",
         "participation": "regard.measures.spread:participation",

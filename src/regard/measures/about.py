@@ -14,6 +14,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 ROWS = "rows"
 GRID_ROWS = "grid rows"
 HEADS = "heads"
+MAP = "map"
 MAPS = "maps"
 MAP_AND_MASK = "map and mask"
 GRID_ROWS_AND_MASK = "grid rows and mask"
@@ -26,8 +27,9 @@ TEXTS = "texts"
 
 READS: dict[str, str] = {
     ROWS: "weights that sum to 1 over one dim",
-    GRID_ROWS: "the same, where the keys are patches of a grid",
+    GRID_ROWS: "weights that sum to 1, whose keys are the patches of a grid",
     HEADS: "weights over head, query and key",
+    MAP: "a map over y and x, in shares of attention",
     MAPS: "several maps over y and x",
     MAP_AND_MASK: "a map over y and x, and a mask of pixels",
     GRID_ROWS_AND_MASK: "self-attention over a grid, and a mask of pixels",

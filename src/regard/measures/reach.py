@@ -1,4 +1,4 @@
-"""How far attention reaches on the grid of patches, and where its middle is.
+"""How far attention reaches on the grid of patches, where its middle is, how much there is.
 
 Rows are weights over the patches of a grid, row by row, perhaps after some keys that are none.
 """
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from regard.axes import KEY, QUERY, X, Y
 from regard.errors import ArgumentError, NotAttentionError
-from regard.measures.about import GRID_ROWS, labelled, measure
+from regard.measures.about import GRID_ROWS, MAP, labelled, measure
 from regard.measures.rows import check_dims, patch_rows, precise
 
 Grid = tuple[int, int]
@@ -165,6 +165,35 @@ def extent(
     return labelled(value, extent).assign_attrs(_in_unit(patch, shape))
 
 
+@measure(
+    unit="share of attention", higher="looked at more", reads=MAP, reduce="the mean over patches"
+)
+def mass(maps: xr.DataArray) -> xr.DataArray:
+    """How much attention a word or token gets in all: 0 none, 1 everything of every patch.
+
+    Args:
+        maps: What each patch gives to it, over ``y``, ``x`` and perhaps more dims.
+
+    Returns:
+        The mean over patches, less ``y`` and ``x``, as a share of attention.
+
+    Raises:
+        AxisError: ``maps`` lacks ``y`` or ``x``.
+        NotAttentionError: a value is negative or no number.
+
+    Example:
+        >>> mass(xr.DataArray([[0.5, 0.25]], dims=["y", "x"])).item()
+        0.375
+
+    Source:
+        Tang et al. (2023), "What the DAAM: Interpreting Stable Diffusion Using Cross Attention";
+        here the mean, not the sum.
+    """
+    planes = _planes(maps, None, prefix=0, over=KEY, caller="mass")
+    value: xr.DataArray = xr.apply_ufunc(mass_of_maps, planes, input_core_dims=[[Y, X]])
+    return labelled(value, mass)
+
+
 def positions(grid: Grid, patch: Patch | None = None) -> NDArray[np.float64]:
     """The place of every patch, (patches, 2): down and across from the first, row by row.
 
@@ -176,6 +205,11 @@ def positions(grid: Grid, patch: Patch | None = None) -> NDArray[np.float64]:
     down, across = np.meshgrid(np.arange(rows), np.arange(columns), indexing="ij")
     places = np.stack([down.ravel(), across.ravel()], axis=-1)
     return np.asarray(places * np.array(_sides(patch)), dtype=np.float64)
+
+
+def mass_of_maps(maps: Any) -> Any:
+    """The mean over the last two axes of NumPy arrays or tensors; differentiable."""
+    return array_namespace(maps).mean(maps, axis=(-2, -1))
 
 
 def distance_of_rows(weights: Any, distances: Any) -> Any:
