@@ -89,3 +89,8 @@ def test_the_measures_are_listed_with_unit_range_direction_and_source():
 def test_measuring_a_trace_loads_no_torch(words):
     code = "from regard.measures import over_trace; over_trace(sys.argv[1], ['entropy', 'mass'])"
     assert loaded_by(code, str(words)) == []
+
+
+def test_listing_the_measures_loads_no_torch():
+    code = "from regard.measures import measures; [measures.get(name) for name in measures]"
+    assert loaded_by(code) == []

@@ -80,8 +80,9 @@ def test_a_saved_trace_is_measured_as_the_one_in_memory(tmp_path):
 def test_the_columns_say_what_was_measured_where_and_in_which_unit():
     table = over_trace(vision(steps=1), ["attention_distance", "entropy"])
     assert list(table) == [
-        *("layer", "place", "step", "head", "of", "measure", "value", "unit", "undefined"),
+        *("layer", "place", "step", "head", "of", "measure", "value", "unit", "n", "undefined"),
     ]
+    assert table.groupby("of")["n"].max().to_dict() == {"cls": 1, "register.1": 1, "patches": 12}
     assert set(table["of"]) == {"cls", "register.1", "patches"}
     units = dict(zip(table["measure"], table["unit"], strict=True))
     assert units == {"attention_distance": "px", "entropy": "bit"}

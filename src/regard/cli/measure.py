@@ -42,12 +42,14 @@ def measures() -> None:
 
     for name in known.names():
         about = about_of(known.get(name))
-        typer.echo(
-            f"{name} ({about.unit}, {about.range})\n"
-            f"    {about.question}\n"
-            f"    Higher: {about.higher}. Reads {READS.get(about.reads, about.reads)}.\n"
-            f"    {about.source}"
-        )
+        lines = [
+            f"{name} ({', '.join(part for part in (about.unit, about.range) if part)})",
+            about.question,
+            about.source,
+        ]
+        if about.reads in READS:  # not of a function that only has its docstring
+            lines.insert(2, f"Higher: {about.higher}. Reads {READS[about.reads]}.")
+        typer.echo("\n    ".join(lines))
 
 
 def text_of(table: Any) -> list[str]:

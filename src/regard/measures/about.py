@@ -85,7 +85,7 @@ class About:
             '0..1'
         """
         ends = [f"{end:g}" if isinstance(end, float) else end for end in (self.low, self.high)]
-        return "..".join(ends)
+        return "..".join(end for end in ends if end)
 
 
 def measure(
@@ -139,7 +139,7 @@ def about_of(function: Callable[..., Any]) -> About:
         return found
     question, source = _told(function)
     see = "see its docstring"
-    return About(question, see, "?", "?", see, see, see, source)
+    return About(question, see, "", "", see, see, see, source)
 
 
 def labelled(value: xr.DataArray, function: Callable[..., Any], **attrs: Any) -> xr.DataArray:

@@ -70,7 +70,7 @@ def head_diversity(
         ``js``: Lin (1991), "Divergence Measures Based on the Shannon Entropy"; between heads,
         Clark et al. (2019), "What Does BERT Look At?", section 6. ``cosine``: Chen et al. (2022),
         "The Principle of Diversity", here over pairs of two different heads only.
-        ``generalised``: Lin (1991), section IV, over the logarithm of the number of heads.
+        ``generalised``: Lin (1991), of several distributions, over the logarithm of their number.
     """
     if kind not in KINDS:
         raise ArgumentError(

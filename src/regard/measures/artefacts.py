@@ -53,7 +53,7 @@ def column_concentration(
         0.5
 
     Source:
-        Hurley and Rickard (2009), "Comparing Measures of Sparsity", section III, the Gini index.
+        Hurley and Rickard (2009), "Comparing Measures of Sparsity", the Gini index.
     """
     check_dims(weights, query, over, caller="column_concentration")
     rows = patch_rows(weights, over=over, prefix=prefix, caller="column_concentration")

@@ -104,7 +104,7 @@ def pointing_game(heat: xr.DataArray, mask: xr.DataArray, *, tolerance: int = 0)
         1.0
 
     Source:
-        Zhang et al. (2018), "Top-Down Neural Attention by Excitation Backprop", section 4.2.
+        Zhang et al. (2018), "Top-Down Neural Attention by Excitation Backprop", the pointing game.
 
     Differs from the paper:
         Ties count by their share, and the tolerance is none unless one is given.
@@ -143,7 +143,7 @@ def energy(heat: xr.DataArray, mask: xr.DataArray) -> xr.DataArray:
 
     Source:
         Wang et al. (2020), "Score-CAM: Score-Weighted Visual Explanations for Convolutional
-        Neural Networks", section 4.3, the energy-based pointing game.
+        Neural Networks", the energy-based pointing game.
     """
     value = _on_planes(energy_of_maps, at_pixels_of(mask, heat, caller="energy"), mask)
     return labelled(value, energy, area=float(mask.mean()))

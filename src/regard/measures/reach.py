@@ -66,7 +66,7 @@ def attention_distance(
     Source:
         Dosovitskiy et al. (2021), "An Image is Worth 16x16 Words: Transformers for Image
         Recognition at Scale", figure 7 and appendix D.7; Raghu et al. (2021), "Do Vision
-        Transformers See Like Convolutional Neural Networks?", section 3.
+        Transformers See Like Convolutional Neural Networks?".
     """
     name = "attention_distance"
     check_dims(weights, query, over, caller=name)

@@ -269,7 +269,7 @@ def gini(weights: xr.DataArray, *, over: str = KEY, prefix: int = 0) -> xr.DataA
         array([0.5])
 
     Source:
-        Hurley and Rickard (2009), "Comparing Measures of Sparsity", section III.
+        Hurley and Rickard (2009), "Comparing Measures of Sparsity".
     """
     return of_rows(gini, gini_of_rows, weights, over=over, prefix=prefix)
 
@@ -295,7 +295,7 @@ def hoyer(weights: xr.DataArray, *, over: str = KEY, prefix: int = 0) -> xr.Data
         array([1., 0.])
 
     Source:
-        Hoyer (2004), "Non-negative Matrix Factorization with Sparseness Constraints", section 3.1.
+        Hoyer (2004), "Non-negative Matrix Factorization with Sparseness Constraints".
     """
     return of_rows(hoyer, hoyer_of_rows, weights, over=over, prefix=prefix)
 

@@ -18,7 +18,7 @@ from regard.measures.parts import PATCHES, Part, queries_at, words_at
 from regard.trace import Trace
 from regard.trace.store import Opened, open_layers
 
-COLUMNS = ["layer", "place", "step", "head", "of", "measure", "value", "unit", "undefined"]
+COLUMNS = ["layer", "place", "step", "head", "of", "measure", "value", "unit", "n", "undefined"]
 ALL = "all"
 
 STREAMED = ("head_diversity", "mass")
@@ -44,7 +44,8 @@ def over_trace(trace: Trace | str | os.PathLike[str], names: str | Sequence[str]
         One row per value: layer, place, step and head (``mean`` where they were averaged while the
         model ran, and ``all`` for what is one number per layer), of (the word or what looks:
         ``cls``, ``register.1``, ``patches``, ``probe``), measure (of two parts as ``centre y``),
-        value, unit, and undefined: how many queries have no value and were left out.
+        value, unit, n (over how many queries it is the mean), and undefined: how many more have
+        no value and were left out.
 
     Raises:
         UnknownName: no measure has this name.
@@ -133,9 +134,9 @@ class _Sums:
         for (label, of), (total, count, missing, unit) in self.found.items():
             value = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
             labels = [ALL] if total.ndim == 0 else ["mean"] if HEAD in averaged else heads
-            per_head = zip(labels, np.atleast_1d(value), np.atleast_1d(missing), strict=True)
-            for head, each, undefined in per_head:
-                yield name, place, when, head, of, label, float(each), unit, int(undefined)
+            columns = [np.atleast_1d(each) for each in (value, count, missing)]
+            for head, each, n, undefined in zip(labels, *columns, strict=True):
+                yield name, place, when, head, of, label, float(each), unit, int(n), int(undefined)
 
 
 def _values(
