@@ -2,6 +2,7 @@
 
 * ``load``: open a bundled model by name, or a folder of your own.
 * ``look``: make an image and see where each word was looked at; a ``Look`` holds both.
+* ``look_at``: show a picture to a vision transformer and see where each patch looks.
 * ``Tap`` and ``Select``: see and change the attention of any model.
 * ``Trace``: what was seen, labelled; it saves, loads and answers without torch.
 
@@ -13,7 +14,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
-__all__ = ["Look", "Select", "Tap", "Trace", "load", "look"]
+__all__ = ["Look", "Select", "Tap", "Trace", "load", "look", "look_at"]
 
 _HOMES = {
     "Look": "regard.look",
@@ -21,6 +22,7 @@ _HOMES = {
     "Tap": "regard.tap",
     "Trace": "regard.trace",
     "load": "regard.zoo",
+    "look_at": "regard.look",
 }
 
 

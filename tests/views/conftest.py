@@ -1,12 +1,15 @@
 """A synthetic trace: every word looks at its own place, more sharply as the steps go on."""
 
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from reader import FLAGS, NAMES
 from regard.measures.words import judge, word_table
 from regard.trace import Trace, layer_maps, tokens_from_offsets
 
@@ -117,3 +120,15 @@ def unproved() -> Trace:
 def make() -> Callable[..., Trace]:
     """A trace with another prompt or recipe."""
     return make_trace
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    found = [path for path in map(shutil.which, NAMES) if path]
+    if not found:
+        pytest.skip(f"no browser: none of {', '.join(NAMES)} is in PATH")
+    with sync_api.sync_playwright() as play:
+        opened = play.chromium.launch(executable_path=found[0], args=FLAGS)
+        yield opened
+        opened.close()

@@ -1,7 +1,6 @@
 """The page in a real browser, opened from disk: what a reader does, and what must then be seen."""
 
 import csv
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,36 +9,13 @@ import numpy as np
 import pytest
 from matplotlib import colormaps
 
+from reader import Reader
 from regard.trace import Trace
 from regard.views import page
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-
-NAMES = ("chromium", "chromium-browser", "google-chrome")
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 UP = "up_blocks.2.attentions.0.transformer_blocks.0.attn2"
 # Half a step of a byte, over the widest range that a map of a word has here.
 CLOSE = 0.4 / 510
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    found = [path for path in map(shutil.which, NAMES) if path]
-    if not found:
-        pytest.skip(f"no browser: none of {', '.join(NAMES)} is in PATH")
-    with sync_api.sync_playwright() as play:
-        opened = play.chromium.launch(executable_path=found[0], args=FLAGS)
-        yield opened
-        opened.close()
 
 
 @pytest.fixture(scope="module")
@@ -47,80 +23,6 @@ def file(trace: Trace, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("page") / "page.html"
     path.write_text(page(trace), encoding="utf-8")
     return path
-
-
-class Reader:
-    """A person at the page; whatever the console says or the network carries is kept."""
-
-    def __init__(self, browser: Any, path: Path, fragment: str = "", **options: Any) -> None:
-        self.tab = browser.new_page(**options)
-        self.complaints: list[str] = []
-        self.requests: list[str] = []
-        self.tab.on("console", lambda message: self.complaints.append(message.text))
-        self.tab.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.tab.on("request", lambda request: self.requests.append(request.url))
-        self.tab.goto(path.as_uri() + fragment)
-        self.settle()
-
-    def settle(self) -> None:
-        """Wait until the page has drawn what was asked for."""
-        self.tab.evaluate("() => new Promise((r) => requestAnimationFrame(() => setTimeout(r)))")
-        self.tab.evaluate("() => new Promise((r) => requestAnimationFrame(() => setTimeout(r)))")
-
-    def part(self, name: str) -> Any:
-        return self.tab.locator(f'[data-part="{name}"]')
-
-    def click(self, selector: str, **options: Any) -> None:
-        self.tab.click(selector, **options)
-        self.settle()
-
-    def word(self, name: str, **options: Any) -> None:
-        self.click(f'.chip[data-word="{name}"]', **options)
-        self.tab.mouse.move(1, 1)
-        self.settle()
-
-    def press(self, key: str) -> None:
-        self.tab.keyboard.press(key)
-        self.settle()
-
-    def slide(self, axis: str, value: int) -> None:
-        self.part(axis).fill(str(value))
-        self.settle()
-
-    def caption(self, name: str) -> str:
-        return self.tab.inner_text(f'[data-caption="{name}"]')
-
-    def panels(self) -> list[str]:
-        return self.tab.eval_on_selector_all("[data-panel]", "all => all.map(p => p.dataset.panel)")
-
-    def canvas(self, panel: str) -> Any:
-        return self.tab.locator(f'[data-panel="{panel}"] canvas')
-
-    def picture(self, panel: str) -> str:
-        return self.canvas(panel).evaluate("canvas => canvas.toDataURL()")
-
-    def colour(self, panel: str, v: float, u: float) -> list[int]:
-        """The colour at a share of a panel's height and width."""
-        # Read from a copy of one pixel: Chromium complains when a canvas on screen is read often.
-        read = """(canvas, [v, u]) => {
-            const copy = new OffscreenCanvas(1, 1).getContext("2d");
-            const [x, y] = [Math.floor(u * canvas.width), Math.floor(v * canvas.height)];
-            copy.drawImage(canvas, -x, -y);
-            return [...copy.getImageData(0, 0, 1, 1).data].slice(0, 3);
-        }"""
-        return self.canvas(panel).evaluate(read, [v, u])
-
-    def at(self, panel: str, v: float, u: float) -> tuple[float, float]:
-        box = self.canvas(panel).bounding_box()
-        return box["x"] + u * box["width"], box["y"] + v * box["height"]
-
-    def point(self, panel: str, v: float, u: float) -> None:
-        self.tab.mouse.move(*self.at(panel, v, u))
-        self.settle()
-
-    def ranks(self) -> list[tuple[str, float]]:
-        read = "all => all.map(row => [row.dataset.rank, Number(row.dataset.value)])"
-        return [(name, value) for name, value in self.tab.eval_on_selector_all("[data-rank]", read)]
 
 
 @pytest.fixture

@@ -9,15 +9,24 @@ import typer
 from regard.cli.polite import bar, tell
 from regard.errors import ArgumentError
 
+KEEP = "step,layer,head"
+
 
 def look(
-    prompt: Annotated[str, typer.Argument(help="What to draw.")],
+    prompt: Annotated[str | None, typer.Argument(help="What to draw.")] = None,
+    image: Annotated[
+        Path | None, typer.Option(help="A picture to look at, instead of drawing one.")
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder to write; by default named after the prompt.")
     ] = None,
     model: Annotated[
-        str, typer.Option(help="A bundled model, or a folder of diffusers.")
-    ] = "openmoji",
+        str | None,
+        typer.Option(
+            help="A bundled model, or a folder: of diffusers, or of a vision transformer for "
+            "--image. By default openmoji, for pictures fashion-vit."
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the first noise.")] = 0,
     steps: Annotated[int, typer.Option(help="Denoising steps.")] = 30,
     guidance: Annotated[
@@ -30,19 +39,44 @@ def look(
     words: Annotated[
         str | None, typer.Option(help="Keep only these words, such as 'cat,car'.")
     ] = None,
-    keep: Annotated[
-        str, typer.Option(help="Axes to keep; the others are averaged.")
-    ] = "step,layer,head",
+    keep: Annotated[str, typer.Option(help="Axes to keep; the others are averaged.")] = KEEP,
     prove: Annotated[
         bool, typer.Option("--prove", help="Make the image again without each word.")
     ] = False,
+    queries: Annotated[
+        str | None,
+        typer.Option(help="Of a picture, keep only where these tokens look, such as 'cls'."),
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a look that is in the folder.")
     ] = False,
 ) -> None:
-    """Make an image from a prompt and see where each word was looked at."""
+    """Draw from a prompt and see where each word was looked at; or look at a picture."""
+    if image is not None:
+        drawing = {
+            "a prompt": prompt is not None,
+            "--seed": seed != 0,
+            "--steps": steps != 30,
+            "--guidance": guidance != 4.0,
+            "--negative": negative != "",
+            "--words": words is not None,
+            "--keep": keep != KEEP,
+            "--prove": prove,
+        }
+        _refuse([name for name, given in drawing.items() if given])
+        asked = None if queries is None else _listed(queries)
+        _look_at(image, model or "fashion-vit", out, _size(size), asked, overwrite=overwrite)
+        return
+    if prompt is None:
+        raise ArgumentError(
+            "look: give a prompt, such as 'a cat on the beach', or a picture with --image PICTURE."
+        )
+    if queries is not None:
+        raise ArgumentError(
+            "look: --queries is for a picture. Name one with --image, or choose --words."
+        )
     from regard.look import check_folder
-    from regard.look import look as look_at
+    from regard.look import look as draw
     from regard.look.settings import Settings
     from regard.zoo.memory import keep_memory
 
@@ -52,8 +86,8 @@ def look(
     check_folder(folder, overwrite=overwrite)
     keep_memory()  # the process is ours, and ends with this look
     with bar("looking") as advance:
-        seen = look_at(
-            model,
+        seen = draw(
+            model or "openmoji",
             prompt,
             seed=seed,
             steps=steps,
@@ -70,6 +104,41 @@ def look(
         tell(f"the prompt is longer than the text encoder takes; it was cut before: '{seen.cut}'.")
     typer.echo(text_of(seen.trace.words()))
     typer.echo(f"\nWrote {folder}. Open {folder / 'page.html'} in a browser.")
+
+
+def _refuse(given: list[str]) -> None:
+    if given:
+        raise ArgumentError(
+            f"look: {given[0]} is for drawing, and --image looks at a picture that is there. "
+            f"Leave one of them away."
+        )
+
+
+def _look_at(
+    image: Path,
+    model: str,
+    out: Path | None,
+    size: tuple[int, int] | None,
+    queries: list[str] | None,
+    *,
+    overwrite: bool,
+) -> None:
+    from regard.look import check_folder, look_at
+
+    folder = out or Path(f"{_stem(image.stem)}-{_stem(Path(model).name)}")
+    check_folder(folder, overwrite=overwrite)
+    seen = look_at(model, image, size=size, queries=queries)
+    seen.save(folder, overwrite=overwrite)
+    recipe = seen.trace.recipe
+    if recipe["interpolated"]:
+        how = recipe["interpolation"]
+        tell(
+            f"positions were interpolated from {how['from'][0]}x{how['from'][1]} to "
+            f"{how['to'][0]}x{how['to'][1]} patches: off the grid of the training."
+        )
+    for label, share in recipe["prediction"]:
+        typer.echo(f"{label:<24}{share:.3f}")
+    typer.echo(f"Wrote {folder}. Open {folder / 'page.html'} in a browser.")
 
 
 def words(
@@ -90,9 +159,12 @@ def folder_name(prompt: str, seed: int) -> str:
         >>> folder_name("A cat and a blue car", 0)
         'a-cat-and-a-blue-car-seed0'
     """
+    return f"{_stem(prompt)}-seed{seed}"
+
+
+def _stem(text: str) -> str:
     # File systems take 255 bytes, and a letter may be four of them.
-    stem = re.sub(r"[\W_]+", "-", prompt.casefold())[:50].strip("-")
-    return f"{stem or 'look'}-seed{seed}"
+    return re.sub(r"[\W_]+", "-", text.casefold())[:50].strip("-") or "look"
 
 
 def text_of(table: Any) -> str:

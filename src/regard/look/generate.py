@@ -42,6 +42,11 @@ def opened(model: Any) -> Any:
         ArgumentError: it is no text-to-image pipeline with a UNet.
     """
     pipeline = zoo.load(model) if isinstance(model, str | os.PathLike) else model
+    if isinstance(pipeline, zoo.Vision):
+        raise ArgumentError(
+            f"look: '{pipeline.name}' looks at pictures and draws none. Use "
+            f"look_at(model, picture), or regard look --image PICTURE."
+        )
     call = inspect.signature(type(pipeline).__call__).parameters
     lacking = [part for part in ("unet", "scheduler") if getattr(pipeline, part, None) is None]
     lacking += [name for name in ("prompt", "callback_on_step_end") if name not in call]

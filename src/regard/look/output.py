@@ -16,7 +16,8 @@ from regard.trace import Trace
 from regard.trace.store import swap
 
 PICTURE, WORDS, MAPS, STORE, PAGE = "image.png", "words.csv", "heatmaps", "trace.zarr", "page.html"
-PARTS = {PICTURE, WORDS, MAPS, STORE, PAGE}
+PREDICTIONS = "predictions.csv"
+PARTS = {PICTURE, WORDS, PREDICTIONS, MAPS, STORE, PAGE}
 
 # File systems take 255 bytes; a letter may be four of them, and an ending is still to come.
 LONGEST = 50
@@ -94,15 +95,45 @@ def file_names(words: Iterable[str]) -> dict[str, str]:
 
 def _fill(image: Image.Image, trace: Trace, folder: Path) -> None:
     from regard.views import page
-    from regard.views.stamp import stamp
 
     (folder / MAPS).mkdir(parents=True)
     image.save(folder / PICTURE)
+    if trace.layers:
+        _fill_words(image, trace, folder)
+    else:
+        _fill_picture(image, trace, folder)
+    trace.save(folder / STORE)
+    (folder / PAGE).write_text(page(trace), encoding="utf-8")
+
+
+def _fill_words(image: Image.Image, trace: Trace, folder: Path) -> None:
+    from regard.views.stamp import stamp
+
     trace.words().to_csv(folder / WORDS, index=False)
     for word, name in file_names(trace.word_names).items():
         stamp(image, trace.heatmap(word), title=word).save(folder / MAPS / f"{name}.png")
-    trace.save(folder / STORE)
-    (folder / PAGE).write_text(page(trace), encoding="utf-8")
+
+
+def _fill_picture(image: Image.Image, trace: Trace, folder: Path) -> None:
+    """The likeliest labels, and one map per layer, all on one scale."""
+    from regard.views.stamp import stamp
+
+    with (folder / PREDICTIONS).open("w", newline="", encoding="utf-8") as lines:
+        csv.writer(lines).writerows([("label", "probability"), *trace.recipe.get("prediction", [])])
+    nodes = [f"{number:03d}-{name}" for number, name in enumerate(trace.weights)]
+    maps = {node: _of_layer(trace, node[4:]) for node in nodes}
+    top = max(float(heat.max()) for _, heat in maps.values())
+    for node, name in file_names(nodes).items():
+        query, heat = maps[node]
+        title = f"{query} in {node[4:]}, mean of heads"
+        stamp(image, heat, title=title, top=top).save(folder / MAPS / f"{name}.png")
+
+
+def _of_layer(trace: Trace, layer: str) -> tuple[str, Any]:
+    """The query that a layer is read out by, and its map."""
+    pooled = trace.weights[layer].attrs["kind"] == "pool"
+    query = "probe" if pooled else trace.queries[0]
+    return query, trace.attention(query, layers=[layer])
 
 
 def _target(folder: str | os.PathLike[str]) -> Path:
@@ -136,7 +167,8 @@ def _foreign(folder: Path) -> str | None:
             return found.name
     if not _is_trace(folder / STORE):
         return next(found.name for found in sorted(folder.iterdir()))
-    names = {f"{name}.png" for name in file_names(_saved_words(folder / WORDS)).values()}
+    saved = [*_saved_words(folder / WORDS), *_saved_layers(folder / STORE)]
+    names = {f"{name}.png" for name in file_names(saved).values()}
     maps = sorted((folder / MAPS).iterdir()) if (folder / MAPS).is_dir() else []
     return next((f"{MAPS}/{found.name}" for found in maps if found.name not in names), None)
 
@@ -155,6 +187,13 @@ def _saved_words(table: Path) -> list[str]:
             return [row["word"] for row in csv.DictReader(lines) if row.get("role") == "word"]
     except (OSError, ValueError, KeyError):
         return []
+
+
+def _saved_layers(store: Path) -> list[str]:
+    places = store / "weights"
+    return (
+        sorted(each.name for each in places.iterdir() if each.is_dir()) if places.is_dir() else []
+    )
 
 
 def _unwritten(target: Path, failed: OSError) -> OutputError:

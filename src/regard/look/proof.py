@@ -232,6 +232,11 @@ def _listed(sight: Sight) -> str:
 def _check_same(pipeline: Any, trace: Trace) -> None:
     import regard.zoo as zoo
 
+    if not trace.layers:
+        raise ArgumentError(
+            "prove: this look is at a picture and has no words. Give a look at a prompt."
+        )
+
     for key, found in (
         ("scheduler", type(pipeline.scheduler).__name__),
         ("weights_sha256", zoo.fingerprint(pipeline)),

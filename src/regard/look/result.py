@@ -14,12 +14,14 @@ from regard.trace import Trace
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Look:
-    """An image that was made from a prompt, and what was seen while it was made.
+    """A picture, made from a prompt or looked at, and what was seen meanwhile.
 
     Attributes:
-        image: The picture.
-        latents: Tensor [1, channel, y, x] on the CPU: the picture before it was decoded.
-        trace: Where every word was looked at, the table of words, and the recipe.
+        image: The picture; one that was looked at is as the model was shown it.
+        latents: Tensor [1, channel, y, x] on the CPU: the picture before it was decoded; None for
+            one that was looked at.
+        trace: Where every word was looked at, the table of words, and the recipe; or where every
+            patch looks.
         proof: What dropping each word changed, as `prove` returns it; None if not asked for.
     """
 
@@ -60,6 +62,8 @@ class Look:
     def save(self, folder: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write a folder: image.png, words.csv, heatmaps/WORD.png, trace.zarr and page.html.
 
+        For a picture that was looked at it has predictions.csv instead of words.csv, and a heat map
+        for each layer: where the class token looks, or all patches on average where there is none.
         It is written under another name beside ``folder`` and renamed when it is complete.
 
         Args:

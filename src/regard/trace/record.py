@@ -199,7 +199,7 @@ class Trace:
             duplicate_of and verdict, in prompt order; after a proof also its evidence.
 
         Raises:
-            TraceError: no table was stored.
+            TraceError: no table was stored, or the trace is of a picture.
 
         Example:
             >>> from dataclasses import replace
@@ -209,6 +209,11 @@ class Trace:
             >>> replace(trace, table=word_table(trace)).words()["mass"].sum().item()
             1.0
         """
+        if not self.layers:
+            raise TraceError(
+                "Trace.words: this trace has no words; it tells where the patches of a picture "
+                "look. Use Trace.attention(query)."
+            )
         if self.table is None:
             raise TraceError(
                 "Trace.words: this trace has no table of words. "

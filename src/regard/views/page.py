@@ -9,10 +9,14 @@ from importlib.resources import files
 
 from regard.trace import Trace
 from regard.views.payload import payload
+from regard.views.picture import payload as picture_payload
 
 
 def page(trace: Trace, *, title: str | None = None) -> str:
     """One self-contained HTML document in which the trace can be explored.
+
+    The trace of a prompt shows where each word was looked at, that of a picture where each patch
+    looks.
 
     Maps travel as bytes, each with its own range; a trace too large for a page is averaged over
     heads and then over neighbouring steps, and the page says so. The same trace gives the same
@@ -20,7 +24,7 @@ def page(trace: Trace, *, title: str | None = None) -> str:
 
     Args:
         trace: What was seen, with its image, table of words and recipe.
-        title: The name of the document; the prompt when left out.
+        title: The name of the document; the prompt, or the likeliest label, when left out.
 
     Returns:
         HTML text; write it as UTF-8.
@@ -33,8 +37,11 @@ def page(trace: Trace, *, title: str | None = None) -> str:
         >>> page(toy_trace(), title="two animals").count("<title>two animals</title>")
         1
     """
-    data = payload(trace)
-    script = _part("viewer.js") + _START
+    if trace.layers:
+        data, script = payload(trace), _part("viewer.js") + _start("view")
+    else:
+        data = picture_payload(trace)
+        script = _part("viewer.js") + _part("picture.js") + _start("viewPicture")
     style = "\n" + _part("viewer.css")
     parts = {
         "title": html.escape(title or f"{data['prompt']} · regard"),
@@ -48,9 +55,10 @@ def page(trace: Trace, *, title: str | None = None) -> str:
     return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], _part("page.html"))
 
 
-_START = """
+def _start(view: str) -> str:
+    return f"""
 const root = document.getElementById("regard");
-view(root, JSON.parse(document.getElementById("regard-data").textContent));
+{view}(root, JSON.parse(document.getElementById("regard-data").textContent));
 """
 
 

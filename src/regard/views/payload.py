@@ -68,7 +68,7 @@ def payload(trace: Trace) -> dict[str, Any]:
     layers = _layers(trace, tiles)
     return {
         **_about(trace),
-        **_packed(tiles),
+        **packed(tiles),
         "words": _words(entries, kept),
         "tokens": len(trace.tokens),
         "layers": layers,
@@ -78,8 +78,8 @@ def payload(trace: Trace) -> dict[str, Any]:
         "averaged": _averaged(trace),
         "notices": _notices(trace, tiles),
         "table": _table(trace, entries),
-        "colours": _base64(colours()),
-        "image": _image(trace.image),
+        "colours": base64_of(colours()),
+        "image": image_of(trace.image),
     }
 
 
@@ -150,7 +150,7 @@ def _mark(row: dict[str, Any]) -> str:
 
 
 def _evidence(entry: Entry) -> str:
-    said = [
+    parts = [
         f"{_label(name)[0]} {value:.3g}"
         if isinstance(value, float)
         else f"{_label(name)[0]} {value}"
@@ -158,7 +158,7 @@ def _evidence(entry: Entry) -> str:
         if name not in ("word", "role", "verdict") and value not in (None, "")
     ]
     verdict = entry.row.get("verdict")
-    text = "; ".join([*([str(verdict)] if verdict else []), ", ".join(said)])
+    text = "; ".join([*([str(verdict)] if verdict else []), ", ".join(parts)])
     return text if entry.kept else "its maps were not kept" + (f"; {text}" if text else "")
 
 
@@ -168,8 +168,8 @@ def _evidence(entry: Entry) -> str:
 def _layers(trace: Trace, tiles: Tiles) -> list[dict[str, Any]]:
     layers, first_byte, first_range = [], 0, 0
     for name, maps in trace.layers.items():
-        packed = tiles.layers[name]
-        rows, columns = packed.shape[-2:]
+        tile = tiles.layers[name]
+        rows, columns = tile.shape[-2:]
         place = maps.attrs.get("place")
         layers.append(
             {
@@ -183,12 +183,12 @@ def _layers(trace: Trace, tiles: Tiles) -> list[dict[str, Any]]:
                 "firstRange": first_range,
             }
         )
-        first_byte += packed.size
+        first_byte += tile.size
         first_range += tiles.lows[name].size
-    return _numbered(layers)
+    return numbered(layers)
 
 
-def _numbered(layers: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def numbered(layers: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Layers that would have the same label get a number each."""
     labels = [layer["label"] for layer in layers]
     for index, layer in enumerate(layers):
@@ -307,54 +307,59 @@ def _about(trace: Trace) -> dict[str, Any]:
         "prompt": str(recipe.get("prompt", "")),
         "model": str(recipe.get("model", "unknown model")),
         "run": [str(recipe.get("model", "unknown model")), *run],
-        "parity": _parity(recipe.get("parity_error")),
+        "parity": parity_text(recipe.get("parity_error")),
         "cut": str(recipe.get("cut") or ""),
         "saved": "trace.zarr",
         "recipe": [
-            [name.replace("_", " "), _said(recipe[name])]
+            [name.replace("_", " "), said(recipe[name])]
             for name in sorted(recipe)
             if recipe[name] not in (None, "", [], {})
         ],
     }
 
 
-def _parity(error: float | None) -> str:
+def parity_text(error: float | None) -> str:
+    """The greatest difference that was measured, in words."""
     if error is None:
         return "not measured"
     return f"{error:.1e}: greatest difference between weights × values and the model's own output"
 
 
-def _said(value: Any) -> str:
+def said(value: Any) -> str:
+    """A value of a recipe as text."""
     if isinstance(value, dict):
-        return ", ".join(f"{key} {_said(value[key])}" for key in sorted(value))
+        return ", ".join(f"{key} {said(value[key])}" for key in sorted(value))
     if isinstance(value, list | tuple):
-        return ", ".join(_said(item) for item in value)
+        return ", ".join(said(item) for item in value)
     return str(value)
 
 
-def _image(image: np.ndarray | None) -> dict[str, Any] | None:
+def image_of(image: np.ndarray | None) -> dict[str, Any] | None:
+    """A picture as PNG, with its rows and columns."""
     if image is None:
         return None
     file = io.BytesIO()
     Image.fromarray(image).save(file, format="PNG")
     return {
-        "source": "data:image/png;base64," + _base64(file.getvalue()),
+        "source": "data:image/png;base64," + base64_of(file.getvalue()),
         "size": list(image.shape[:2]),
     }
 
 
-def _packed(tiles: Tiles) -> dict[str, str]:
+def packed(tiles: Tiles) -> dict[str, str]:
+    """The bytes of the tiles, and their ranges as little-endian float32, in base64."""
     little = np.dtype("<f4")
     parts = {"lows": tiles.lows, "spans": tiles.spans}
     ranges = {
-        name: _base64(b"".join(part.astype(little).tobytes() for part in layers.values()))
+        name: base64_of(b"".join(part.astype(little).tobytes() for part in layers.values()))
         for name, layers in parts.items()
     }
     tiled = b"".join(np.ascontiguousarray(part).tobytes() for part in tiles.layers.values())
-    return {"tiles": _base64(tiled), **ranges}
+    return {"tiles": base64_of(tiled), **ranges}
 
 
-def _base64(data: bytes) -> str:
+def base64_of(data: bytes) -> str:
+    """Bytes as text."""
     return base64.b64encode(data).decode("ascii")
 
 

@@ -2,6 +2,8 @@
 //
 //   view(root, data)  fills `root` and returns the state of the view.
 //
+// picture.js, which stands after this on the page of a picture, makes of it a view of patches.
+//
 // `data` is what regard.views.page.payload makes. A tile is one word's map at one step, layer and
 // head, as bytes with its own range: value = low + byte / 255 * span. Every map on screen is the
 // plain mean of tiles, as Trace.heatmap defines it. Text of the prompt is only ever set as text.
@@ -605,7 +607,7 @@ class Viewer {
     // A mouse click must not take the focus, or the arrow keys would change their meaning.
     stage.addEventListener("pointerdown", (event) => event.preventDefault());
     stage.addEventListener("mousedown", (event) => event.preventDefault());
-    stage.addEventListener("click", (event) => this.lock(this.patchAt(event)));
+    stage.addEventListener("click", (event) => this.lock(this.patchAt(event), event.shiftKey));
     stage.addEventListener("keydown", (event) => this.stageKey(event));
   }
 
@@ -844,11 +846,15 @@ class Viewer {
     this.drawWord(canvas.getContext("2d"), { x: 0, y: 0, width, height }, word, ratio);
   }
 
+  frames() {
+    return [[this.hover.patch, false], [this.state.patch, true]].filter(([patch]) => patch)
+      .map(([patch, locked]) => ({ cell: this.cellOf(patch), locked }));
+  }
+
   drawWord(context, box, word, weight) {
     const [h, w] = this.maps.gridOf(this.choice);
     const blank = { h, w, data: new Float32Array(h * w) };
-    const patches = [[this.hover.patch, false], [this.state.patch, true]].filter(([patch]) => patch)
-      .map(([patch, locked]) => ({ cell: this.cellOf(patch), locked }));
+    const patches = this.frames(word);
     const image = this.image?.complete && this.image.naturalWidth ? this.image : null;
     const map = word === null ? blank : this.maps.map(word, this.choice);
     const state = word === null && image ? { ...this.state, show: "image" } : this.state;
@@ -942,9 +948,10 @@ class Viewer {
       const names = this.shown.map((i) => `“${this.data.words[i].name}”`).join(" and ");
       return `${ends}, the scale of ${names}${open.length ? ` over all ${open.join(", ")}` : ""}${mark}`;
     }
-    const kind = this.anySpecial ? "words and special tokens" : "words";
-    return `${ends}, shared by all ${[kind, ...open].join(", ")}${mark}`;
+    return `${ends}, shared by all ${[this.many, ...open].join(", ")}${mark}`;
   }
+
+  get many() { return this.anySpecial ? "words and special tokens" : "words"; }
 
   renderRanks() {
     const { part, data } = this;
@@ -1005,8 +1012,8 @@ class Viewer {
       button.classList.toggle("empty", !maps[i]);
       button.replaceChildren(...(maps[i] ? [painted(maps[i], range, this.colours, () => 1)] : []));
     });
-    const shared = { word: "shared by all layers and heads", shared: "shared by all words, layers and heads", view: "these thumbnails only" }[scale];
-    this.part["navigator-note"].textContent = word === undefined ? "Choose a word." : `One scale for all thumbnails: ${number(range[0])} to ${number(range[1])}, ${shared}.`;
+    const shared = { word: "shared by all layers and heads", shared: `shared by all ${this.many}, layers and heads`, view: "these thumbnails only" }[scale];
+    this.part["navigator-note"].textContent = word === undefined ? `Choose one of the ${this.many}.` : `One scale for all thumbnails: ${number(range[0])} to ${number(range[1])}, ${shared}.`;
   }
 
   // ------------------------------------------------------------ taking it away
@@ -1020,10 +1027,12 @@ class Viewer {
     if (layer !== "all") given.push(`layers=${JSON.stringify(data.layers[layer]?.name ?? layer)}`);
     if (head !== "all") given.push(`heads=${data.heads[head]}`);
     for (const word of this.shown) {
-      lines.push(`trace.heatmap(${[JSON.stringify(data.words[word].name), ...given].join(", ")})`);
+      lines.push(this.call(data.words[word], given));
     }
     return lines.join("\n");
   }
+
+  call(word, given) { return `trace.heatmap(${[JSON.stringify(word.name), ...given].join(", ")})`; }
 
   say(text) { this.part.status.textContent = text; }
 
@@ -1050,11 +1059,13 @@ class Viewer {
     return `${words.join("-") || "image"}.${ending}`;
   }
 
+  get tableFile() { return "words.csv"; }
+
   saveCsv() {
     const { columns, rows } = this.data.table;
     const lines = [columns.map(({ name }) => name), ...rows.map(({ values }) => values)];
     const text = lines.map((line) => line.map(csvCell).join(",") + "\r\n").join("");
-    this.save(new Blob([text], { type: "text/csv" }), "words.csv");
+    this.save(new Blob([text], { type: "text/csv" }), this.tableFile);
   }
 
   savePng() {

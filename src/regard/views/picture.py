@@ -1,0 +1,265 @@
+"""What the viewer is given of a picture: where each of its tokens looks, as bytes in base64."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from regard.axes import HEAD, KEY, QUERY, STEP
+from regard.trace import Trace
+from regard.views.colour import colours
+from regard.views.payload import base64_of, image_of, numbered, packed, parity_text, said
+from regard.views.tiles import BUDGET, Tiles, quantised
+
+NAMED = {
+    "cls": "The class token",
+    "distillation": "The distillation token",
+    "mean": "The mean over all patches",
+    "probe": "The learned query of the pooling head",
+}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One query that the page shows: its name, the tokens it is the mean of, and its patch."""
+
+    name: str
+    tokens: tuple[int, ...]
+    cell: tuple[int, int] | None = None
+
+    @property
+    def python(self) -> str:
+        """As one writes it in Python."""
+        return f'"{self.name}"' if self.cell is None else f"({self.cell[0]}, {self.cell[1]})"
+
+
+def payload(trace: Trace, *, budget: int = BUDGET) -> dict[str, Any]:
+    """Everything that the viewer shows of a picture, as plain JSON values.
+
+    Maps have a byte per patch and a range of their own. Where they exceed the budget, heads are
+    averaged first, then only the queries that have a name are kept; the page says so.
+
+    Args:
+        trace: What was seen of a picture.
+        budget: The most bytes that the maps may take, if leaving out can reach it.
+
+    Returns:
+        The queries, the axes, the maps and what goes to no patch in base64, the prediction, the
+        picture and the recipe.
+
+    Example:
+        >>> from regard.trace import toy_vision
+        >>> [query["name"] for query in payload(toy_vision())["words"][:3]]
+        ['cls', 'mean', 'patch 0, 0']
+    """
+    shown = _shown(trace.weights)
+    first = next(iter(shown.values()))
+    asked, averaged, notices = _fitting(trace, shown, budget)
+    values = {name: _rows(each, asked, averaged=averaged) for name, each in shown.items()}
+    before = len(first.attrs["prefix"])
+    tiles = _tiles(values, before, tuple(first.attrs["grid"]), averaged=averaged)
+    layers = _layers(shown, tiles)
+    firsts = [place for place, each in enumerate(asked) if each.cell is not None]
+    return {
+        **_about(trace),
+        **packed(tiles),
+        "before": base64_of(_before(values, before)),
+        "prefix": list(first.attrs["prefix"]),
+        "words": [_word(each, column) for column, each in enumerate(asked)],
+        "firstPatch": firsts[0] if firsts else None,
+        "tokens": first.sizes[KEY],
+        "layers": layers,
+        "places": [],
+        "heads": max((layer["heads"] for layer in layers), key=len),
+        "steps": [{"label": "0", "text": "one look", "python": "0"}],
+        "averaged": list(first.attrs["averaged"]),
+        "notices": [*_unshown(trace, shown), *notices],
+        "table": _table(trace.recipe.get("prediction") or []),
+        "colours": base64_of(colours()),
+        "image": image_of(trace.image),
+    }
+
+
+def _shown(weights: Mapping[str, xr.DataArray]) -> dict[str, xr.DataArray]:
+    """The layers in which the tokens themselves look; the pooling head if there are no others."""
+    own = {name: each for name, each in weights.items() if each.attrs["kind"] == "self"}
+    return own or dict(weights)
+
+
+def _unshown(trace: Trace, shown: Mapping[str, xr.DataArray]) -> list[str]:
+    if len(shown) == len(trace.weights):
+        return []
+    return ['The pooling head is not on this page; ask the trace: trace.attention("probe").']
+
+
+def _fitting(
+    trace: Trace, shown: Mapping[str, xr.DataArray], budget: int
+) -> tuple[list[Asked], bool, list[str]]:
+    """The queries that fit, whether heads must be averaged, and what to say about it."""
+    first = next(iter(shown.values()))
+    named, patches = _named(trace, first), _patches(first)
+    grid = first.attrs["grid"]
+    one = sum(each.sizes[HEAD] for each in shown.values()) * grid[0] * grid[1]
+    mean = len(shown) * grid[0] * grid[1]
+    if one * (len(named) + len(patches)) <= budget:
+        return [*named, *patches], False, []
+    notices = ["To keep this page small, heads are averaged in it."]
+    if mean * (len(named) + len(patches)) <= budget:
+        return [*named, *patches], True, [*notices, "The trace has them all."]
+    notices = ["To keep this page small, single patches are not queries in it."]
+    if one * len(named) <= budget:
+        return named, False, [*notices, "The trace has them all."]
+    notices = ["To keep this page small, heads are averaged in it, and patches are no queries."]
+    return named, True, [*notices, "The trace has them all."]
+
+
+def _named(trace: Trace, first: xr.DataArray) -> list[Asked]:
+    if first.attrs["kind"] == "pool":
+        return [Asked("probe", (0,))]
+    prefix = first.attrs["prefix"]
+    return [
+        Asked(
+            name,
+            (prefix.index(name),)
+            if name in prefix
+            else tuple(range(len(prefix), first.sizes[KEY])),
+        )
+        for name in trace.queries
+        if name != "probe"
+    ]
+
+
+def _patches(first: xr.DataArray) -> list[Asked]:
+    """Every patch as a query, or none where some were not kept."""
+    before, (rows, columns) = len(first.attrs["prefix"]), first.attrs["grid"]
+    kept = {int(query) for query in first[QUERY].values}
+    if first.attrs["kind"] == "pool" or not kept.issuperset(range(before, first.sizes[KEY])):
+        return []
+    return [
+        Asked(f"patch {row}, {column}", (before + row * columns + column,), (row, column))
+        for row in range(rows)
+        for column in range(columns)
+    ]
+
+
+def _rows(weights: xr.DataArray, asked: Sequence[Asked], *, averaged: bool) -> np.ndarray:
+    """Attention of each query to all keys, over head, query and key; mean over steps."""
+    place = {int(query): at for at, query in enumerate(weights[QUERY].values)}
+    values = np.asarray(weights.mean(STEP, dtype=np.float64).values)
+    if averaged:
+        values = values.mean(axis=0, keepdims=True)
+    picked = [values[:, [place[token] for token in each.tokens]].mean(axis=1) for each in asked]
+    return np.stack(picked, axis=1)
+
+
+def _tiles(
+    values: Mapping[str, np.ndarray], before: int, grid: tuple[int, int], *, averaged: bool
+) -> Tiles:
+    layers, lows, spans = {}, {}, {}
+    for name, rows in values.items():
+        maps = rows[None, :, :, before:].reshape(1, *rows.shape[:2], *grid)
+        layers[name], lows[name], spans[name] = quantised(maps)
+    return Tiles(layers, lows, spans, ((0,),), averaged)
+
+
+def _before(values: Mapping[str, np.ndarray], before: int) -> bytes:
+    parts = [rows[..., :before].astype(np.dtype("<f4")).tobytes() for rows in values.values()]
+    return b"".join(parts)
+
+
+def _layers(shown: Mapping[str, xr.DataArray], tiles: Tiles) -> list[dict[str, Any]]:
+    layers, first_byte, first_range = [], 0, 0
+    for number, (name, weights) in enumerate(shown.items()):
+        layers.append(
+            {
+                "name": name,
+                "label": f"layer {number}",
+                "place": None,
+                "kind": weights.attrs["kind"],
+                "grid": list(weights.attrs["grid"]),
+                "heads": [0]
+                if tiles.heads_averaged
+                else [int(head) for head in weights[HEAD].values],
+                "firstByte": first_byte,
+                "firstRange": first_range,
+            }
+        )
+        first_byte += tiles.layers[name].size
+        first_range += tiles.lows[name].size
+    return numbered(layers)
+
+
+def _word(asked: Asked, column: int) -> dict[str, Any]:
+    return {
+        "name": asked.name,
+        "text": asked.name,
+        "nth": 1,
+        "role": "word",
+        "pieces": [asked.name],
+        "tokens": 1,
+        "column": column,
+        "mass": None,
+        "tint": 0.0,
+        "mark": "",
+        "evidence": NAMED.get(asked.name, f"The token {asked.name}"),
+        "cell": asked.cell,
+        "python": asked.python,
+    }
+
+
+def _table(prediction: Sequence[Sequence[Any]]) -> dict[str, Any]:
+    top = max((float(share) for _, share in prediction), default=0.0) or 1.0
+    columns = [
+        {"name": "label", "label": "label", "title": "What the model calls it", "numeric": False},
+        {"name": "probability", "label": "probability", "title": "0..1", "numeric": True},
+    ]
+    rows = [
+        {
+            "name": label,
+            "word": None,
+            "special": False,
+            "mark": "",
+            "tint": round(float(share) / top, 4),
+            "values": [label, float(share)],
+        }
+        for label, share in prediction
+    ]
+    hidden = {"hidden": False}
+    return {
+        "columns": [{**each, **hidden, "bar": each["numeric"]} for each in columns],
+        "rows": rows,
+        "note": "",
+    }
+
+
+def _about(trace: Trace) -> dict[str, Any]:
+    recipe = trace.recipe
+    model, size = str(recipe.get("model", "unknown model")), recipe.get("size")
+    best = (recipe.get("prediction") or [None])[0]
+    pixels = f"{size[0]}×{size[1]} pixels" if size else "a picture"
+    return {
+        "prompt": str(best[0]) if best else f"{pixels} seen by {model}",
+        "model": model,
+        "run": [model, pixels, *([f"{best[0]} {float(best[1]):.1%}"] if best else [])],
+        "shown": f"{pixels} as the model saw them{_moved(recipe.get('interpolation') or {})}",
+        "said": ", ".join(
+            f"{label} {share:.1%}" for label, share in recipe.get("prediction") or []
+        ),
+        "parity": parity_text(recipe.get("parity_error")),
+        "cut": "",
+        "saved": "trace.zarr",
+        "recipe": [
+            [name.replace("_", " "), said(recipe[name])]
+            for name in sorted(recipe)
+            if recipe[name] not in (None, "", [], {})
+        ],
+    }
+
+
+def _moved(how: Mapping[str, Any]) -> str:
+    if not how:
+        return ""
+    old, new = ("×".join(map(str, how[end])) for end in ("from", "to"))
+    return f"; positions interpolated from {old} to {new} patches ({how['mode']}): off the training"
