@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 GOAL = 512
-"""MB, everything included: Python and its libraries alone take about 130."""
+"""MB, everything included: Python and its libraries alone take about 100."""
 
 NAMES = ("entropy", "coverage", "gini", "attention_distance", "head_diversity")
 
