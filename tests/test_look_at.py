@@ -185,6 +185,27 @@ def test_what_is_no_picture_or_no_such_model_is_told(folder, tmp_path):
         look_at(pipeline(), picture())
 
 
+def test_a_model_of_no_known_family_is_told_how_to_make_its_tokens_known(tmp_path):
+    from transformers import SwinConfig, SwinForImageClassification
+
+    config = SwinConfig(image_size=16, patch_size=2, embed_dim=8, depths=[1], num_heads=[2])
+    SwinForImageClassification(config).save_pretrained(tmp_path)
+    said = {"size": 16, "image_mean": [0.5] * 3, "image_std": [0.5] * 3}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(said))
+    with pytest.raises(ArgumentError, match="no token layout is known for SwinForImage.*Register"):
+        look_at(tmp_path, picture())
+
+
+def test_patches_without_a_grid_are_refused(folder, monkeypatch):
+    from regard.tap import TokenLayout, layout, segments
+
+    flat = segments(("cls", 1), ("image", 9))
+    family = layout.Family(lambda model, inputs, shape: TokenLayout(flat, flat))
+    monkeypatch.setattr("regard.tap.tap.family_of", lambda model: family)
+    with pytest.raises(ArgumentError, match="the 9 patches of vit.layers.0.attention have no grid"):
+        look_at(folder, picture())
+
+
 def test_a_model_that_looks_at_pictures_draws_none(folder):
     with pytest.raises(ArgumentError, match=r"looks at pictures and draws none. Use look_at"):
         look(folder, "a cat")

@@ -81,6 +81,8 @@ def test_every_recipe_but_the_named_has_weights_with_figures(name):
 # On 100 scenes instead of thousands: a share of 0.95 is then known to 0.02, three times that is
 # taken; the signal-to-noise ratio varies by 3 dB from scene to scene, so by 0.3 in the mean.
 TOLERANCE = {"psnr_db": 1.0, "images": float("inf")}
+# Of each class of clothing there are about 100 among 1,000: a share of 0.75 is known to 0.043.
+TOLERANCE |= {key: 0.13 for key in FIGURES if key.startswith("accuracy_")}
 
 
 @pytest.mark.parametrize("name", [n for n in NAMES if n not in {"openmoji", *NOT_TRAINED}])

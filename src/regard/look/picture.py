@@ -157,6 +157,11 @@ class Rows:
         layout = call.known_layout("look_at")
         prefix = prefix_of(layout.keys)
         image = layout.keys_of("image")
+        if image.grid is None:
+            raise ArgumentError(
+                f"look_at: the {len(image)} patches of {call.layer} have no grid. Mend the layout "
+                f"of {call.model}."
+            )
         pooled = not any(segment.name == "image" for segment in layout.queries)
         queries = None if pooled or self.queries is None else self._places(prefix)
         asked = slice(None) if queries is None else queries
