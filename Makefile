@@ -39,6 +39,7 @@ browser:  # the page is tested in a real browser; where none can be installed, t
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/observe.py
+	$(BIN)/python benchmarks/measure.py
 
 clean:
 	rm -rf $(VENV) demo

@@ -228,7 +228,7 @@ def test_a_measure_says_what_it_takes_returns_and_where_it_comes_from(name):
     assert text.splitlines()[0].endswith("."), "the first line is one sentence"
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "word_table"])
+@pytest.mark.parametrize("name", NAMES)
 def test_a_measure_can_be_listed_with_all_one_needs_to_read_it(name):
     about = measures.get(name).about
     assert isinstance(about, About)

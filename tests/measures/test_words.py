@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from regard.errors import ArgumentError, UnknownName
-from regard.measures.words import Thresholds, judge, pearson_of_rows, pixel_distance, word_table
+from regard.measures.words import Thresholds, judge, pixel_distance, word_table
 from regard.trace import Trace, layer_maps, tokens_from_offsets, toy_trace
 
 LEFT = np.array([[2.0, 0.0], [2.0, 0.0]])
@@ -208,13 +208,6 @@ def test_a_proof_that_does_not_fit_is_refused():
         judge(table, pd.concat([good, good]))
     with pytest.raises(UnknownName, match="no word is named 'dog'"):
         judge(table, good.assign(word="dog"))
-
-
-def test_correlation_is_that_of_numpy_and_none_for_an_even_map():
-    maps = np.random.default_rng(0).random((4, 9))
-    np.testing.assert_allclose(pearson_of_rows(maps), np.corrcoef(maps), atol=1e-12)
-    got = pearson_of_rows(np.array([[0.1] * 3, [0.1, 0.2, 0.3]]))
-    assert np.isnan(got).tolist() == [[True, True], [True, False]]
 
 
 def test_black_is_one_away_from_white_and_the_order_does_not_matter():

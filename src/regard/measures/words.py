@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from regard.axes import HEAD, STEP, TOKEN, X, Y
 from regard.errors import ArgumentError, unknown
+from regard.measures.about import TRACE, measure
+from regard.measures.agreement import pearson_of_rows
 from regard.measures.spread import normalised_entropy_of_rows
 from regard.trace import Trace
 from regard.trace.words import SPECIAL
@@ -77,6 +79,7 @@ class Thresholds:
                 )
 
 
+@measure(unit="by column", higher="by column", reads=TRACE, reduce="heads and steps, then layers")
 def word_table(trace: Trace, *, thresholds: Thresholds | None = None) -> pd.DataFrame:
     """What each word of the prompt weighs, 0..1, and whether its map makes it look redundant.
 
@@ -207,16 +210,6 @@ def pixel_distance(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> float
             f"Give images of one size."
         )
     return float(np.abs(first.astype(np.float64) - second).mean() / 255)
-
-
-def pearson_of_rows(maps: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Pearson correlation of every row with every other; NaN where a row is constant."""
-    centred = maps - maps.mean(axis=1, keepdims=True)
-    length = np.linalg.norm(centred, axis=1)
-    # Round-off leaves a constant row with a length of about 1e-17 times its values.
-    constant = length <= 1e-9 * np.linalg.norm(maps, axis=1)
-    unit = centred / np.where(constant, np.nan, length)[:, None]
-    return np.asarray(np.clip(unit @ unit.T, -1.0, 1.0))
 
 
 def _rows(trace: Trace) -> list[tuple[str, str]]:
