@@ -224,9 +224,13 @@ def _check_room(vision: Any, grid: tuple[int, int], queries: Sequence[str] | Non
             )
         return
     config = getattr(vision.model.config, "vision_config", vision.model.config)
-    layers = getattr(config, "num_hidden_layers", 1) * getattr(config, "num_attention_heads", 1)
+    layers, heads = (
+        getattr(config, name, 1) for name in ("num_hidden_layers", "num_attention_heads")
+    )
+    if not isinstance(layers, int) or not isinstance(heads, int):
+        return  # several stages, each with heads of its own: of no family that is known
     tokens = grid[0] * grid[1] + 1 + getattr(config, "num_register_tokens", 0)
-    needed = 4 * layers * tokens**2
+    needed = 4 * layers * heads * tokens**2
     if needed > MOST:
         raise ArgumentError(
             f"look_at: where every one of {tokens} tokens looks takes {needed / 2**30:.1f} GiB, "
