@@ -15,10 +15,11 @@ from regard.zoo.load import load, weights_folder
 from regard.zoo.pixels import to_tensor
 from regard.zoo.segmenter import full_size, split_channels
 
-LEAST_AREA = 0.008
+LEAST_AREA = 0.02
 """Share of the picture below which a subject does not count as shown.
 
-On held-out scenes the smallest true mask covers 3.6 % of the picture.
+On held-out scenes the smallest true mask covers 3.6 % of the picture; on 400 of them 0.8 % let nine
+fragments pass for subjects, and 2 % one.
 """
 
 
