@@ -1,11 +1,28 @@
 """Pictures of attention: functions from labelled arrays to figures and pages.
 
 `overlay` draws one word's map over an image, `contact_sheet` lays many images out, `page` makes a
-trace into one HTML file to explore. None of them computes a measure, and none opens a window.
+trace into one HTML file to explore. `mosaic` sets many maps beside their pictures; `curves`,
+`dots`, `scatter` and `matrix` draw numbers with their intervals; `report` makes a study into one
+HTML file. None of them computes a measure, and none opens a window.
 """
 
+from regard.views.curves import curves, dots, matrix, scatter
+from regard.views.mosaic import mosaic
 from regard.views.overlay import overlay
 from regard.views.page import page
+from regard.views.report import Plate, Section, report
 from regard.views.sheet import contact_sheet
 
-__all__ = ["contact_sheet", "overlay", "page"]
+__all__ = [
+    "Plate",
+    "Section",
+    "contact_sheet",
+    "curves",
+    "dots",
+    "matrix",
+    "mosaic",
+    "overlay",
+    "page",
+    "report",
+    "scatter",
+]

@@ -1,0 +1,14 @@
+"""Studies: hypotheses that were written down beforehand, tested on one model and data set.
+
+`studies` lists them. Each is a function of a model and a data set that returns a `Study`: what
+became of each hypothesis, tables and pictures, which it saves as a report.
+"""
+
+from regard.experiments.studies.finding import Finding, Hypothesis
+from regard.experiments.studies.study import Study, check_folder
+from regard.experiments.studies.vit import vit
+from regard.registry import Registry
+
+__all__ = ["Finding", "Hypothesis", "Study", "check_folder", "studies", "vit"]
+
+studies = Registry("study", {"vit": "regard.experiments.studies:vit"})

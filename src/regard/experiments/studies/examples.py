@@ -1,0 +1,88 @@
+"""Part 2: example pictures, one of each class, and where each layer and head looks."""
+
+import numpy as np
+import torch
+import xarray as xr
+
+from regard.axes import HEAD, LAYER, SAMPLE
+from regard.experiments.studies.looking import AnswerRows, answer_maps, numbered
+from regard.experiments.studies.setting import Numbers, Setting
+from regard.experiments.studies.whole import reader_of
+from regard.explain import explanations
+from regard.tap import Tap
+from regard.views.mosaic import mosaic
+from regard.views.report import Plate, Section
+
+
+def one_of_each(whole: xr.Dataset) -> Numbers:
+    """The first picture of each class that is named right; the first of all if none is."""
+    labels, right = whole["label"].values, whole["right"].values
+    chosen = []
+    for label in np.unique(labels):
+        here = np.flatnonzero(labels == label)
+        known = here[right[here]]
+        chosen.append(known[0] if len(known) else here[0])
+    return whole["number"].values[chosen]
+
+
+def maps_of(setting: Setting, numbers: Numbers) -> xr.DataArray:
+    """Where the answer looks: over sample, layer, head, y and x, in multiples of an even share."""
+    rows = AnswerRows()
+    with torch.no_grad(), Tap(setting.vision.model, observe=[rows]):
+        setting.vision.forward(setting.pixels(numbers))
+    maps = answer_maps(rows.taken(), setting.shape.grid, setting.shape.prefix)
+    return numbered(maps.to_dataset(name="map"))["map"].assign_attrs(maps.attrs)
+
+
+def part(setting: Setting, whole: xr.Dataset) -> Section:
+    """The part of the report."""
+    setting.meter.begin("drawing examples")
+    numbers = one_of_each(whole)
+    maps, names = maps_of(setting, numbers), names_of(setting, numbers)
+    pictures = list(setting.data.images[numbers])
+    layers = list(maps[LAYER].values)
+    mean = maps.mean(HEAD, keep_attrs=True)
+    sheet = mosaic(
+        [[mean.isel({SAMPLE: n, LAYER: layer}) for layer in layers] for n in range(len(numbers))],
+        pictures=pictures, rows=names, columns=[f"layer {layer}" for layer in layers],
+    )  # fmt: skip
+    one = maps.isel({SAMPLE: 0})
+    heads = mosaic(
+        [[one.isel({HEAD: head, LAYER: layer}) for layer in layers] for head in maps[HEAD].values],
+        pictures=[pictures[0]] * maps.sizes[HEAD],
+        rows=[f"head {head}" for head in maps[HEAD].values],
+        columns=[f"layer {layer}" for layer in layers],
+    )
+    who = reader_of(setting)
+    text = (
+        f"One picture of each class that the model names right. Each map shows where {who} looks, "
+        f"patch by patch, in multiples of what each patch would get if all got alike.",
+    )
+    plates = {
+        "examples-layers": Plate(sheet, f"Where {who} looks in each layer, mean of heads."),
+        "examples-heads": Plate(
+            heads, f"Each head of each layer, for one picture ({names[0]}): heads differ."
+        ),
+        "examples-rollout": Plate(
+            _rollout_sheet(setting, numbers, names),
+            "The last layer's attention beside rollout, which follows attention through all "
+            "layers; each map on its own scale, from its least to its greatest value.",
+        ),
+    }
+    return Section("Examples: layer by layer, head by head", text, {}, plates)
+
+
+def names_of(setting: Setting, numbers: Numbers) -> list[str]:
+    """The classes of some pictures, by name."""
+    return [setting.data.names[label] for label in setting.data.labels[numbers]]
+
+
+def _rollout_sheet(setting: Setting, numbers: Numbers, names: list[str]) -> object:
+    pixels, methods = setting.pixels(numbers), ("attention", "rollout")
+    found = {name: explanations.get(name)(setting.vision.model, pixels) for name in methods}
+    return mosaic(
+        [[found[name].isel({SAMPLE: n}).drop_vars("prefix_mass") for name in methods]
+         for n in range(len(numbers))],
+        pictures=list(setting.data.images[numbers]), rows=names,
+        columns=["last layer", "rollout"], own=True,
+    )  # fmt: skip

@@ -1,0 +1,108 @@
+"""What was expected of a vision transformer, written down before anything was measured.
+
+Trends with depth are rank correlations of layer and value, image by image, and must exceed 0.3, a
+medium effect (Cohen 1988, "Statistical Power Analysis", section 3.2): with ten thousand images any
+slope at all would be beyond chance.
+"""
+
+from regard.experiments.studies.finding import Hypothesis
+
+TREND = 0.3
+
+FOCUS_RISES = Hypothesis(
+    "focus-rises",
+    "The token that the answer is read from (CLS) looks at less of the picture with depth.",
+    "rank correlation of layer and focus, mean over images",
+    TREND,
+)
+
+DISTANCE_RISES = Hypothesis(
+    "distance-rises",
+    "Patches look farther the deeper the layer.",
+    "rank correlation of layer and attention distance, mean over images",
+    TREND,
+)
+
+HEADS_ALIKE = Hypothesis(
+    "heads-alike",
+    "The heads of deep layers are more alike.",
+    "rank correlation of layer and head diversity, mean over images",
+    -TREND,
+    "below",
+)
+
+WRONG_LESS_FOCUSED = Hypothesis(
+    "wrong-less-focused",
+    "Where the answer is wrong, the last layer looks less focused.",
+    "focus of right answers less that of wrong ones",
+    0.0,
+)
+
+WRONG_IN_CLASS = Hypothesis(
+    "wrong-less-focused-in-class",
+    "The same holds within a class, so that it is not just that hard classes look unfocused.",
+    "mean focus of right answers of the same class less that of a wrong one",
+    0.0,
+)
+
+SPECIAL_MATTERS = Hypothesis(
+    "special-heads-matter",
+    "Heads that look special matter more: focused, unlike the others, all patches on a few.",
+    "rank correlation over heads of looking special and the loss without the head",
+    0.0,
+)
+
+BETTER_THAN_CHANCE = Hypothesis(
+    "attention-beats-chance",
+    "The last layer's attention finds what the answer depends on, better than chance.",
+    "deletion area of random orders less that of attention",
+    0.0,
+    unit="probability",
+)
+
+ROLLOUT_BETTER = Hypothesis(
+    "rollout-beats-last-layer",
+    "Rollout through all layers is more faithful than the last layer's attention.",
+    "deletion area of attention less that of rollout, same image",
+    0.0,
+    unit="probability",
+)
+
+MAPS_SURVIVE = Hypothesis(
+    "maps-survive",
+    "Where the answer looks stays the same in a picture about a third larger.",
+    "correlation of the last layer's maps, mean over images",
+    0.5,
+)
+
+SMALLER_SURVIVES = Hypothesis(
+    "smaller-survives",
+    "Pictures about a third smaller lose less than 5 points of accuracy.",
+    "accuracy lost",
+    5.0,
+    "below",
+    "points",
+)
+
+LARGER_SURVIVES = Hypothesis(
+    "larger-survives",
+    "Pictures about a third larger lose less than 5 points of accuracy.",
+    "accuracy lost",
+    5.0,
+    "below",
+    "points",
+)
+
+ALL = (
+    FOCUS_RISES,
+    DISTANCE_RISES,
+    HEADS_ALIKE,
+    WRONG_LESS_FOCUSED,
+    WRONG_IN_CLASS,
+    SPECIAL_MATTERS,
+    BETTER_THAN_CHANCE,
+    ROLLOUT_BETTER,
+    MAPS_SURVIVE,
+    SMALLER_SURVIVES,
+    LARGER_SURVIVES,
+)

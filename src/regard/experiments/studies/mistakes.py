@@ -1,0 +1,177 @@
+"""Part 5: do pictures that are named wrong look different to the model?"""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from regard.axes import HEAD, LAYER, SAMPLE
+from regard.experiments.studies.finding import Finding
+from regard.experiments.studies.hypotheses import WRONG_IN_CLASS, WRONG_LESS_FOCUSED
+from regard.experiments.studies.looking import reach_and_spread, read_all
+from regard.experiments.studies.setting import Numbers, Setting
+from regard.experiments.studies.statistics import (
+    Estimate,
+    difference_of,
+    mean_of,
+    right_of_class,
+    spread_of,
+)
+from regard.measures.intervals import holm
+from regard.views.curves import curves, dots
+from regard.views.report import Plate, Section
+
+LAST = {"focus_last": "focus", "coverage_last": "coverage", "entropy_last": "entropy (bits)"}
+"""Of the last layer's map of the answer, read over the whole test set."""
+
+DEEP = {
+    "distance": "distance (share of the diagonal)",
+    "evenness": "evenness of patches (share of the most entropy)",
+}
+"""Of all patches, read for matched pictures only."""
+
+
+def read_matched(setting: Setting, whole: xr.Dataset) -> xr.Dataset:
+    """Distance and evenness of wrongly named pictures, each with a right one of its class.
+
+    Returns:
+        distance and evenness over sample and layer (mean of heads), and ``right`` over sample.
+    """
+    numbers, right = matched(whole, setting.plan.matched)
+    setting.meter.begin(f"comparing {len(numbers)} right and wrong pictures")
+    if not len(numbers):
+        return xr.Dataset({name: ((SAMPLE, LAYER), np.empty((0, 1))) for name in DEEP}).assign(
+            right=(SAMPLE, np.empty(0, bool))
+        )
+    found = read_all(setting, numbers, reach_and_spread).mean(HEAD)
+    return found.assign(right=(SAMPLE, right))
+
+
+def matched(whole: xr.Dataset, most: int) -> tuple[Numbers, np.ndarray]:
+    """Wrong pictures and as many right ones of the same classes, and which are right.
+
+    Example:
+        >>> seen = {"number": [4, 5, 6], "label": [0, 0, 1], "right": [True, False, True]}
+        >>> matched(xr.Dataset({name: ("sample", values) for name, values in seen.items()}), 9)
+        (array([5, 4]), array([False,  True]))
+    """
+    numbers, labels = whole["number"].values, whole["label"].values
+    right = whole["right"].values.astype(bool)
+    partners = {label: list(np.flatnonzero(right & (labels == label))) for label in set(labels)}
+    pairs = []
+    for wrong in np.flatnonzero(~right):
+        if len(pairs) < most and partners[labels[wrong]]:
+            pairs.append((wrong, partners[labels[wrong]].pop(0)))
+    if not pairs:
+        return numbers[:0], right[:0]
+    wrongs, rights = np.array(pairs).T
+    return numbers[np.concatenate([wrongs, rights])], np.arange(2 * len(pairs)) >= len(pairs)
+
+
+def part(setting: Setting, whole: xr.Dataset, pairs: xr.Dataset) -> Section:
+    """The part of the report."""
+    table = difference_table(whole, pairs)
+    right = whole["right"].values.astype(bool)
+    text = (
+        f"{right.sum():,} pictures are named right and {(~right).sum():,} wrong. Hard classes may "
+        f"look different as a whole, so wrong pictures are also held against the right ones of "
+        f"their own class (within class). Distance and evenness are means over layers and heads of "
+        f"{pairs.sizes[SAMPLE] // 2} wrong pictures and as many right ones of the same classes. "
+        f"p is raised for all rows (Holm).",
+    )
+    tables = {"mistakes": table}
+    plates = {
+        "mistakes": Plate(
+            dots(_scaled(table), "of", "difference", title="Right less wrong", at=0.0,
+                 across="standard deviations over pictures"),
+            "By how much right pictures lie above wrong ones, in standard deviations of each "
+            "number, with 95 % intervals.",
+        )
+    }  # fmt: skip
+    if right.any() and not right.all():
+        plates["mistakes-layers"] = Plate(
+            curves(_by_layer(whole, right), LAYER, title="Focus of right and wrong pictures",
+                   across="layer", up="focus"),
+            "Focus of the answer in each layer (mean of heads) where it is right and where wrong.",
+        )  # fmt: skip
+    return Section("Right and wrong answers", text, tables, plates)
+
+
+def findings(whole: xr.Dataset) -> list[Finding]:
+    """Whether wrong answers look less focused, in all and within their class."""
+    right, focus = whole["right"].values.astype(bool), whole["focus_last"].values
+    overall, inside = compare(focus, whole["label"].values, right)
+    facts = (
+        f"Mean focus of the last layer is {focus[right].mean():.3g} over {right.sum():,} right "
+        f"and {focus[~right].mean() if (~right).any() else np.nan:.3g} over {(~right).sum():,} "
+        f"wrong answers"
+    )
+    return [
+        Finding(WRONG_LESS_FOCUSED, overall, "images", f"{facts}."),
+        Finding(
+            WRONG_IN_CLASS, inside, "images",
+            f"{facts}; beside right ones of its class a wrong one lies {inside.value:.3g} lower.",
+        ),
+    ]  # fmt: skip
+
+
+def compare(values: np.ndarray, labels: np.ndarray, right: np.ndarray) -> tuple[Estimate, Estimate]:
+    """Right less wrong: over all pictures, and beside the mean of right ones of the same class.
+
+    The second takes the means of the right ones as known, of which there are far more.
+
+    Example:
+        >>> values, right = np.array([1.0, 2.0, 0.0, 1.0]), np.array([1, 1, 0, 0], bool)
+        >>> [each.value for each in compare(values, np.array([0, 1, 0, 1]), right)]
+        [1.0, 1.0]
+    """
+    overall = difference_of(values[right], values[~right])
+    beside = right_of_class(values, labels, right) - values
+    return overall, mean_of(beside[~right])
+
+
+def difference_table(whole: xr.Dataset, pairs: xr.Dataset) -> pd.DataFrame:
+    """One row per comparison: means, difference with interval, p and p raised."""
+    right, labels = whole["right"].values.astype(bool), whole["label"].values
+    rows = []
+    for name, said in LAST.items():
+        values = whole[name].values.astype(np.float64)
+        overall, inside = compare(values, labels, right)
+        rows.append(_row(said, values, right, overall))
+        rows.append(_row(f"{said}, within class", values, right, inside))
+    same = pairs["right"].values.astype(bool)
+    for name, said in DEEP.items():
+        values = pairs[name].mean(LAYER).values.astype(np.float64)
+        rows.append(
+            _row(f"{said}, matched", values, same, difference_of(values[same], values[~same]))
+        )
+    table = pd.DataFrame(rows)
+    return table.assign(p_holm=holm(table["p"].to_numpy()))
+
+
+def _row(of: str, values: np.ndarray, right: np.ndarray, found: Estimate) -> dict[str, Any]:
+    return {
+        "of": of,
+        "right": values[right].mean() if right.any() else np.nan,
+        "wrong": values[~right].mean() if (~right).any() else np.nan,
+        "difference": found.value,
+        "difference_low": found.low,
+        "difference_high": found.high,
+        "sd": values.std() if len(values) else np.nan,
+        "n": found.n,
+        "p": found.p,
+    }
+
+
+def _scaled(table: pd.DataFrame) -> pd.DataFrame:
+    """Differences in standard deviations, so that measures compare."""
+    names = ["difference", "difference_low", "difference_high"]
+    return table[["of"]].join(table[names].div(table["sd"].where(table["sd"] > 0), axis=0))
+
+
+def _by_layer(whole: xr.Dataset, right: np.ndarray) -> xr.Dataset:
+    focus = whole["focus"].mean(HEAD)
+    groups = {"right": right, "wrong": ~right}
+    spreads = [spread_of(focus.isel({SAMPLE: chosen})) for chosen in groups.values()]
+    return xr.concat(spreads, xr.DataArray(list(groups), dims="answer", name="answer"))

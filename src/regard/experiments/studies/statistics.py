@@ -1,0 +1,232 @@
+"""From values of single images or heads to an estimate with its interval and p."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import NDArray
+
+from regard.axes import LAYER, SAMPLE
+from regard.measures.agreement import spearman_of_pairs
+from regard.measures.intervals import intervals, paired
+
+REPEATS = 2000
+"""Draws for an interval or a p: the least p, 1/2001, still counts when raised for 20 tests."""
+
+Floats = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number, where it would likely lie in another sample, and whether chance would do.
+
+    Attributes:
+        value: The estimate.
+        low: Lower end of the 95 % interval; NaN where there is none.
+        high: Upper end.
+        n: How many values it was made from.
+        p: How often chance alone comes as far from the bound that it is held against; two-sided.
+    """
+
+    value: float
+    low: float
+    high: float
+    n: int
+    p: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.3g} [{self.low:.3g}, {self.high:.3g}]"
+
+
+UNKNOWN = Estimate(float("nan"), float("nan"), float("nan"), 0, float("nan"))
+"""What can be said without two values."""
+
+
+def mean_of(values: Floats, *, bound: float = 0.0, seed: int = 0) -> Estimate:
+    """The mean of one value per image, held against a bound by exchanging signs.
+
+    Example:
+        >>> found = mean_of(np.array([1.0, 2.0, 3.0]), bound=1.0)
+        >>> found.value, found.p  # differences 0, 1, 2: of 8 exchanges 4 are as far
+        (2.0, 0.5)
+
+    Source:
+        `regard.measures.intervals.paired`.
+    """
+    known = np.isfinite(values)
+    if known.sum() < 2:
+        return UNKNOWN
+    found = paired(np.full(len(values), bound), values, seed=seed, repeats=REPEATS)
+    of = found.interval
+    return Estimate(of.mean + bound, of.low + bound, of.high + bound, of.n, found.p)
+
+
+def difference_of(first: Floats, second: Floats, *, seed: int = 0) -> Estimate:
+    """By how much the mean of some images lies above that of others; p by exchanging images.
+
+    Args:
+        first: One value per image.
+        second: One value per image, of other images.
+        seed: Of the draws.
+
+    Returns:
+        ``first`` less ``second``; both are drawn anew for the interval.
+
+    Example:
+        >>> found = difference_of(np.full(9, 3.0), np.full(9, 1.0))
+        >>> found.value, found.low, found.n, found.p < 0.001
+        (2.0, 2.0, 18, True)
+
+    Source:
+        Efron and Tibshirani (1993), "An Introduction to the Bootstrap", section 8.3; p of drawn
+        exchanges: Phipson and Smyth (2010), "Permutation P-values Should Never Be Zero".
+    """
+    if min(len(first), len(second)) < 2:
+        return UNKNOWN
+    rng = np.random.default_rng(seed)
+    drawn = [rng.choice(first, len(first)).mean() - rng.choice(second, len(second)).mean()
+             for _ in range(REPEATS)]  # fmt: skip
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    value = float(first.mean() - second.mean())
+    pooled, whole = np.concatenate([first, second]), first.sum() + second.sum()
+    # Equal differences must count as equal, though they were added up in another order.
+    least, hits = abs(value) - 1e-12 * np.abs(pooled).max(), 0
+    for _ in range(REPEATS):
+        rng.shuffle(pooled)
+        part = pooled[: len(first)].sum()
+        hits += abs(part / len(first) - (whole - part) / len(second)) >= least
+    p = (1 + hits) / (1 + REPEATS)
+    return Estimate(value, float(low), float(high), len(pooled), float(p))
+
+
+def correlation_of(one: Floats, other: Floats, *, seed: int = 0) -> Estimate:
+    """Spearman's rank correlation of two rows, with an interval over pairs and p by shuffling.
+
+    Example:
+        >>> found = correlation_of(np.arange(9.0), np.arange(9.0) ** 2)
+        >>> round(found.value, 6), found.n, found.p < 0.001
+        (1.0, 9, True)
+
+    Source:
+        Spearman (1904), "The Proof and Measurement of Association between Two Things"; p and
+        interval as for `difference_of`.
+    """
+    rng, n = np.random.default_rng(seed), len(one)
+    if n < 3:
+        return UNKNOWN
+    value = float(spearman_of_pairs(np.stack([one, other]))[0])
+    drawn = rng.integers(0, n, (REPEATS, n))
+    # A draw of one pair again and again has no correlation, and says nothing.
+    each = spearman_of_pairs(np.stack([one[drawn], other[drawn]], axis=1))[:, 0]
+    if not np.isfinite(value) or not np.isfinite(each).any():
+        return UNKNOWN
+    low, high = np.nanquantile(each, [0.025, 0.975])
+    shuffled = rng.permuted(np.tile(other, (REPEATS, 1)), axis=1)
+    by_chance = spearman_of_pairs(np.stack([np.broadcast_to(one, shuffled.shape), shuffled], 1))
+    hits = int((np.abs(by_chance) >= abs(value) - 1e-9).sum())
+    return Estimate(value, float(low), float(high), n, (1 + hits) / (1 + REPEATS))
+
+
+def trend_of(values: xr.DataArray) -> Floats:
+    """For each image, the rank correlation of a value with depth: 1 rises at every layer.
+
+    Args:
+        values: Over sample and layer, in running order.
+
+    Returns:
+        One number per image; NaN where the value is the same in all layers.
+
+    Example:
+        >>> values = xr.DataArray([[1.0, 2.0, 5.0]], dims=["sample", "layer"])
+        >>> trend_of(values).round(6)
+        array([1.])
+    """
+    rows = values.transpose(SAMPLE, LAYER).values.astype(np.float64)
+    depth = np.broadcast_to(np.arange(rows.shape[1], dtype=np.float64), rows.shape)
+    found: Floats = spearman_of_pairs(np.stack([depth, rows], axis=1))[:, 0]
+    return found
+
+
+def spread_of(values: xr.DataArray, *, seed: int = 0) -> xr.Dataset:
+    """Mean, low and high over images, for all other dims at once; NaN ends with one image.
+
+    Example:
+        >>> values = xr.DataArray([[1.0, 5.0], [3.0, 5.0]], dims=["sample", "head"])
+        >>> spread_of(values)["high"].values
+        array([3., 5.])
+
+    Source:
+        `regard.measures.intervals.intervals`.
+    """
+    found = intervals(values, over=SAMPLE, seed=seed, repeats=REPEATS)
+    return found[["mean", "low", "high"]].assign_attrs(values.attrs)
+
+
+def tabled(name: str, spread: xr.Dataset) -> pd.DataFrame:
+    """The columns NAME, NAME_low and NAME_high, with the labels of the other dims as index.
+
+    Example:
+        >>> spread = xr.Dataset({end: ("layer", [1.0]) for end in ("mean", "low", "high")})
+        >>> tabled("focus", spread.assign_coords(layer=[0])).columns.tolist()
+        ['focus', 'focus_low', 'focus_high']
+    """
+    table = spread[["mean", "low", "high"]].to_dataframe()[["mean", "low", "high"]]
+    return table.set_axis([name, f"{name}_low", f"{name}_high"], axis=1)
+
+
+def side_by_side(**spreads: xr.Dataset) -> pd.DataFrame:
+    """Several tables of the same dims as one, the labels in front."""
+    return pd.concat([tabled(name, each) for name, each in spreads.items()], axis=1).reset_index()
+
+
+def told(spread: xr.Dataset, **at: Any) -> str:
+    """One entry of a spread in words: value and interval.
+
+    Example:
+        >>> told(xr.Dataset({"mean": 0.5, "low": 0.25, "high": 0.75}))
+        '0.5 [0.25, 0.75]'
+    """
+    one = spread.sel(at)
+    return "{:.3g} [{:.3g}, {:.3g}]".format(*(float(one[end]) for end in ("mean", "low", "high")))
+
+
+def peak_of(spread: xr.Dataset, *, least: bool = False) -> int:
+    """The layer with the greatest mean, or the least.
+
+    Example:
+        >>> peak_of(xr.Dataset({"mean": ("layer", [0.1, 0.3])}, {"layer": [4, 5]}))
+        5
+    """
+    known = spread["mean"].dropna(LAYER)
+    place = np.argmin(known.values) if least else np.argmax(known.values)
+    return int(known[LAYER].values[place])
+
+
+def right_of_class(values: Floats, labels: Floats, right: NDArray[np.bool_]) -> Floats:
+    """For each image the mean of the rightly named images of its class; NaN if there are none.
+
+    Example:
+        >>> right_of_class(np.array([1.0, 3.0, 9.0]), np.zeros(3, int), np.array([1, 1, 0], bool))
+        array([2., 2., 2.])
+    """
+    means = {
+        label: values[right & (labels == label)].mean() if (right & (labels == label)).any()
+        else np.nan
+        for label in np.unique(labels)
+    }  # fmt: skip
+    return np.array([means[label] for label in labels])
+
+
+def ranks(columns: Sequence[Floats]) -> Floats:
+    """The mean rank of each entry over several rows, 0 the lowest to 1 the highest.
+
+    Example:
+        >>> ranks([np.array([5.0, 1.0, 3.0])])
+        array([1. , 0. , 0.5])
+    """
+    table = pd.DataFrame(dict(enumerate(columns)))
+    share = (table.rank() - 1) / max(1, len(table) - 1)
+    return np.asarray(share.mean(axis=1), dtype=np.float64)
