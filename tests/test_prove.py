@@ -5,8 +5,7 @@ import torch
 import tiny
 from looks import PROMPT, pipeline, seen
 from regard.errors import ArgumentError
-from regard.look import Judges, look, proof, prove
-from regard.look.generate import generate
+from regard.look import Judges, generate, look, proof, prove
 from regard.look.settings import Settings
 from regard.tap import Tap, hide
 from regard.zoo import judge
@@ -14,7 +13,7 @@ from regard.zoo import judge
 
 def latents(edits, rows=1):
     with Tap(pipeline(), edit=edits):
-        return generate(pipeline(), Settings(PROMPT, steps=2), rows=rows).latents
+        return generate.generate(pipeline(), Settings(PROMPT, steps=2), rows=rows).latents
 
 
 def image(**options):
@@ -67,7 +66,7 @@ def test_every_word_has_a_row_and_every_row_the_same_padding():
 
 def test_batches_change_nothing_and_progress_counts_through_them(monkeypatch):
     whole = prove(pipeline(), seen())
-    monkeypatch.setattr(proof, "ROWS", 3)
+    monkeypatch.setattr(generate, "ROWS", 3)
     told = []
     parted = prove(pipeline(), seen(), progress=lambda done, steps: told.append((done, steps)))
     np.testing.assert_allclose(parted["pixel_distance"], whole["pixel_distance"], atol=1e-4)

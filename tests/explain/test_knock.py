@@ -2,11 +2,12 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from looks import PROMPT, pipeline
+from looks import PROMPT, pipeline, seen
 from regard.errors import ArgumentError, UnknownName
 from regard.explain import Head, Region, Word, knock_out
-from regard.explain.drawing import Drawing
-from regard.tap import Select, hide
+from regard.look.generate import generate, pixels_of
+from regard.look.settings import Settings
+from regard.tap import Select, Tap, hide
 
 LAYER = "down_blocks.0.attentions.0.transformer_blocks.0.attn2"
 LEFT = xr.DataArray(np.tile(np.arange(8) < 4, (8, 1)), dims=["y", "x"])
@@ -15,9 +16,9 @@ RUN = {"steps": 2, "controls": 3}
 
 def change(edit, where):
     """Inside and outside, by drawing one image at a time."""
-    drawing = Drawing("test", PROMPT, steps=2)
-    first, other = drawing.draw(pipeline())[0], drawing.draw(pipeline(), edit=[edit])[0]
-    distance = np.abs(first.astype(float) - other).mean(-1) / 255
+    with Tap(pipeline(), edit=[edit]):
+        other = pixels_of(generate(pipeline(), Settings(PROMPT, steps=2)).images)[0]
+    distance = np.abs(seen().trace.image.astype(float) - other).mean(-1) / 255
     return distance[where].mean(), distance[~where].mean()
 
 
@@ -71,8 +72,8 @@ def test_the_word_is_masked_for_the_queries_of_the_region_alone():
         if call.layer == LAYER:
             maps.setdefault(call.step, call.probs(batch=call.rows_of("cond"))[0].mean(0))
 
-    drawing = Drawing("test", PROMPT, steps=1)
-    drawing.draw(pipeline(), observe=[keep], edit=[_unread([2], LEFT.values)(0)])
+    with Tap(pipeline(), observe=[keep], edit=[_unread([2], LEFT.values)(0)]):
+        generate(pipeline(), Settings(PROMPT, steps=1))
     cat = maps[0][:, 2].reshape(8, 8)
     assert (cat[:, :4] == 0).all()
     assert (cat[:, 4:] > 0).all()

@@ -3,11 +3,12 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from looks import PROMPT, pipeline
+from looks import PROMPT, pipeline, seen
 from regard.errors import ArgumentError, UnknownName
 from regard.explain import word_deletion
-from regard.explain.drawing import Drawing
-from regard.tap import hide
+from regard.look.generate import generate, pixels_of
+from regard.look.settings import Settings
+from regard.tap import Tap, hide
 
 BLAME = {"and": 0.1, "cat": 0.9, "grass": 0.5}
 TOKENS = {"cat": [2], "and": [3], "grass": [12]}
@@ -19,11 +20,10 @@ def counted(picture, others):
 
 
 def alike(words):
-    drawing = Drawing("test", PROMPT, steps=2)
     hidden = sorted(token for word in words for token in TOKENS[word])
-    first = drawing.draw(pipeline())[0].astype(float)
-    other = drawing.draw(pipeline(), edit=[hide(hidden)])[0] if hidden else first
-    return np.abs(first - other).mean()
+    with Tap(pipeline(), edit=[hide(hidden)] if hidden else []):
+        other = pixels_of(generate(pipeline(), Settings(PROMPT, steps=2)).images)[0]
+    return np.abs(seen().trace.image.astype(float) - other).mean()
 
 
 def test_words_go_in_the_order_of_blame():

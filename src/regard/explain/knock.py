@@ -1,7 +1,7 @@
 """Knock-out: take away what a map blames, and see what changes inside and outside the region."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,9 +15,11 @@ from torch import Tensor
 
 from regard.axes import X, Y
 from regard.errors import ArgumentError, unknown
-from regard.explain.drawing import Drawing, row_of, spelled, tokens_of
-from regard.tap import AttentionCall, Edit, HeatMap, LayerHeat, hide
-from regard.trace import Token, resize
+from regard.look.generate import EditOf, generate, generate_each, hiding, pixels_of
+from regard.look.prompt import Prompt, read_whole
+from regard.look.settings import Settings
+from regard.tap import AttentionCall, Edit, HeatMap, LayerHeat, Tap
+from regard.trace import resize
 
 Mask = Bool[NDArray, "y x"]
 
@@ -114,19 +116,20 @@ def knock_out(
     Source:
         Petsiuk et al. (2018), arXiv 1806.07421, for deletion; the controls and the split are ours.
     """
-    drawing = Drawing("knock_out", prompt, seed, steps, guidance)
+    settings = Settings(prompt, seed=seed, steps=steps, guidance=guidance, caller="knock_out")
     if controls < 1 or not 0 < share < 1:
         raise ArgumentError(
             f"knock_out: controls is {controls} and must be 1 or more; share is {share} and must "
             f"lie between 0 and 1."
         )
-    tokens = tokens_of(pipeline, drawing)
-    heat = HeatMap(spelled(tokens, blame.word), keep=("layer", "head"))
-    drawing.draw(pipeline, observe=[heat])
+    text = read_whole(pipeline, settings)
+    heat = HeatMap(text.spelled([blame.word]), keep=("layer", "head"))
+    with Tap(pipeline, observe=[heat]):
+        generate(pipeline, settings)
     draw = np.random.default_rng(seed)
-    knocked = _knocked(blame, tokens, heat.result(), controls, draw)
-    edits = [None, *(edit(row) for row, (_, edit) in enumerate(knocked, start=1))]
-    first, *others = drawing.draw_each(pipeline, edits)
+    knocked = _knocked(blame, text, heat.result(), controls, draw)
+    edits = [None, *(edit for _, edit in knocked)]
+    first, *others = pixels_of(generate_each(pipeline, settings, edits))
     where = _region(blame, region, heat.result(), share, first.shape[:2])
     rows = [
         {"knocked_out": name, "control": place > 0, **_change(first, other, where)}
@@ -142,41 +145,32 @@ def knock_out(
     return table
 
 
-Edits = Callable[[int], Edit]
-"""From the number of an image in its batch to an edit of it alone."""
-
-
 def _knocked(
     blame: Blame,
-    tokens: Sequence[Token],
+    text: Prompt,
     heats: Sequence[LayerHeat],
     controls: int,
     draw: np.random.Generator,
-) -> list[tuple[str, Edits]]:
+) -> list[tuple[str, EditOf]]:
     """What is knocked out, the blamed first, each with its name."""
     if isinstance(blame, Word):
-        return _words(blame, tokens, controls, draw)
+        return _words(blame, text, controls, draw)
     if isinstance(blame, Head):
         return _heads(blame, heats, controls, draw)
-    return _regions(blame, spelled(tokens, blame.word), controls, draw)
+    return _regions(blame, text.spelled([blame.word]), controls, draw)
 
 
 def _words(
-    blame: Word, tokens: Sequence[Token], controls: int, draw: np.random.Generator
-) -> list[tuple[str, Edits]]:
-    blamed = spelled(tokens, blame.word)
-    pads = [token.index for token in tokens if token.role == "pad"]
-    others = [t.index for t in tokens if t.role == "word" and t.index not in blamed]
+    blame: Word, text: Prompt, controls: int, draw: np.random.Generator
+) -> list[tuple[str, EditOf]]:
+    blamed, pads = text.spelled([blame.word]), text.pads
+    others = [t.index for t in text.tokens if t.role == "word" and t.index not in blamed]
     pool, kind = (pads, "padding") if len(pads) >= len(blamed) else (others, "words")
     if len(pool) < len(blamed):
         raise ArgumentError(
             f"knock_out: the prompt has too few tokens beside '{blame.word}' to draw controls "
             f"from. Lengthen or shorten it."
         )
-
-    def hiding(hidden: Sequence[int]) -> Edits:
-        return lambda row: hide(hidden, sample=row)
-
     drawn = _sets(pool, len(blamed), controls, draw)
     named = [(f"{kind} {', '.join(str(at) for at in hidden)}", hidden) for hidden in drawn]
     every = [(blame.word, blamed), *named]
@@ -196,7 +190,7 @@ def _sets(
 
 def _heads(
     blame: Head, heats: Sequence[LayerHeat], controls: int, draw: np.random.Generator
-) -> list[tuple[str, Edits]]:
+) -> list[tuple[str, EditOf]]:
     counts = {heat.layer: heat.heads for heat in heats}
     if blame.layer not in counts:
         raise unknown("layer", blame.layer, counts)
@@ -221,10 +215,10 @@ def _heads(
     return [(f"{layer}, head {head}", _silenced(layer, head)) for layer, head in chosen]
 
 
-def _silenced(layer: str, head: int) -> Edits:
+def _silenced(layer: str, head: int) -> EditOf:
     def of(row: int) -> Edit:
         def edit(call: AttentionCall) -> None:
-            rows = row_of(call, row)
+            rows = _row_of(call, row)
             if call.layer == layer and rows.start != rows.stop:
                 call.scale_heads({head: 0.0}, batch=rows)
 
@@ -235,7 +229,7 @@ def _silenced(layer: str, head: int) -> Edits:
 
 def _regions(
     blame: Region, hidden: Sequence[int], controls: int, draw: np.random.Generator
-) -> list[tuple[str, Edits]]:
+) -> list[tuple[str, EditOf]]:
     mask = _checked_mask(blame.mask)
     if mask.all():
         raise ArgumentError("knock_out: the region is the whole picture. Knock out the Word.")
@@ -248,13 +242,21 @@ def _regions(
     return [(name, _unread(hidden, each)) for name, each in zip(names, known, strict=True)]
 
 
-def _unread(tokens: Sequence[int], mask: Mask) -> Edits:
+def _row_of(call: AttentionCall, sample: int) -> slice:
+    """The conditional row of one image of a batch; empty if the call has none."""
+    rows = call.rows_of("cond")
+    if rows.start == rows.stop:
+        return rows
+    return slice(rows.start + sample, rows.start + sample + 1)
+
+
+def _unread(tokens: Sequence[int], mask: Mask) -> EditOf:
     """The patches of a region may not read some tokens."""
     region = xr.DataArray(mask.astype(float), dims=(Y, X))
 
     def of(row: int) -> Edit:
         def edit(call: AttentionCall) -> None:
-            layout, rows = call.known_layout("knock_out"), row_of(call, row)
+            layout, rows = call.known_layout("knock_out"), _row_of(call, row)
             if rows.start == rows.stop or not layout.has(query="image", key="text"):
                 return
             image, text = layout.queries_of("image"), layout.keys_of("text")

@@ -8,8 +8,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from regard.errors import ArgumentError
-from regard.explain.drawing import ROWS, Drawing, spelled, tokens_of
-from regard.tap import Edit, hide
+from regard.look.generate import generate_each, hiding, pixels_of
+from regard.look.prompt import read_whole
+from regard.look.settings import Settings
 
 Likeness = Callable[[NDArray[Any], NDArray[Any]], Sequence[float]]
 """From the picture, [y, x, 3], and others, [n, y, x, 3], to how alike each is."""
@@ -64,20 +65,20 @@ def word_deletion(
     Source:
         Petsiuk et al. (2018), arXiv 1806.07421, section 4.1, with words in place of pixels.
     """
-    drawing = Drawing("word_deletion", prompt, seed, steps, guidance)
+    settings = Settings(prompt, seed=seed, steps=steps, guidance=guidance, caller="word_deletion")
     if orders < 10 or len(blame) < 2 or not np.isfinite(list(blame.values())).all():
         raise ArgumentError(
             f"word_deletion: orders is {orders} and must be 10 or more; blame has {len(blame)} "
             f"words and must have two or more, each with a finite number."
         )
-    tokens = tokens_of(pipeline, drawing)
-    spelling = {word: spelled(tokens, word) for word in blame}
+    text = read_whole(pipeline, settings)
+    spelling = {word: text.spelled([word]) for word in blame}
     words = sorted(blame, key=lambda word: -blame[word])
     draw = np.random.default_rng(seed)
     every = [words, *([str(word) for word in draw.permutation(words)] for _ in range(orders))]
     hidden = {frozenset(order[:count]) for order in every for count in range(len(words) + 1)}
     hidden |= {frozenset(order[count:]) for order in every for count in range(len(words) + 1)}
-    value = _likenesses(pipeline, drawing, sorted(hidden, key=sorted), spelling, likeness)
+    value = _likenesses(pipeline, settings, sorted(hidden, key=sorted), spelling, likeness)
     rows = []
     for kind in ("deletion", "insertion"):
         curves = np.array([_curve(order, value, kind) for order in every])
@@ -107,17 +108,15 @@ def _curve(order: Sequence[str], value: Mapping[frozenset[str], float], kind: st
 
 def _likenesses(
     pipeline: Any,
-    drawing: Drawing,
+    settings: Settings,
     hidden: Sequence[frozenset[str]],
     spelling: Mapping[str, Sequence[int]],
     likeness: Likeness | None,
 ) -> dict[frozenset[str], float]:
     """How alike the picture without each set of words is to that with all of them."""
-    edits: list[Edit | None] = []
-    for place, words in enumerate(hidden):
-        tokens = sorted(index for word in words for index in spelling[word])
-        edits.append(hide(tokens, sample=place % ROWS) if tokens else None)
-    pictures = drawing.draw_each(pipeline, edits)
+    tokens = [sorted(index for word in words for index in spelling[word]) for words in hidden]
+    edits = [hiding(each) if each else None for each in tokens]
+    pictures = pixels_of(generate_each(pipeline, settings, edits))
     whole, nothing = hidden.index(frozenset()), hidden.index(frozenset(spelling))
     alike = likeness or _by_pixels(pictures[nothing])
     return dict(zip(hidden, map(float, alike(pictures[whole], pictures)), strict=True))

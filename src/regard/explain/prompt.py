@@ -11,8 +11,10 @@ from torch import Tensor, nn
 
 from regard.axes import TOKEN
 from regard.errors import ArgumentError
-from regard.explain.drawing import Drawing, tokens_of
 from regard.explain.integrated import integrated
+from regard.look.generate import generate
+from regard.look.prompt import read_whole
+from regard.look.settings import Settings
 from regard.trace import resize
 
 Read = Callable[[Tensor], Tensor]
@@ -94,7 +96,7 @@ def word_gradients(
     Source:
         Sundararajan, Taly and Yan (2017), arXiv 1703.01365, section 3; the question is ours.
     """
-    drawing = Drawing("word_gradients", prompt, seed, steps, guidance)
+    settings = Settings(prompt, seed=seed, steps=steps, guidance=guidance, caller="word_gradients")
     if not 0 <= step < steps:
         raise ArgumentError(f"word_gradients: step is {step} and must lie in 0..{steps - 1}.")
     if guidance <= 1:
@@ -102,8 +104,8 @@ def word_gradients(
             f"word_gradients: guidance is {guidance} and must be above 1, so that there is an "
             f"empty prompt to begin from."
         )
-    tokens = tokens_of(pipeline, drawing)
-    moment = moment_of(pipeline, drawing, step)
+    tokens = read_whole(pipeline, settings).tokens
+    moment = moment_of(pipeline, settings, step)
     ask = read if read is not None else _along_guidance(moment, region)
 
     def answer(states: Tensor) -> Tensor:
@@ -137,7 +139,7 @@ def word_gradients(
     )
 
 
-def moment_of(pipeline: Any, drawing: Drawing, step: int) -> Moment:
+def moment_of(pipeline: Any, settings: Settings, step: int) -> Moment:
     """What the denoiser is given at a step, in a generation as it always runs.
 
     Raises:
@@ -145,7 +147,7 @@ def moment_of(pipeline: Any, drawing: Drawing, step: int) -> Moment:
     """
     denoiser = getattr(pipeline, "unet", None) or getattr(pipeline, "transformer", None)
     if denoiser is None:
-        raise ArgumentError(f"{drawing.caller}: {type(pipeline).__name__} has no unet.")
+        raise ArgumentError(f"{settings.caller}: {type(pipeline).__name__} has no unet.")
     seen: list[dict[str, Any]] = []
 
     def note(module: nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> None:
@@ -154,7 +156,7 @@ def moment_of(pipeline: Any, drawing: Drawing, step: int) -> Moment:
 
     hook = denoiser.register_forward_pre_hook(note, with_kwargs=True)
     try:
-        drawing.draw(pipeline)
+        generate(pipeline, settings)
     finally:
         hook.remove()
     inputs = seen[step]
@@ -162,7 +164,7 @@ def moment_of(pipeline: Any, drawing: Drawing, step: int) -> Moment:
     if states is None or len(states) != 2:
         rows = "no text" if states is None else f"{len(states)} rows of text"
         raise ArgumentError(
-            f"{drawing.caller}: {type(denoiser).__name__} is given {rows} at a step, and needs "
+            f"{settings.caller}: {type(denoiser).__name__} is given {rows} at a step, and needs "
             f"two: without and with the prompt."
         )
     inputs.pop("return_dict", None)

@@ -12,10 +12,12 @@ from torch.nn import functional
 
 from regard.axes import KEY, QUERY, STEP, TOKEN, X, Y
 from regard.errors import ArgumentError, AxisError, NothingObserved
-from regard.explain.drawing import Drawing, spelled, tokens_of
 from regard.explain.flow import LARGEST
+from regard.look.generate import generate
+from regard.look.prompt import check_words, read_whole
+from regard.look.settings import Settings
 from regard.measures.rows import check_attention
-from regard.tap import AttentionCall
+from regard.tap import AttentionCall, Tap
 from regard.tap.layout import Grid
 from regard.tap.weights import Weights
 
@@ -260,13 +262,15 @@ def propagated_words(
     Source:
         As for `propagated`.
     """
-    drawing = Drawing("propagated_words", prompt, seed, steps, guidance)
-    tokens = tokens_of(pipeline, drawing)
-    wanted = [token.index for token in tokens]
-    if words is not None:
-        wanted = [index for word in words for index in spelled(tokens, word)]
+    settings = Settings(
+        prompt, seed=seed, steps=steps, guidance=guidance, caller="propagated_words"
+    )
+    check_words(words, settings.caller)
+    text = read_whole(pipeline, settings)
+    wanted = [token.index for token in text.tokens] if words is None else text.spelled(words)
     kept = Propagation(wanted, power=power, gamma=gamma, grid=grid)
-    drawing.draw(pipeline, observe=[kept])
+    with Tap(pipeline, observe=[kept]):
+        generate(pipeline, settings)
     maps = kept.result()
     return xr.DataArray(
         np.stack([each[0].double().numpy() for each in maps.values()]),
@@ -274,7 +278,7 @@ def propagated_words(
         coords={
             STEP: list(maps),
             TOKEN: wanted,
-            "word": (TOKEN, [tokens[index].name for index in wanted]),
+            "word": (TOKEN, [text.tokens[index].name for index in wanted]),
         },
         name="propagated",
         attrs={"units": "attention weight", "power": power, "gamma": gamma, "prompt": prompt},

@@ -12,9 +12,11 @@ from torch import Tensor
 
 from regard.axes import KEY, QUERY, STEP, TOKEN, X, Y
 from regard.errors import ArgumentError, AxisError, NothingObserved
-from regard.explain.drawing import Drawing, spelled, tokens_of
 from regard.explain.flow import Flow
-from regard.tap import AttentionCall
+from regard.look.generate import generate
+from regard.look.prompt import check_words, read_whole
+from regard.look.settings import Settings
+from regard.tap import AttentionCall, Tap
 from regard.tap.clock import shadowed
 
 RHO = "rho"
@@ -170,28 +172,27 @@ def word_rollout(
     Source:
         As for `WordRollout`.
     """
-    drawing = Drawing("word_rollout", prompt, seed, steps, guidance)
-    tokens = tokens_of(pipeline, drawing)
+    settings = Settings(prompt, seed=seed, steps=steps, guidance=guidance, caller="word_rollout")
+    check_words(words, settings.caller)
+    text = read_whole(pipeline, settings)
+    kept = [token.index for token in text.tokens] if words is None else text.spelled(words)
     rollout, rhos = WordRollout(residual=residual), _Rhos(pipeline.scheduler)
-    with shadowed(pipeline.scheduler, "step", rhos.noting):
-        drawing.draw(pipeline, observe=[rollout])
+    with shadowed(pipeline.scheduler, "step", rhos.noting), Tap(pipeline, observe=[rollout]):
+        generate(pipeline, settings)
     rolled = rollout.result()
-    shares = xr.DataArray(
-        np.stack([each.words[0].double().numpy() for each in rolled]),
+    return xr.DataArray(
+        np.stack([each.words[0, kept].double().numpy() for each in rolled]),
         dims=(STEP, TOKEN, Y, X),
         coords={
             STEP: [each.step for each in rolled],
             "timestep": (STEP, [each.timestep for each in rolled]),
             RHO: (STEP, [rhos.found[each.step] for each in rolled]),
-            TOKEN: [token.index for token in tokens],
-            "word": (TOKEN, [token.name for token in tokens]),
+            TOKEN: kept,
+            "word": (TOKEN, [text.tokens[index].name for index in kept]),
         },
         name="word_rollout",
         attrs={"units": "share", "residual": residual, "prompt": prompt, "seed": seed},
     )
-    if words is None:
-        return shares
-    return shares.sel({TOKEN: [index for word in words for index in spelled(tokens, word)]})
 
 
 def time_rollout(maps: xr.DataArray, *, rho: Sequence[float] | None = None) -> xr.DataArray:

@@ -3,11 +3,13 @@
 import inspect
 import math
 import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import UInt8
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
@@ -15,6 +17,13 @@ from torch import Tensor
 import regard.zoo as zoo
 from regard.errors import ArgumentError
 from regard.look.settings import Progress, Settings
+from regard.tap import Edit, Tap, hide
+
+ROWS = 16
+"""Images made at a time: a batch saves time up to about here, and then only takes memory."""
+
+EditOf = Callable[[int], Edit]
+"""From the number of an image in its batch to an edit of that image alone."""
 
 
 @dataclass(frozen=True)
@@ -23,15 +32,12 @@ class Made:
 
     Attributes:
         images: One for each row of the batch.
-        latents: [row, channel, y, x], on the CPU, before they were decoded.
+        latents: [row, channel, y, x], on the CPU, before they were decoded; None from a pipeline
+            that does not show them.
     """
 
     images: list[Image.Image]
-    latents: Tensor
-
-    def pixels(self) -> list[NDArray[np.uint8]]:
-        """The images as rows x columns x 3."""
-        return [np.asarray(image.convert("RGB")) for image in self.images]
+    latents: Tensor | None
 
 
 def opened(model: Any) -> Any:
@@ -67,15 +73,15 @@ def check(pipeline: Any, settings: Settings) -> None:
     most = pipeline.scheduler.config.get("num_train_timesteps")
     if most is not None and settings.steps > most:
         raise ArgumentError(
-            f"look: steps is {settings.steps} and must be at most {most}, as many as "
-            f"{type(pipeline.scheduler).__name__} was trained with; 30 is usual."
+            f"{settings.caller}: steps is {settings.steps} and must be at most {most}, as many "
+            f"as {type(pipeline.scheduler).__name__} was trained with; 30 is usual."
         )
     # Diffusers refuses what is no multiple of 8, whatever the autoencoder divides by.
     unit = math.lcm(8, getattr(pipeline, "vae_scale_factor", 1))
     if settings.size is not None and any(side % unit for side in settings.size):
         raise ArgumentError(
-            f"look: size is {settings.size[0]} x {settings.size[1]}, and both sides must be "
-            f"multiples of {unit} pixels. The nearest is "
+            f"{settings.caller}: size is {settings.size[0]} x {settings.size[1]}, and both sides "
+            f"must be multiples of {unit} pixels. The nearest is "
             f"{' x '.join(str(max(unit, round(side / unit) * unit)) for side in settings.size)}."
         )
 
@@ -93,7 +99,11 @@ def generate(
 
     Returns:
         The images that the pipeline itself decoded, and their latents.
+
+    Raises:
+        ArgumentError: as for `check`.
     """
+    check(pipeline, settings)
     last: dict[str, Tensor] = {}
 
     def after(_: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
@@ -105,6 +115,8 @@ def generate(
     # On the CPU whatever the model's device, so that a seed means one image everywhere.
     noise = [torch.Generator().manual_seed(settings.seed) for _ in range(rows)]
     options: dict[str, Any] = {}
+    if "callback_on_step_end" in inspect.signature(type(pipeline).__call__).parameters:
+        options["callback_on_step_end"] = after
     if settings.size is not None:
         options |= {"height": settings.size[0], "width": settings.size[1]}
     if settings.negative_prompt:
@@ -114,7 +126,50 @@ def generate(
         num_inference_steps=settings.steps,
         guidance_scale=settings.guidance,
         generator=noise if rows > 1 else noise[0],
-        callback_on_step_end=after,
         **options,
     ).images
-    return Made(list(images), last["latents"].detach().cpu())
+    latents = last.get("latents")
+    return Made(list(images), None if latents is None else latents.detach().cpu())
+
+
+def pixels_of(images: Sequence[Image.Image]) -> UInt8[NDArray, "image y x 3"]:
+    """Images of one size as an array."""
+    return np.stack([np.asarray(image.convert("RGB")) for image in images])
+
+
+def generate_each(
+    pipeline: Any,
+    settings: Settings,
+    edits: Sequence[EditOf | None],
+    *,
+    progress: Progress | None = None,
+) -> list[Image.Image]:
+    """The image again, once for each edit, from the same first noise.
+
+    Args:
+        pipeline: A diffusers pipeline.
+        settings: What to make.
+        edits: One for each image; None leaves it as it is.
+        progress: Called after each step of each batch.
+
+    Returns:
+        One image per edit. They are made in batches of up to `ROWS`, each row with its own edit.
+    """
+    images: list[Image.Image] = []
+    batches = [edits[first : first + ROWS] for first in range(0, len(edits), ROWS)]
+    for number, batch in enumerate(batches):
+
+        def advance(done: int, steps: int, before: int = number) -> None:
+            if progress is not None:
+                progress(before * steps + done, len(batches) * steps)
+
+        own = [edit(row) for row, edit in enumerate(batch) if edit is not None]
+        with Tap(pipeline, edit=own):
+            made = generate(pipeline, settings, rows=len(batch), progress=advance)
+        images += made.images
+    return images
+
+
+def hiding(tokens: Sequence[int]) -> EditOf:
+    """Hide these tokens of the prompt from one image, as `generate_each` takes it."""
+    return lambda row: hide(tokens, sample=row)

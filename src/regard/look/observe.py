@@ -12,7 +12,7 @@ import xarray as xr
 
 from regard.axes import HEAD, LAYER, STEP
 from regard.errors import ArgumentError
-from regard.look.prompt import Prompt, read
+from regard.look.prompt import Prompt, check_words, read
 from regard.look.proof import prove as prove_look
 from regard.look.result import Look
 from regard.look.settings import Progress, Settings
@@ -79,19 +79,19 @@ def look(
     started = time.perf_counter()
     sides = (size, size) if isinstance(size, int) else size
     settings = Settings(prompt, negative_prompt, seed, steps, guidance, sides)
-    _check_words(words)
-    from regard.look.generate import check, generate, opened  # torch, once arguments are checked
+    check_words(words, settings.caller)
+    # These import torch, so they wait until arguments are checked.
+    from regard.look.generate import generate, opened, pixels_of
     from regard.tap import HeatMap, Parity, Select, Tap
 
     pipeline = opened(model)
-    check(pipeline, settings)
-    text = read(pipeline, prompt)
+    text = read(pipeline, settings)
     tokens = _tokens(text, words)
     heat, parity = HeatMap(tokens, keep=keep), Parity()
     with Tap(pipeline, observe=[heat, (Select(kind="cross"), parity)]):
         made = generate(pipeline, settings, progress=progress)
     heats = heat.result()
-    pixels = made.pixels()[0]
+    pixels = pixels_of(made.images)[0]
     pad = text.pads[0] if words is None and text.pads else None
     recipe = {
         **recipe_of(pipeline, settings),
@@ -131,11 +131,6 @@ def recipe_of(pipeline: Any, settings: Settings) -> dict[str, Any]:
             name: version(name) for name in ("regard", "torch", "diffusers", "transformers")
         },
     }
-
-
-def _check_words(words: Sequence[str] | None) -> None:
-    if isinstance(words, str):
-        raise ArgumentError(f"look: words is the text {words!r}. Give a list, such as ['cat'].")
 
 
 def _tokens(text: Prompt, words: Sequence[str] | None) -> list[int]:

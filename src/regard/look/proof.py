@@ -14,9 +14,6 @@ from regard.look.settings import Progress, Settings
 from regard.measures.words import SAME, pixel_distance
 from regard.trace import Trace
 
-ROWS = 16
-"""Images made at a time: a batch saves time up to about here, and then only takes memory."""
-
 Sight = tuple[str, ...]
 
 
@@ -70,14 +67,15 @@ def prove(
         Petsiuk et al. (2018), "RISE: Randomized Input Sampling for Explanation of Black-box
         Models", arXiv 1806.07421; here the input is masked a word at a time.
     """
-    from regard.look.generate import opened
+    from regard.look.generate import generate_each, hiding, opened
 
     pipeline = opened(model)
     _check_same(pipeline, look.trace)
     words = look.trace.word_names
     pad, note = control(look.trace)
     dropped = [look.trace.tokens_of(word) for word in words]
-    images = without(pipeline, settings_of(look.trace), [*dropped, [pad]], progress=progress)
+    edits = [hiding(tokens) for tokens in [*dropped, [pad]]]
+    images = generate_each(pipeline, settings_of(look.trace), edits, progress=progress)
     proof = _compared(look.image, images, judges or bundled_judges(pipeline))
     proof.insert(0, "word", list(words))
     proof.attrs["note"] = note
@@ -95,42 +93,6 @@ def settings_of(trace: Trace) -> Settings:
         guidance=recipe["guidance_scale"],
         size=(recipe["size"][0], recipe["size"][1]),
     )
-
-
-def without(
-    pipeline: Any,
-    settings: Settings,
-    dropped: Sequence[Sequence[int]],
-    *,
-    progress: Progress | None = None,
-) -> list[Image.Image]:
-    """The image again, once for each group of tokens, with these tokens hidden from it.
-
-    Args:
-        pipeline: A diffusers pipeline.
-        settings: What to make.
-        dropped: Per image, indices of tokens as the text encoder counts them.
-        progress: Called after each step of each batch.
-
-    Returns:
-        One image per group. They are made in batches of up to 16 rows, each row with its own edit.
-    """
-    from regard.look.generate import generate
-    from regard.tap import Tap, hide
-
-    images: list[Image.Image] = []
-    batches = [dropped[first : first + ROWS] for first in range(0, len(dropped), ROWS)]
-    for number, batch in enumerate(batches):
-
-        def advance(done: int, steps: int, before: int = number) -> None:
-            if progress is not None:
-                progress(before * steps + done, len(batches) * steps)
-
-        edits = [hide(tokens, sample=row) for row, tokens in enumerate(batch)]
-        with Tap(pipeline, edit=edits):
-            made = generate(pipeline, settings, rows=len(batch), progress=advance)
-        images += made.images
-    return images
 
 
 def control(trace: Trace) -> tuple[int, str]:
