@@ -13,6 +13,9 @@ from regard.tap import Tap
 from regard.views.mosaic import mosaic
 from regard.views.report import Plate, Section
 
+HEADS_OF = 3
+"""Pictures of which every head is drawn."""
+
 
 def one_of_each(whole: xr.Dataset) -> Numbers:
     """The first picture of each class that is named right; the first of all if none is."""
@@ -46,13 +49,14 @@ def part(setting: Setting, whole: xr.Dataset) -> Section:
         [[mean.isel({SAMPLE: n, LAYER: layer}) for layer in layers] for n in range(len(numbers))],
         pictures=pictures, rows=names, columns=[f"layer {layer}" for layer in layers],
     )  # fmt: skip
-    one = maps.isel({SAMPLE: 0})
+    few = range(min(HEADS_OF, len(numbers)))
     heads = mosaic(
-        [[one.isel({HEAD: head, LAYER: layer}) for layer in layers] for head in maps[HEAD].values],
-        pictures=[pictures[0]] * maps.sizes[HEAD],
-        rows=[f"head {head}" for head in maps[HEAD].values],
+        [[maps.isel({SAMPLE: n, HEAD: head, LAYER: layer}) for layer in layers]
+         for n in few for head in maps[HEAD].values],
+        pictures=[pictures[n] for n in few for _ in maps[HEAD].values],
+        rows=[f"{names[n]}, head {head}" for n in few for head in maps[HEAD].values],
         columns=[f"layer {layer}" for layer in layers],
-    )
+    )  # fmt: skip
     who = reader_of(setting)
     text = (
         f"One picture of each class that the model names right. Each map shows where {who} looks, "
@@ -60,9 +64,7 @@ def part(setting: Setting, whole: xr.Dataset) -> Section:
     )
     plates = {
         "examples-layers": Plate(sheet, f"Where {who} looks in each layer, mean of heads."),
-        "examples-heads": Plate(
-            heads, f"Each head of each layer, for one picture ({names[0]}): heads differ."
-        ),
+        "examples-heads": Plate(heads, f"Each head of each layer, for {len(few)} pictures."),
         "examples-rollout": Plate(
             _rollout_sheet(setting, numbers, names),
             "The last layer's attention beside rollout, which follows attention through all "

@@ -107,11 +107,13 @@ def findings(whole: xr.Dataset) -> list[Finding]:
         f"and {focus[~right].mean() if (~right).any() else np.nan:.3g} over {(~right).sum():,} "
         f"wrong answers"
     )
+    beside = f"; beside right ones of its class the difference is {inside.value:.3g}"
+    beside = beside if np.isfinite(inside.value) else ""
     return [
         Finding(WRONG_LESS_FOCUSED, overall, "images", f"{facts}."),
         Finding(
             WRONG_IN_CLASS, inside, "images",
-            f"{facts}; beside right ones of its class a wrong one lies {inside.value:.3g} lower.",
+            f"{facts}{beside}.",
         ),
     ]  # fmt: skip
 

@@ -37,9 +37,6 @@ class Estimate:
     n: int
     p: float
 
-    def __str__(self) -> str:
-        return f"{self.value:.3g} [{self.low:.3g}, {self.high:.3g}]"
-
 
 UNKNOWN = Estimate(float("nan"), float("nan"), float("nan"), 0, float("nan"))
 """What can be said without two values."""

@@ -59,9 +59,8 @@ def read_whole(setting: Setting) -> xr.Dataset:
         ):  # fmt: skip
             found[name] = (SAMPLE, values)
         parts.append(found)
-    return numbered(xr.concat(parts, SAMPLE)).assign_coords(
-        {LAYER2: np.arange(len(_layers(parts)))}
-    )
+    layers = np.arange(len(setting.shape.layers))
+    return numbered(xr.concat(parts, SAMPLE)).assign_coords({LAYER2: layers})
 
 
 def part(setting: Setting, whole: xr.Dataset) -> Section:
@@ -225,10 +224,6 @@ def _of_batch(rows: xr.DataArray, setting: Setting) -> xr.Dataset:
     ).drop_attrs()
     found["map"] = answer_maps(last, setting.shape.grid, prefix)
     return found
-
-
-def _layers(parts: list[xr.Dataset]) -> range:
-    return range(parts[0].sizes[LAYER])
 
 
 def _elsewhere(whole: xr.Dataset, who: str) -> str:
