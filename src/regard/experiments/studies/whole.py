@@ -106,7 +106,7 @@ def part(setting: Setting, whole: xr.Dataset) -> Section:
         ),
         "layers-alike": Plate(
             matrix(likeness.rename({LAYER2: "other layer"}), title="How alike the layers look",
-                   units="Pearson correlation"),
+                   units="Pearson correlation", form="{:.2f}"),
             "Correlation of two layers' maps (mean of heads) in the same picture, mean over "
             "pictures.",
         ),
