@@ -43,10 +43,12 @@ class Thresholds:
         mass: Little mass is less than this share of the mean mass of the words of the prompt.
             0.25: the start token takes a part of all attention that differs from model to model,
             so a word is held against the other words; at a quarter of their mean, four such words
-            together weigh as one.
-        entropy: A map is near-uniform from this normalised entropy on. 0.99: on 16x16 patches it
-            is reached when a quarter of the picture gets twice the attention of the rest (0.990),
-            and subjects are seen with more contrast than that.
+            together weigh as one. In 16 pictures of `openmoji` four of 83 words were below it, none
+            of them a subject; three of the four were proved redundant.
+        entropy: A map is near-uniform from this normalised entropy on. 0.999: no subject of those
+            16 pictures reached it (the greatest was 0.9989), and 6 % of the words did; 70 % of them
+            reached 0.99. On 16x16 patches it is reached when a quarter of the picture gets a
+            quarter more attention than the rest.
         correlation: Two maps are near-duplicates from this Pearson correlation on. 0.95: nine
             tenths (0.95 squared) of what varies in one map is in the other.
         pads: A word was not needed if dropping it changed the image at most this many times as
@@ -61,11 +63,11 @@ class Thresholds:
 
     Example:
         >>> Thresholds().entropy
-        0.99
+        0.999
     """
 
     mass: float = 0.25
-    entropy: float = 0.99
+    entropy: float = 0.999
     correlation: float = 0.95
     pads: float = 2.0
     pixel: float = 1 / 255
