@@ -117,7 +117,7 @@ def word_table(trace: Trace, *, thresholds: Thresholds | None = None) -> pd.Data
     limits = thresholds or Thresholds()
     rows = _rows(trace)
     names = [name for name, _ in rows]
-    maps = np.stack([trace.heatmap(name).values.ravel() for name in names])
+    maps = _maps(trace, names)
     table = pd.DataFrame(
         {
             "word": names,
@@ -218,6 +218,13 @@ def _rows(trace: Trace) -> list[tuple[str, str]]:
     """Names and roles of what has maps, in prompt order."""
     kept = {int(index) for index in next(iter(trace.layers.values()))[TOKEN].values}
     return list(dict.fromkeys((t.name, t.role) for t in trace.tokens if t.index in kept))
+
+
+def _maps(trace: Trace, names: Sequence[str]) -> NDArray[np.float64]:
+    """The heat map of each word in a row."""
+    tokens = trace.token_maps()
+    maps = [tokens.sel({TOKEN: trace.tokens_of(name)}).sum(TOKEN).values for name in names]
+    return np.stack(maps).reshape(len(names), -1)
 
 
 def _masses(trace: Trace, names: Sequence[str]) -> list[float]:

@@ -256,23 +256,63 @@ class Trace:
             >>> toy_trace().heatmap("dog", layers="mid", grid=(1, 2)).values * 32
             array([[1., 6.]])
         """
+        maps = self.token_maps(
+            tokens=self.tokens_of(word) if self.layers else [],
+            steps=steps,
+            layers=layers,
+            heads=heads,
+            grid=grid,
+        )
+        return maps.sum(TOKEN).rename("heatmap").assign_attrs(maps.attrs, word=word)
+
+    def token_maps(
+        self,
+        *,
+        tokens: Sequence[int] | None = None,
+        steps: Pick = None,
+        layers: str | Sequence[str] | None = None,
+        heads: Pick = None,
+        grid: tuple[int, int] | None = None,
+    ) -> xr.DataArray:
+        """Where each token was looked at: the maps that `heatmap` adds up, all in one go.
+
+        Args:
+            tokens: Indices of tokens; None for all that were kept.
+            steps: As in `heatmap`.
+            layers: As in `heatmap`.
+            heads: As in `heatmap`.
+            grid: As in `heatmap`.
+
+        Returns:
+            ``token``, ``y``, ``x`` in shares of a patch's attention.
+
+        Raises:
+            TraceError: the trace is of a picture and has no words.
+            UnknownName: there is no such layer.
+            ArgumentError: there is no such step or head, or they were averaged.
+
+        Example:
+            >>> from regard.trace import toy_trace
+            >>> toy_trace().token_maps(layers="mid", grid=(1, 2)).sizes["token"]
+            8
+        """
         if not self.layers:
             raise TraceError(
                 "Trace.heatmap: this trace has no words; it tells where the patches of a picture "
                 "look. Use Trace.attention(query)."
             )
-        tokens = self.tokens_of(word)
+        wanted = list(self._kept if tokens is None else tokens)
         chosen = pick.layers(self.layers, layers)
         finest = max((_grid(self.layers[name]) for name in chosen), key=np.prod)
         rows, columns = grid or finest
-        total = np.zeros((rows, columns))
+        total = np.zeros((len(wanted), rows, columns))
         for name in chosen:
-            total += resize(
-                _mean_map(self.layers[name], name, tokens, steps=steps, heads=heads),
-                (rows, columns),
-            ).values
-        attrs = {"units": UNIT, "word": word, "grid": [rows, columns], "layers": chosen}
-        return xr.DataArray(total / len(chosen), dims=(Y, X), name="heatmap", attrs=attrs)
+            mean = _mean_maps(self.layers[name], name, wanted, steps=steps, heads=heads)
+            total += resize(mean, (rows, columns)).transpose(TOKEN, Y, X).values
+        attrs = {"units": UNIT, "grid": [rows, columns], "layers": chosen}
+        return xr.DataArray(
+            total / len(chosen), {TOKEN: wanted}, (TOKEN, Y, X), name="token_maps", attrs=attrs
+        )
 
     def attention(
         self,
@@ -388,14 +428,14 @@ def _check_layer(name: str, maps: xr.DataArray, *, kept: tuple[int, ...], tokens
         raise ArgumentError(f"Trace: layer '{name}' has values that are no numbers. Look again.")
 
 
-def _mean_map(
+def _mean_maps(
     maps: xr.DataArray, name: str, tokens: list[int], *, steps: Pick, heads: Pick
 ) -> xr.DataArray:
     at_step = pick.positions(maps, steps, axis=STEP, layer=name)
     at_head = pick.positions(maps, heads, axis=HEAD, layer=name)
     part = maps.sel({TOKEN: tokens}).isel({STEP: at_step, HEAD: at_head})
     # float64: thousands of small weights are added up.
-    return part.sum(TOKEN, dtype=np.float64).mean((STEP, HEAD))
+    return part.mean((STEP, HEAD), dtype=np.float64)
 
 
 def _grid(maps: xr.DataArray) -> tuple[int, int]:
