@@ -86,7 +86,8 @@ def read_picture(path: Path) -> Image.Image:
             opened.load()
             upright = ImageOps.exif_transpose(opened)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as failed:
-        why = (str(failed).splitlines() or [type(failed).__name__])[0].strip(" .")
+        told = getattr(failed, "strerror", None) or str(failed)
+        why = (told.splitlines() or [type(failed).__name__])[0].strip(" .")
         raise DataError(
             f"pictures: {path} could not be read: {why}. Write it again, or take it away."
         ) from failed
