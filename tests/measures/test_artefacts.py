@@ -4,7 +4,7 @@ import xarray as xr
 from scipy import stats
 
 from regard.errors import ArgumentError, NotAttentionError
-from regard.measures.artefacts import column_concentration, norm_outliers, sink_mass
+from regard.measures.artefacts import column_concentration, norm_outliers, sink_mass, without_sinks
 from regard.measures.spread import gini
 
 
@@ -44,6 +44,43 @@ def test_flags_that_do_not_fit_are_refused():
         sink_mass(weights, flagged=xr.DataArray([0.0, 1.0], dims="key"))
     with pytest.raises(ArgumentError, match="must be boolean over the 2 entries of 'key'"):
         sink_mass(weights, flagged=xr.DataArray([True], dims="key"))
+
+
+def test_sinks_kept_dropped_or_clipped_are_told():
+    weights = rows([[0.4, 0.3, 0.1, 0.1, 0.1]])
+    flagged = xr.DataArray([False, True, False, False, False], dims="key")
+    kept = without_sinks(weights, "keep", flagged=flagged)
+    np.testing.assert_array_equal(kept, weights)
+    assert kept.attrs["sinks"] == "keep: sinks hold 0.7 of attention"
+    dropped = without_sinks(weights, flagged=flagged)
+    np.testing.assert_allclose(dropped.values, [[0, 0, 1 / 3, 1 / 3, 1 / 3]])
+    clipped = without_sinks(weights, "clip", flagged=flagged)
+    np.testing.assert_allclose(clipped.values, [[0.1] * 5])
+    assert clipped.attrs["sinks"] == "clip: 0.5 of attention lay above quantile 0.98"
+
+
+def test_what_is_clipped_is_each_rows_own_quantile():
+    weights = np.random.default_rng(1).dirichlet(np.ones(50), size=3)
+    clipped = without_sinks(rows(weights), "clip", prefix=0)
+    np.testing.assert_allclose(
+        clipped, np.minimum(weights, np.quantile(weights, 0.98, axis=1)[:, None])
+    )
+
+
+def test_a_row_of_sinks_alone_has_nothing_left():
+    dropped = without_sinks(rows([[1, 0, 0], [0, 1, 0]]))
+    assert np.isnan(dropped.values[0]).all()
+    assert dropped.values[1].tolist() == [0, 1, 0]
+    assert dropped.attrs["undefined"] == 1
+
+
+def test_policies_that_there_are_not_are_refused():
+    with pytest.raises(ArgumentError, match="policy is 'hide' and must be one of keep, drop, clip"):
+        without_sinks(rows([[0.5, 0.5]]), "hide")
+    with pytest.raises(ArgumentError, match=r"quantile is 98.0 and must lie in 0..1"):
+        without_sinks(rows([[0.5, 0.5]]), "clip", quantile=98.0)
+    with pytest.raises(ArgumentError, match="prefix is 3"):
+        without_sinks(rows([[0.5, 0.5]]), prefix=3)
 
 
 def test_outliers_are_those_of_scipys_median_deviation():

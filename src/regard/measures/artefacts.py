@@ -16,6 +16,11 @@ from regard.measures.spread import gini_of_rows
 FAR = 6.0
 """Deviations from the median at which a norm is an outlier: for normal values one in 5e8."""
 
+POLICIES = ("keep", "drop", "clip")
+
+CLIP = 0.98
+"""Quantile at which sinks are clipped for drawing: of 196 patches, the four heaviest."""
+
 TO_SIGMA = 1.4826
 """The standard deviation of normal values, in median absolute deviations: 1 / 0.6745."""
 
@@ -98,22 +103,79 @@ def sink_mass(
         Streaming Language Models with Attention Sinks".
     """
     check_attention(weights, over=over, caller="sink_mass")
-    keys = weights.sizes[over]
-    if not 0 <= prefix <= keys:
-        raise ArgumentError(f"sink_mass: prefix is {prefix} and must lie in 0..{keys}.")
-    sinks = xr.DataArray(np.arange(keys) < prefix, dims=over)
-    if flagged is not None:
-        if flagged.dtype != np.dtype(bool) or flagged.sizes.get(over) != keys:
-            raise ArgumentError(
-                f"sink_mass: flagged holds {flagged.dtype} over {dict(flagged.sizes)} and must be "
-                f"boolean over the {keys} entries of '{over}'."
-            )
-        sinks = sinks | flagged.drop_vars(over, errors="ignore")
+    sinks = _sinks_of(weights, prefix, flagged, over)
     bare = precise(weights).drop_vars(over, errors="ignore")
     value: xr.DataArray = xr.apply_ufunc(
         sink_mass_of_rows, bare, sinks, input_core_dims=[[over], [over]]
     )
     return labelled(value, sink_mass)
+
+
+def without_sinks(
+    weights: xr.DataArray,
+    policy: str = "drop",
+    *,
+    prefix: int = 1,
+    flagged: xr.DataArray | None = None,
+    quantile: float = CLIP,
+    over: str = KEY,
+) -> xr.DataArray:
+    """Attention in which sinks no longer outshine the rest, in 0..1, and which says what was done.
+
+    Args:
+        weights: Attention weights, any dims that include ``over``.
+        policy: ``keep`` leaves them as they are. ``drop`` puts sinks to 0 and the rest of each row
+            to a sum of 1. ``clip`` lowers what lies above a quantile of each row's other keys to
+            that quantile, so that rows sum to less than 1: for drawing, not for measuring.
+        prefix: How many keys at the start stand for no patch.
+        flagged: True for further sinks, over ``over``, as `norm_outliers` finds them.
+        quantile: Where ``clip`` cuts, in 0..1.
+        over: The dim that sums to 1.
+
+    Returns:
+        As ``weights``, in float32 or float64. ``attrs["sinks"]`` names what was done and the mean
+        share of attention that it took away, for the caption; ``attrs["undefined"]`` counts rows
+        without other mass, which are NaN.
+
+    Raises:
+        AxisError: ``over`` is not a dim of ``weights``.
+        NotAttentionError: a slice is negative or does not sum to 1 within 0.001.
+        ArgumentError: there is no such policy; ``quantile`` lies outside 0..1; or as `sink_mass`.
+
+    Example:
+        >>> weights = xr.DataArray([[0.5, 0.375, 0.125]], dims=["query", "key"])
+        >>> dropped = without_sinks(weights)
+        >>> dropped.values.tolist(), dropped.attrs["sinks"]
+        ([[0.0, 0.75, 0.25]], 'drop: sinks held 0.5 of attention')
+
+    Source:
+        Darcet et al. (2024), "Vision Transformers Need Registers", section 2.
+    """
+    if policy not in POLICIES:
+        raise ArgumentError(
+            f"without_sinks: policy is '{policy}' and must be one of {', '.join(POLICIES)}."
+        )
+    if not 0 <= quantile <= 1:
+        raise ArgumentError(f"without_sinks: quantile is {quantile} and must lie in 0..1.")
+    held = sink_mass(weights, prefix=prefix, flagged=flagged, over=over)
+    sinks = _sinks_of(weights, prefix, flagged, over)
+    whole = precise(weights)
+    if policy == "keep":
+        treated, told = whole, f"keep: sinks hold {float(held.mean()):.2g} of attention"
+    elif policy == "drop":
+        rest = whole.where(~sinks, 0.0)
+        total = rest.sum(over)
+        treated = rest / total.where(total > 0)
+        told = f"drop: sinks held {float(held.mean()):.2g} of attention"
+    else:
+        highest = whole.where(~sinks).quantile(quantile, over).drop_vars("quantile")
+        treated = whole.clip(max=highest.fillna(1.0))
+        lost = float((whole - treated).sum(over).mean())
+        told = f"clip: {lost:.2g} of attention lay above quantile {quantile:g}"
+    undefined = int(np.isnan(treated.isel({over: 0}).values).sum())
+    return treated.transpose(*weights.dims).assign_attrs(
+        weights.attrs | {"sinks": told, "undefined": undefined}
+    )
 
 
 @measure(
@@ -231,6 +293,24 @@ def norm_outliers_of_rows(norms: Any, far: float = FAR) -> Any:
     middle = _median(norms)
     spread = TO_SIGMA * _median(xp.abs(norms - middle))
     return norms > middle + far * spread
+
+
+def _sinks_of(
+    weights: xr.DataArray, prefix: int, flagged: xr.DataArray | None, over: str
+) -> xr.DataArray:
+    """Which keys are sinks, a boolean over ``over``."""
+    keys = weights.sizes[over]
+    if not 0 <= prefix <= keys:
+        raise ArgumentError(f"sink_mass: prefix is {prefix} and must lie in 0..{keys}.")
+    sinks = xr.DataArray(np.arange(keys) < prefix, dims=over)
+    if flagged is None:
+        return sinks
+    if flagged.dtype != np.dtype(bool) or flagged.sizes.get(over) != keys:
+        raise ArgumentError(
+            f"sink_mass: flagged holds {flagged.dtype} over {dict(flagged.sizes)} and must be "
+            f"boolean over the {keys} entries of '{over}'."
+        )
+    return sinks | flagged.drop_vars(over, errors="ignore")
 
 
 def _median(values: Any) -> Any:
