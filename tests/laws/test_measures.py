@@ -17,19 +17,14 @@ from hypothesis.extra.numpy import arrays
 from regard.errors import ArgumentError, AxisError, NotAttentionError
 from regard.measures import measures
 from regard.measures.about import READS, About, about_of
-from regard.measures.agreement import (
-    KINDS,
-    coherence_of_rows,
-    correlation_of_heads,
-    divergence_of_heads,
-    pearson_of_pairs,
-    spearman_of_pairs,
-)
+from regard.measures.agreement import correlation_of_heads, pearson_of_pairs, spearman_of_pairs
 from regard.measures.artefacts import (
     column_concentration_of_rows,
     norm_outliers_of_rows,
     sink_mass_of_rows,
 )
+from regard.measures.coherence import coherence_of_rows
+from regard.measures.divergence import KINDS, divergence_of_heads
 from regard.measures.flow import rollout_of_layers
 from regard.measures.place import (
     average_precision_of_maps,

@@ -1,7 +1,6 @@
-"""Do attentions agree: heads with each other, maps of several seeds, the parts of one object?"""
+"""Do attentions agree: heads with each other, maps of several seeds or prompts?"""
 
 from collections.abc import Callable
-from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -10,19 +9,10 @@ from array_api_compat import array_namespace
 
 from regard.axes import HEAD, HEAD2, KEY, QUERY, SEED, X, Y
 from regard.errors import ArgumentError, AxisError
-from regard.measures.about import (
-    GRID_ROWS_AND_MASK,
-    HEADS,
-    MAPS,
-    QUERIES_LAST,
-    labelled,
-    measure,
-)
+from regard.measures.about import HEADS, MAPS, QUERIES_LAST, labelled, measure
 from regard.measures.curves import ranks_of_rows
-from regard.measures.reach import Grid, check_grid, patch_queries
+from regard.measures.divergence import KINDS, divergence_of_heads, generalised_diversity_of_heads
 from regard.measures.rows import check_dims, mean_over, patch_rows, precise
-from regard.measures.spread import entropy_of_rows
-from regard.trace import resize
 
 
 @measure(unit="by kind", higher="heads differ more", reads=HEADS, reduce=QUERIES_LAST)
@@ -225,103 +215,6 @@ def agreement(maps: xr.DataArray, *, over: str = SEED, kind: str = "pearson") ->
     return mean_correlation(maps, agreement, over=over, kind=kind)
 
 
-@measure(
-    unit="share of attention",
-    higher="the object looks more at itself",
-    reads=GRID_ROWS_AND_MASK,
-    reduce="the mean over the queries on the object",
-)
-def coherence(
-    weights: xr.DataArray,
-    mask: xr.DataArray,
-    grid: Grid,
-    *,
-    prefix: int = 0,
-    query: str = QUERY,
-    over: str = KEY,
-) -> xr.DataArray:
-    """How much the patches of an object look at the same object: 0 not at all, 1 nowhere else.
-
-    By chance they would score the object's share of the patches: see `coherence_lift`.
-
-    Args:
-        weights: Self-attention, any dims that include ``query`` and ``over``; queries are numbered
-            as for `attention_distance`.
-        mask: True where the object is, over ``y``, ``x`` and perhaps more dims, of any size. A
-            patch belongs to it if at least half of its area does.
-        grid: Rows and columns of patches.
-        prefix: How many tokens at the start are no patches; they are left out, and the rest of
-            each row is put to a sum of 1.
-        query: The dim of the places that look.
-        over: The dim of the places that are looked at.
-
-    Returns:
-        The mean over the queries on the object of their mass on it: the dims of ``weights`` and
-        ``mask`` less ``query``, ``over``, ``y`` and ``x``. NaN where no query is on the object.
-
-    Raises:
-        AxisError: a dim is missing.
-        NotAttentionError: a slice is negative or does not sum to 1 within 0.001.
-        ArgumentError: the grid does not fit the keys, or the mask is not boolean.
-
-    Example:
-        >>> weights = xr.DataArray([[0.75, 0.25], [0.5, 0.5]], dims=["query", "key"])
-        >>> mask = xr.DataArray([[True, False]], dims=["y", "x"])
-        >>> coherence(weights, mask, (1, 2)).item()
-        0.75
-
-    Source:
-        Ours: the mass of an object's attention that stays on it.
-    """
-    value, chance = _coherence(weights, mask, grid, prefix, query, over, caller="coherence")
-    return labelled(value, coherence, chance=float(chance.mean()))
-
-
-@measure(
-    unit="1",
-    high="patches",
-    higher="the object looks more at itself than by chance",
-    reads=GRID_ROWS_AND_MASK,
-    reduce="the mean over the queries on the object",
-)
-def coherence_lift(
-    weights: xr.DataArray,
-    mask: xr.DataArray,
-    grid: Grid,
-    *,
-    prefix: int = 0,
-    query: str = QUERY,
-    over: str = KEY,
-) -> xr.DataArray:
-    """How many times more than by chance an object looks at itself: 1 as even attention would.
-
-    Args:
-        weights: As for `coherence`.
-        mask: As for `coherence`.
-        grid: Rows and columns of patches.
-        prefix: As for `coherence`.
-        query: The dim of the places that look.
-        over: The dim of the places that are looked at.
-
-    Returns:
-        `coherence` over the object's share of the patches; NaN where no query is on the object.
-
-    Raises:
-        RegardError: as for `coherence`.
-
-    Example:
-        >>> weights = xr.DataArray([[0.75, 0.25], [0.5, 0.5]], dims=["query", "key"])
-        >>> mask = xr.DataArray([[True, False]], dims=["y", "x"])
-        >>> coherence_lift(weights, mask, (1, 2)).item()
-        1.5
-
-    Source:
-        Ours: `coherence` over chance.
-    """
-    value, chance = _coherence(weights, mask, grid, prefix, query, over, caller="coherence_lift")
-    return labelled(value / chance, coherence_lift)
-
-
 def mean_correlation(
     maps: xr.DataArray, function: Callable[..., Any], *, over: str, kind: str
 ) -> xr.DataArray:
@@ -349,48 +242,6 @@ def mean_correlation(
     value = mean_over(pairs, "pair")
     attrs = {"pairs": pairs.sizes["pair"], "excluded": value.attrs["excluded"], "kind": kind}
     return labelled(value, function, **attrs)
-
-
-def js_diversity_of_heads(weights: Any) -> Any:
-    """Mean Jensen-Shannon divergence of two heads in bits, over head, query, key; per query."""
-    return _mean_of_pairs(_jensen_shannon, weights)
-
-
-def cosine_diversity_of_heads(weights: Any) -> Any:
-    """1 less the mean cosine of two heads, over the last axes head, query, key; per query."""
-    return 1.0 - _mean_of_pairs(_cosine, weights)
-
-
-def generalised_diversity_of_heads(weights: Any) -> Any:
-    """Divergence of all heads over log2(heads), over head, query, key; per query."""
-    xp = array_namespace(weights)
-    heads = weights.shape[-3]
-    together = entropy_of_rows(xp.mean(weights, axis=-3))
-    apart = xp.mean(entropy_of_rows(weights), axis=-2)
-    most = float(np.log2(heads)) if heads > 1 else float("nan")
-    return xp.clip(together - apart, min=0.0) / most
-
-
-KINDS: dict[str, Callable[[Any], Any]] = {
-    "cosine": cosine_diversity_of_heads,
-    "generalised": generalised_diversity_of_heads,
-    "js": js_diversity_of_heads,
-}
-"""Kernels of `head_diversity`, over the last axes head, query and key; differentiable."""
-
-
-def divergence_of_heads(weights: Any) -> Any:
-    """Jensen-Shannon divergence of each two heads in bits: head, head2, query; differentiable."""
-    xp = array_namespace(weights)
-    heads = weights.shape[-3]
-    one = [weights[..., number, :, :] for number in range(heads)]
-    zero = xp.zeros_like(one[0][..., 0]) * xp.sum(one[0], axis=-1)
-    found = {(a, b): _jensen_shannon(one[a], one[b]) for a, b in combinations(range(heads), 2)}
-    table = [
-        xp.stack([found.get((min(a, b), max(a, b)), zero) for b in range(heads)], axis=-2)
-        for a in range(heads)
-    ]
-    return xp.stack(table, axis=-3)
 
 
 def correlation_of_heads(weights: Any) -> Any:
@@ -430,41 +281,6 @@ CORRELATIONS: dict[str, Callable[[Any], Any]] = {
 }
 
 
-def coherence_of_rows(weights: Any, queries: Any, keys: Any) -> Any:
-    """Mean over ``queries`` of the mass on ``keys``; both are 0 or 1 along the last axes."""
-    xp = array_namespace(weights)
-    on_object = xp.sum(weights * keys[..., None, :], axis=-1)
-    asked = queries > 0
-    # A query without mass on patches is NaN; it counts only if it is on the object.
-    mass = xp.sum(xp.where(asked, on_object, xp.zeros_like(on_object)), axis=-1)
-    count = xp.sum(queries, axis=-1)
-    return mass / xp.where(count > 0, count, xp.full_like(count, float("nan")))
-
-
-def _mean_of_pairs(function: Callable[[Any, Any], Any], weights: Any) -> Any:
-    xp = array_namespace(weights)
-    heads = weights.shape[-3]
-    total = xp.zeros_like(weights[..., 0, :, 0])
-    for a in range(heads - 1):
-        # One head against all after it: a part of the work at a time, so that memory stays small.
-        pairs = function(weights[..., a : a + 1, :, :], weights[..., a + 1 :, :, :])
-        total = total + xp.sum(pairs, axis=-2)
-    count = heads * (heads - 1) / 2
-    return total / (count if count else float("nan"))
-
-
-def _jensen_shannon(one: Any, other: Any) -> Any:
-    xp = array_namespace(one)
-    apart = (entropy_of_rows(one) + entropy_of_rows(other)) / 2
-    return xp.clip(entropy_of_rows((one + other) / 2) - apart, min=0.0, max=1.0)
-
-
-def _cosine(one: Any, other: Any) -> Any:
-    xp = array_namespace(one)
-    lengths = xp.sqrt(xp.sum(one * one, axis=-1) * xp.sum(other * other, axis=-1))
-    return xp.clip(xp.sum(one * other, axis=-1) / lengths, max=1.0)
-
-
 def divergences(rows: xr.DataArray, head: str, query: str, over: str) -> xr.DataArray:
     """Divergence of each two heads in bits, mean over queries, of rows that were checked."""
     table: xr.DataArray = xr.apply_ufunc(
@@ -501,34 +317,6 @@ def _twice(table: xr.DataArray, weights: xr.DataArray, head: str) -> xr.DataArra
     if head not in weights.coords:
         return table
     return table.assign_coords({HEAD2: (HEAD2, weights[head].values)})
-
-
-def _coherence(
-    weights: xr.DataArray,
-    mask: xr.DataArray,
-    grid: Grid,
-    prefix: int,
-    query: str,
-    over: str,
-    *,
-    caller: str,
-) -> tuple[xr.DataArray, xr.DataArray]:
-    check_dims(weights, query, over, caller=caller)
-    check_dims(mask, Y, X, caller=caller)
-    if mask.dtype != np.dtype(bool):
-        raise ArgumentError(f"{caller}: the mask holds {mask.dtype} and must be boolean.")
-    check_grid(weights.sizes[over], grid, prefix=prefix, caller=caller)
-    kept, places = patch_queries(weights, grid, prefix=prefix, query=query, caller=caller)
-    rows = patch_rows(kept, over=over, prefix=prefix, caller=caller)
-    inside = resize(mask.astype(np.float64), grid) >= 0.5
-    keys = inside.stack({over: (Y, X)}, create_index=False).astype(rows.dtype)
-    queries = keys.isel({over: places}).rename({over: query})
-    value: xr.DataArray = xr.apply_ufunc(
-        coherence_of_rows, rows.drop_vars([query, over], errors="ignore"), queries, keys,
-        input_core_dims=[[query, over], [query], [over]],
-    )  # fmt: skip
-    chance = keys.mean(over)
-    return value, chance.where(chance > 0)
 
 
 def _listed(table: dict[str, Any]) -> str:

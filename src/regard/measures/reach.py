@@ -13,11 +13,11 @@ from array_api_compat import array_namespace
 from numpy.typing import NDArray
 
 from regard.axes import KEY, QUERY, X, Y
-from regard.errors import ArgumentError, NotAttentionError
+from regard.errors import NotAttentionError
 from regard.measures.about import GRID_ROWS, MAP, labelled, measure
+from regard.measures.grid import Grid, check_grid, on_patches
 from regard.measures.rows import check_dims, patch_rows, precise
 
-Grid = tuple[int, int]
 Patch = int | float | tuple[int, int] | tuple[float, float]
 
 
@@ -70,7 +70,7 @@ def attention_distance(
     """
     name = "attention_distance"
     check_dims(weights, query, over, caller=name)
-    rows, places = _on_patches(
+    rows, places = on_patches(
         weights, grid, prefix=prefix, query=query, over=over, caller=name, renormalise=renormalise
     )
     where = positions(grid, patch)
@@ -235,63 +235,6 @@ def extent_of_maps(maps: Any, patch: tuple[float, float] = (1.0, 1.0)) -> Any:
         (across - middle[..., 1]) * patch[1]
     ) ** 2
     return xp.sqrt(xp.sum(maps * squares, axis=(-2, -1)) / _total(maps))
-
-
-def patch_queries(
-    weights: xr.DataArray, grid: Grid, *, prefix: int, query: str, caller: str
-) -> tuple[xr.DataArray, NDArray[np.int64]]:
-    """The queries that are patches, and which patch each is.
-
-    Raises:
-        ArgumentError: a query lies beyond the grid, or none is a patch.
-
-    Example:
-        >>> weights = xr.DataArray([[0.5, 0.5]], coords={"query": [2]}, dims=["query", "key"])
-        >>> patch_queries(weights, (1, 2), prefix=1, query="query", caller="example")[1]
-        array([1])
-    """
-    count = weights.sizes[query]
-    labels = weights[query].values if query in weights.coords else np.arange(count)
-    places = labels.astype(np.int64) - prefix
-    inside = places >= 0
-    if not inside.any() or places.max() >= grid[0] * grid[1]:
-        raise ArgumentError(
-            f"{caller}: the queries are tokens {labels.min()}..{labels.max()}; patches are "
-            f"{prefix}..{prefix + grid[0] * grid[1] - 1}. Number them by a coordinate of '{query}'."
-        )
-    return weights.isel({query: inside}), places[inside]
-
-
-def check_grid(keys: int, grid: Grid, *, prefix: int, caller: str) -> None:
-    """Refuse a grid that has not as many patches as there are keys after the prefix.
-
-    Raises:
-        ArgumentError: they differ.
-
-    Example:
-        >>> check_grid(5, (2, 2), prefix=1, caller="example")
-    """
-    if min(grid) < 1 or grid[0] * grid[1] != keys - prefix:
-        raise ArgumentError(
-            f"{caller}: the grid is {tuple(grid)} and there are {keys} keys, {prefix} of them "
-            f"before the patches. Rows times columns must be {keys - prefix}."
-        )
-
-
-def _on_patches(
-    weights: xr.DataArray,
-    grid: Grid,
-    *,
-    prefix: int,
-    query: str,
-    over: str,
-    caller: str,
-    renormalise: bool,
-) -> tuple[xr.DataArray, NDArray[np.int64]]:
-    check_grid(weights.sizes[over], grid, prefix=prefix, caller=caller)
-    kept, places = patch_queries(weights, grid, prefix=prefix, query=query, caller=caller)
-    rows = patch_rows(kept, over=over, prefix=prefix, caller=caller, renormalise=renormalise)
-    return rows, places
 
 
 def _planes(
