@@ -24,9 +24,10 @@ from regard.measures.artefacts import (
     sink_mass_of_rows,
 )
 from regard.measures.coherence import coherence_of_rows
+from regard.measures.concentration import gini_of_rows, hoyer_of_rows, topk_mass_of_rows
 from regard.measures.divergence import KINDS, divergence_of_heads
 from regard.measures.flow import rollout_of_layers
-from regard.measures.place import (
+from regard.measures.inside import (
     average_precision_of_maps,
     energy_lift_of_maps,
     energy_of_maps,
@@ -41,12 +42,9 @@ from regard.measures.spread import (
     coverage_of_rows,
     effective_coverage_of_rows,
     entropy_of_rows,
-    gini_of_rows,
-    hoyer_of_rows,
     normalised_entropy_of_rows,
     participation_of_rows,
     perplexity_of_rows,
-    topk_mass_of_rows,
 )
 from regard.trace import toy_trace
 

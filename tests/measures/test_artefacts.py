@@ -5,7 +5,7 @@ from scipy import stats
 
 from regard.errors import ArgumentError, NotAttentionError
 from regard.measures.artefacts import column_concentration, norm_outliers, sink_mass, without_sinks
-from regard.measures.spread import gini
+from regard.measures.concentration import gini
 
 
 def rows(values):

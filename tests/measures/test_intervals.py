@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from regard.errors import ArgumentError, AxisError
-from regard.measures import intervals as module
-from regard.measures.intervals import bootstrap, exchange_p, holm, intervals, paired
+from regard.measures import clusters
+from regard.measures.clusters import exchange_p
+from regard.measures.intervals import bootstrap, holm, intervals, paired
 
 SKEWED = np.random.default_rng(1).exponential(size=40)
 
@@ -60,7 +61,7 @@ def test_a_seed_fixes_the_interval_however_many_are_drawn_at_once(monkeypatch):
     assert bootstrap(SKEWED, seed=3) == bootstrap(SKEWED, seed=3)
     assert bootstrap(SKEWED, seed=3) != bootstrap(SKEWED, seed=4)
     whole = bootstrap(SKEWED, seed=3)
-    monkeypatch.setattr(module, "DRAWN_AT_ONCE", 1000)
+    monkeypatch.setattr(clusters, "DRAWN_AT_ONCE", 1000)
     parts = bootstrap(SKEWED, seed=3)
     assert (parts.low, parts.high) == pytest.approx((whole.low, whole.high), rel=0.05)
 

@@ -7,18 +7,16 @@ from hypothesis.extra.numpy import arrays
 from scipy import stats
 
 from regard.errors import ArgumentError, AxisError, NotAttentionError
+from regard.measures.concentration import gini, hoyer
 from regard.measures.spread import (
     area_above_uniform,
     attention_focus,
     coverage,
     effective_coverage,
     entropy,
-    gini,
-    hoyer,
     normalised_entropy,
     participation,
     perplexity,
-    topk_mass,
 )
 
 # Tests share the machine, so no example has a deadline.
@@ -115,14 +113,6 @@ def test_an_empty_array_is_refused():
         entropy(rows(np.zeros((0, 3))))
 
 
-@UNTIMED
-@given(scores)
-def test_gini_is_half_the_mean_difference_over_the_mean(values):
-    weights = softened(values)
-    apart = np.abs(weights.values[:, :, None] - weights.values[:, None, :]).mean((1, 2))
-    np.testing.assert_allclose(gini(weights), apart / (2 / 5), atol=1e-12)
-
-
 @pytest.mark.parametrize("keys", [5, 10, 49, 196])
 def test_an_even_row_covers_four_fifths_of_its_keys_rounded_up(keys):
     expected = -(-4 * keys // 5) / keys
@@ -162,22 +152,6 @@ def test_each_definition_of_width_counts_two_keys_of_four():
     # (2 - sqrt 2) / (2 - 1), and Gini: (1*-3 + ... ) sorted 0 0 .5 .5: (.5*1 + .5*3) / 4
     assert hoyer(weights).item() == pytest.approx(2 - np.sqrt(2))
     assert gini(weights).item() == 0.5
-
-
-def test_the_heaviest_keys_are_counted_by_number_or_by_share():
-    weights = rows([[0.4, 0.3, 0.2, 0.1]])
-    assert topk_mass(weights, k=1).item() == pytest.approx(0.4)
-    assert topk_mass(weights, share=0.5).item() == pytest.approx(0.7)
-    assert topk_mass(weights, share=0.51).item() == pytest.approx(0.9)
-    assert topk_mass(weights).attrs["k"] == 1  # 5 % of four keys, rounded up
-    hundred = rows(np.full((1, 100), 0.01))
-    assert topk_mass(hundred, share=0.07).attrs["k"] == 7
-
-
-@pytest.mark.parametrize("options", [{"k": 0}, {"k": 5}, {"share": 0.0}, {"share": 1.5}])
-def test_a_number_of_keys_that_there_is_not_is_refused(options):
-    with pytest.raises(ArgumentError, match=r"topk_mass: k is .* Give k in 1\.\.4, or a share"):
-        topk_mass(rows([P]), **options)
 
 
 @pytest.mark.parametrize("share", [0.0, 1.01, -1.0])

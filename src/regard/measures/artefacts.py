@@ -10,8 +10,8 @@ from regard.axes import KEY, QUERY, SAMPLE
 from regard.errors import ArgumentError, NotAttentionError
 from regard.measures.about import HEADS, MAPS, NORMS, PER_QUERY, ROWS, labelled, measure
 from regard.measures.agreement import mean_correlation
+from regard.measures.concentration import gini_of_rows
 from regard.measures.rows import check_attention, check_dims, patch_rows, precise
-from regard.measures.spread import gini_of_rows
 
 FAR = 6.0
 """Deviations from the median at which a norm is an outlier: for normal values one in 5e8."""

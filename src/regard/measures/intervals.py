@@ -9,17 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
 from regard.axes import SAMPLE
 from regard.errors import ArgumentError, AxisError
-
-Floats = NDArray[np.float64]
-
-DRAWN_AT_ONCE = 2_000_000
-"""Clusters drawn in one go; with their counts about 50 MB."""
+from regard.measures.clusters import Floats, draws, exchange_p, groups_of, per_cluster
 
 
 @dataclass(frozen=True)
@@ -147,7 +142,7 @@ def intervals(
         )
     first = values.transpose(over, ...)
     flat = first.values.astype(np.float64).reshape(first.sizes[over], -1)
-    groups = _groups("intervals", len(flat), clusters)
+    groups = groups_of("intervals", len(flat), clusters)
     means, ends = _bootstrapped("intervals", flat, groups, level, seed, repeats)
     kept = first.isel({over: 0}, drop=True)
     found = {
@@ -202,8 +197,8 @@ def paired(
     _check_pairs(before, after)
     differences = _row(after, "paired") - _row(before, "paired")
     interval = _interval("paired", differences, clusters, level, seed, repeats)
-    groups = _groups("paired", len(differences), clusters)
-    sums, counts = _per_cluster(differences[:, None], groups)
+    groups = groups_of("paired", len(differences), clusters)
+    sums, counts = per_cluster(differences[:, None], groups)
     p, exact = exchange_p(sums[counts > 0], seed=seed, repeats=repeats)
     return Difference(interval, p, exact)
 
@@ -239,29 +234,10 @@ def holm(pvalues: Any) -> Floats:
     return adjusted
 
 
-def exchange_p(sums: Floats, *, seed: int, repeats: int) -> tuple[float, bool]:
-    """How often the total of ``sums`` is as far from 0 when signs are exchanged; and if exactly.
-
-    Example:
-        >>> exchange_p(np.array([1.0, 1.0, 1.0]), seed=0, repeats=100)
-        (0.25, True)
-    """
-    # Equal totals must count as equal, though they were added up in another order.
-    least = abs(sums.sum()) - 1e-12 * np.abs(sums).sum()
-    if 2 ** len(sums) <= repeats:
-        ways = np.arange(2 ** len(sums))[:, None] >> np.arange(len(sums)) & 1
-        return float(np.mean(np.abs((2 * ways - 1) @ sums) >= least)), True
-    rng, hits = np.random.default_rng(seed), 0
-    for part in _parts(repeats, len(sums)):
-        signs = 2.0 * rng.integers(0, 2, size=(part, len(sums))) - 1.0
-        hits += int((np.abs(signs @ sums) >= least).sum())
-    return (1 + hits) / (1 + repeats), False
-
-
 def _interval(
     caller: str, values: Floats, clusters: Any, level: float, seed: int, repeats: int
 ) -> Interval:
-    groups = _groups(caller, len(values), clusters)
+    groups = groups_of(caller, len(values), clusters)
     means, ends = _bootstrapped(caller, values[:, None], groups, level, seed, repeats)
     there = np.isfinite(values)
     return Interval(
@@ -280,53 +256,16 @@ def _bootstrapped(
 ) -> tuple[Floats, Floats]:
     """Means [column] and ends [2, column] of values [sample, column]."""
     _check_numbers(caller, values, level, repeats)
-    sums, counts = _per_cluster(values, groups)
+    sums, counts = per_cluster(values, groups)
     with np.errstate(invalid="ignore"):  # 0/0 is NaN: a column, or a draw, without any number
         means = sums.sum(0) / counts.sum(0)
-        drawn = [s / c for s, c in _draws(sums, counts, seed, repeats)]
+        drawn = [s / c for s, c in draws(sums, counts, seed, repeats)]
     few = (counts > 0).sum(0) < 2
     outside = [(1 - level) / 2, (1 + level) / 2]
     every = np.concatenate(drawn)
     every[:, few] = 0.0  # a quantile of nothing would warn; these columns get NaN below
     ends = np.nanquantile(every, outside, axis=0)
     return means, np.where(few, np.nan, ends)
-
-
-def _draws(sums: Floats, counts: Floats, seed: int, repeats: int) -> Any:
-    """Sums and counts of clusters drawn with replacement, [part, column] at a time."""
-    rng, number = np.random.default_rng(seed), len(sums)
-    for part in _parts(repeats, number):
-        drawn = rng.integers(0, number, size=(part, number)) + number * np.arange(part)[:, None]
-        times = np.bincount(drawn.ravel(), minlength=part * number).reshape(part, number)
-        yield times @ sums, times @ counts
-
-
-def _parts(repeats: int, number: int) -> list[int]:
-    """How many repeats to do at a time, so that memory is bounded."""
-    most = max(1, DRAWN_AT_ONCE // max(1, number))
-    return [min(most, repeats - done) for done in range(0, repeats, most)]
-
-
-def _per_cluster(values: Floats, groups: NDArray[np.int64]) -> tuple[Floats, Floats]:
-    """Sums and numbers of what is not NaN, [cluster, column]."""
-    number = int(groups.max()) + 1
-    there = np.isfinite(values)
-    sums, counts = np.zeros((2, number, values.shape[1]))
-    np.add.at(sums, groups, np.where(there, values, 0.0))
-    np.add.at(counts, groups, there)
-    return sums, counts
-
-
-def _groups(caller: str, number: int, clusters: Sequence[Any] | None) -> NDArray[np.int64]:
-    if clusters is None:
-        return np.arange(number)
-    named = np.asarray(pd.Series(list(clusters), dtype=object).factorize()[0], dtype=np.int64)
-    if len(named) != number or (named < 0).any():
-        raise ArgumentError(
-            f"{caller}: clusters has {len(named)} entries, {int((named < 0).sum())} of them empty, "
-            f"for {number} values. Name the cluster of each value."
-        )
-    return named
 
 
 def _row(values: Any, caller: str) -> Floats:

@@ -1,21 +1,25 @@
 """Where attention lies: maps against masks, and the baselines to beat."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 import xarray as xr
-from array_api_compat import array_namespace
 
 from regard.axes import X, Y
-from regard.errors import ArgumentError, AxisError
+from regard.errors import ArgumentError
 from regard.measures.about import MAP_AND_MASK, NONE, labelled, measure
-from regard.measures.curves import average_precision_of_rows, roc_area_of_rows
+from regard.measures.inside import (
+    average_precision_of_maps,
+    energy_lift_of_maps,
+    energy_of_maps,
+    iou_of_maps,
+    pointing_game_of_maps,
+    roc_area_of_maps,
+)
 from regard.measures.levels import LEVELS, level_of_maps, oracle_level_of_maps
-from regard.trace import resize
-
-SCALES = ("range", "mean")
+from regard.measures.planes import at_pixels_of, on_planes, scaled_to
 
 one_map = partial(measure, reads=MAP_AND_MASK, reduce=NONE)
 
@@ -70,11 +74,11 @@ def iou(
     if isinstance(threshold, str):
         resized = at_pixels_of(mask, heat, caller="iou")
         level = _named_level(resized, mask, threshold, mass=mass)
-        value = _on_planes(iou_of_maps, resized, mask, level)
+        value = on_planes(iou_of_maps, resized, mask, level)
         told: dict[str, Any] = {"threshold": threshold}
         return labelled(value, iou, **told, **({"mass": mass} if threshold == "mass" else {}))
     scaled = scaled_to(scale, at_pixels_of(mask, heat, caller="iou"))
-    value = _on_planes(iou_of_maps, scaled, mask, threshold)
+    value = on_planes(iou_of_maps, scaled, mask, threshold)
     told = {"threshold": "sweep" if isinstance(threshold, xr.DataArray) else threshold}
     return labelled(value, iou, **told, scale=scale)
 
@@ -115,7 +119,7 @@ def pointing_game(heat: xr.DataArray, mask: xr.DataArray, *, tolerance: int = 0)
     wide = xr.apply_ufunc(
         partial(_widened, by=tolerance), mask, input_core_dims=[[Y, X]], output_core_dims=[[Y, X]]
     )
-    value = _on_planes(pointing_game_of_maps, resized, wide)
+    value = on_planes(pointing_game_of_maps, resized, wide)
     return labelled(value, pointing_game, tolerance=tolerance)
 
 
@@ -145,7 +149,7 @@ def energy(heat: xr.DataArray, mask: xr.DataArray) -> xr.DataArray:
         Wang et al. (2020), "Score-CAM: Score-Weighted Visual Explanations for Convolutional
         Neural Networks", the energy-based pointing game.
     """
-    value = _on_planes(energy_of_maps, at_pixels_of(mask, heat, caller="energy"), mask)
+    value = on_planes(energy_of_maps, at_pixels_of(mask, heat, caller="energy"), mask)
     return labelled(value, energy, area=float(mask.mean()))
 
 
@@ -175,7 +179,7 @@ def energy_lift(heat: xr.DataArray, mask: xr.DataArray) -> xr.DataArray:
         Wang et al. (2020), as `energy`; divided by what chance scores.
     """
     resized = at_pixels_of(mask, heat, caller="energy_lift")
-    return labelled(_on_planes(energy_lift_of_maps, resized, mask), energy_lift)
+    return labelled(on_planes(energy_lift_of_maps, resized, mask), energy_lift)
 
 
 @one_map(unit="1", higher="inside is hotter")
@@ -205,7 +209,7 @@ def average_precision(heat: xr.DataArray, mask: xr.DataArray) -> xr.DataArray:
         Zhu (2004), "Recall, Precision and Average Precision"; tied values count as one threshold.
     """
     resized = at_pixels_of(mask, heat, caller="average_precision")
-    return labelled(_on_planes(average_precision_of_maps, resized, mask), average_precision)
+    return labelled(on_planes(average_precision_of_maps, resized, mask), average_precision)
 
 
 @one_map(unit="1", higher="inside is hotter")
@@ -234,7 +238,7 @@ def roc_area(heat: xr.DataArray, mask: xr.DataArray) -> xr.DataArray:
         characteristic (ROC) curve".
     """
     resized = at_pixels_of(mask, heat, caller="roc_area")
-    return labelled(_on_planes(roc_area_of_maps, resized, mask), roc_area)
+    return labelled(on_planes(roc_area_of_maps, resized, mask), roc_area)
 
 
 def best_threshold(
@@ -317,71 +321,13 @@ def disc(grid: tuple[int, int]) -> xr.DataArray:
     return xr.DataArray(values, dims=(Y, X), name="disc", attrs={"units": "1"})
 
 
-def at_pixels_of(mask: xr.DataArray, heat: xr.DataArray, *, caller: str) -> xr.DataArray:
-    """The map on the grid of the mask.
-
-    Raises:
-        AxisError: one of them lacks ``y`` or ``x``.
-        ArgumentError: the mask is not boolean, or one of them is empty.
-
-    Example:
-        >>> mask = xr.DataArray([[True, False]], dims=["y", "x"])
-        >>> heat = xr.DataArray([[3.0]], dims=["y", "x"])
-        >>> at_pixels_of(mask, heat, caller="example").values
-        array([[3., 3.]])
-    """
-    for what, plane in (("mask", mask), ("map", heat)):
-        if not {Y, X} <= set(plane.dims):
-            raise AxisError(f"{caller}: the {what} has dims {plane.dims}; it needs 'y' and 'x'.")
-        if plane.size == 0:
-            raise ArgumentError(f"{caller}: the {what} is empty, {dict(plane.sizes)}. Give pixels.")
-    if mask.dtype != np.dtype(bool):
-        raise ArgumentError(
-            f"{caller}: the mask holds {mask.dtype} and must be boolean. "
-            f"Give mask > 0, or as you mean."
-        )
-    if heat.sizes[Y] == mask.sizes[Y] and heat.sizes[X] == mask.sizes[X]:
-        labels = [name for name in heat.coords if {Y, X} & set(heat[name].dims)]
-        return heat.drop_vars(labels).astype(np.float64)
-    return resize(heat, (mask.sizes[Y], mask.sizes[X]))
-
-
-def scaled_to(scale: str, heat: xr.DataArray) -> xr.DataArray:
-    """A map on a common scale: its ``range`` is 0..1, or its ``mean`` is 1.
-
-    Raises:
-        ArgumentError: there is no such scale.
-
-    Example:
-        >>> scaled_to("mean", xr.DataArray([[3.0, 1.0]], dims=["y", "x"])).values
-        array([[1.5, 0.5]])
-    """
-    if scale not in SCALES:
-        raise ArgumentError(f"iou: scale is '{scale}' and must be one of {', '.join(SCALES)}.")
-    kernel = scaled_to_range if scale == "range" else scaled_to_mean
-    scaled: xr.DataArray = xr.apply_ufunc(
-        kernel, heat, input_core_dims=[[Y, X]], output_core_dims=[[Y, X]]
-    )
-    return scaled
-
-
 def _comparable(heat: xr.DataArray, mask: xr.DataArray, *, scale: str) -> xr.DataArray:
     return scaled_to(scale, at_pixels_of(mask, heat, caller="best_threshold"))
 
 
-def _on_planes(
-    kernel: Callable[..., Any], heat: xr.DataArray, mask: xr.DataArray, *scalars: Any
-) -> xr.DataArray:
-    planes: list[list[str]] = [[Y, X], [Y, X]]
-    bare = mask.drop_vars([name for name in mask.coords if {Y, X} & set(mask[name].dims)])
-    core = planes + [[] for _ in scalars]
-    value: xr.DataArray = xr.apply_ufunc(kernel, heat, bare, *scalars, input_core_dims=core)
-    return value
-
-
 def _named_level(heat: xr.DataArray, mask: xr.DataArray, name: str, *, mass: float) -> xr.DataArray:
     if name == "oracle":
-        return _on_planes(oracle_level_of_maps, heat, mask)
+        return on_planes(oracle_level_of_maps, heat, mask)
     if name not in LEVELS:
         raise ArgumentError(
             f"iou: threshold is '{name}' and must be a number or one of "
@@ -406,83 +352,3 @@ def _widened(mask: Any, by: int) -> Any:
         if mask[place].any():
             wide[place] = distance_transform_edt(~mask[place]) <= by
     return wide
-
-
-def iou_of_maps(heat: Any, mask: Any, threshold: Any) -> Any:
-    """``iou`` over the last two axes of NumPy arrays or tensors; the map is scaled already.
-
-    Thresholds that are no single number have the leading axes of the result.
-    """
-    xp = array_namespace(heat, mask)
-    level = threshold if isinstance(threshold, float | int) else threshold[..., None, None]
-    hot = heat >= level
-    both = xp.sum(xp.astype(hot & mask, heat.dtype), axis=(-2, -1))
-    either = xp.sum(xp.astype(hot | mask, heat.dtype), axis=(-2, -1))
-    known = xp.any(mask, axis=(-2, -1)) & xp.all(xp.isfinite(heat + level), axis=(-2, -1))
-    return both / xp.where(known, either, xp.full_like(either, float("nan")))
-
-
-def pointing_game_of_maps(heat: Any, mask: Any) -> Any:
-    """``pointing_game`` over the last two axes of NumPy arrays or tensors."""
-    xp = array_namespace(heat, mask)
-    top = xp.astype(heat == xp.max(heat, axis=(-2, -1), keepdims=True), heat.dtype)
-    hits = xp.sum(xp.where(mask, top, xp.zeros_like(top)), axis=(-2, -1))
-    # NaN equals nothing, so a map with one has no top.
-    return _where_there(mask, heat, hits / xp.clip(xp.sum(top, axis=(-2, -1)), min=1.0))
-
-
-def energy_of_maps(heat: Any, mask: Any) -> Any:
-    """``energy`` over the last two axes of NumPy arrays or tensors; differentiable."""
-    xp = array_namespace(heat, mask)
-    positive = xp.clip(heat, min=0.0)
-    inside = xp.sum(xp.where(mask, positive, xp.zeros_like(positive)), axis=(-2, -1))
-    total = xp.sum(positive, axis=(-2, -1))
-    share = inside / xp.where(total > 0, total, xp.full_like(total, float("nan")))
-    return _where_there(mask, heat, share)
-
-
-def energy_lift_of_maps(heat: Any, mask: Any) -> Any:
-    """``energy_lift`` over the last two axes of NumPy arrays or tensors; differentiable."""
-    xp = array_namespace(heat, mask)
-    area = xp.mean(xp.astype(mask, heat.dtype), axis=(-2, -1))
-    return energy_of_maps(heat, mask) / xp.where(area > 0, area, xp.full_like(area, float("nan")))
-
-
-def average_precision_of_maps(heat: Any, mask: Any) -> Any:
-    """``average_precision`` over the last two axes of NumPy arrays or tensors."""
-    return average_precision_of_rows(*_flat(heat, mask))
-
-
-def roc_area_of_maps(heat: Any, mask: Any) -> Any:
-    """``roc_area`` over the last two axes of NumPy arrays or tensors."""
-    return roc_area_of_rows(*_flat(heat, mask))
-
-
-def _flat(heat: Any, mask: Any) -> tuple[Any, Any]:
-    """Both as rows of pixels, with the same leading axes."""
-    xp = array_namespace(heat, mask)
-    heat, mask = xp.broadcast_arrays(heat, mask)
-    shape = (*heat.shape[:-2], heat.shape[-2] * heat.shape[-1])
-    return xp.reshape(heat, shape), xp.reshape(mask, shape)
-
-
-def _where_there(mask: Any, heat: Any, value: Any) -> Any:
-    """``value``, or NaN for an empty mask or a map with values that are no numbers."""
-    xp = array_namespace(heat, mask)
-    known = xp.any(mask, axis=(-2, -1)) & xp.all(xp.isfinite(heat), axis=(-2, -1))
-    return xp.where(known, value, xp.full_like(value, float("nan")))
-
-
-def scaled_to_range(heat: Any) -> Any:
-    """Least value 0 and greatest 1 over the last two axes; NaN where all are equal."""
-    xp = array_namespace(heat)
-    least = xp.min(heat, axis=(-2, -1), keepdims=True)
-    span = xp.max(heat, axis=(-2, -1), keepdims=True) - least
-    return (heat - least) / xp.where(span > 0, span, xp.full_like(span, float("nan")))
-
-
-def scaled_to_mean(heat: Any) -> Any:
-    """Mean 1 over the last two axes; NaN where the mean is not above 0."""
-    xp = array_namespace(heat)
-    mean = xp.mean(heat, axis=(-2, -1), keepdims=True)
-    return heat / xp.where(mean > 0, mean, xp.full_like(mean, float("nan")))
