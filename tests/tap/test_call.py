@@ -312,3 +312,66 @@ def test_no_array_of_queries_times_keys_is_made():
         call.column_sums()
         call.apply(noise(queries, 3))
     assert Largest.size <= 2 * queries * 16
+
+
+def square_call() -> AttentionCall:
+    return call_of(keys=QUERIES)
+
+
+def test_identity_gives_each_query_its_own_value():
+    call = square_call()
+    call.identity()
+    torch.testing.assert_close(attended(call), call.value, rtol=0, atol=0)
+    assert torch.equal(call.probs()[1, 2], torch.eye(QUERIES))
+    assert torch.equal(call.probs([3])[0, 0], torch.eye(QUERIES)[[3]])
+    assert call.entropy().abs().max() == 0
+    weights = noise(QUERIES, 2, seed=5)
+    assert torch.equal(call.column_sums(weights)[0, 0], weights)
+
+
+def test_identity_needs_as_many_keys_as_queries():
+    with pytest.raises(UnsupportedEdit, match="identity: attn has 7 queries and 5 keys"):
+        call_of().identity()
+
+
+def test_rows_with_another_map_and_rows_without_live_in_one_call():
+    """Each row by itself, against both in one call."""
+    bias = noise(QUERIES, QUERIES, seed=4)
+    alone, changed = square_call(), square_call()
+    alone.add_bias(bias)
+    changed.identity()
+    both = square_call()
+    both.identity(batch=[1])
+    both.add_bias(bias, batch=[0])
+    both.temperature(1.0)
+    for read in (
+        attended,
+        lambda call: call.probs(),
+        lambda call: call.entropy(),
+        lambda call: call.columns([2, 0]),
+        lambda call: call.apply(noise(QUERIES, 3, seed=6)),
+        lambda call: call.column_sums(),
+    ):
+        close(read(both)[0], read(alone)[0])
+        close(read(both)[1], read(changed)[1])
+    close(both.probs(batch=[1, 0])[0], changed.probs()[1])
+    close(both.probs(batch=slice(0, 1)), alone.probs()[:1])
+
+
+def test_rows_without_scores_refuse_what_needs_scores():
+    call = square_call()
+    call.identity(batch=[1])
+    with pytest.raises(UnsupportedEdit, match="it has no scores any more"):
+        call.mask_keys([0])
+    with pytest.raises(UnsupportedEdit, match="it has no scores any more"):
+        call.temperature(2.0, batch=[1])
+    with pytest.raises(UnsupportedEdit, match="it has no scores any more"):
+        call.logsumexp()
+
+
+@pytest.mark.parametrize("factor", [float("inf"), float("nan")])
+def test_factors_that_are_no_numbers_are_refused(factor):
+    with pytest.raises(ArgumentError, match="must be a finite number"):
+        call_of().scale_keys([0], factor)
+    with pytest.raises(ArgumentError, match="must be > 0 and finite"):
+        call_of().temperature(factor)

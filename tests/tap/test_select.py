@@ -36,6 +36,8 @@ CALL = AttentionCall(
         (Select(steps={3, 5}), True),
         (Select(condition="cond"), True),
         (Select(condition="perturbed"), False),
+        (Select(sample=0), True),
+        (Select(sample=1), False),
         (Select(when=lambda call: call.shape[1] == 2), False),
         (Select(kind="cross", place="down", steps=range(10), condition="cond"), True),
     ],
@@ -57,3 +59,15 @@ def test_unknown_kinds_and_places_are_refused():
         Select(kind="crossed")
     with pytest.raises(ArgumentError, match="place is 'middle' and must be one of down, mid, up"):
         Select(place="middle")
+
+
+def test_an_image_of_a_batch_has_one_row_in_each_part():
+    query = torch.zeros(6, 1, 2, 4)
+    call = AttentionCall(
+        Fused(query, query), query, conditions=("uncond",) * 3 + ("cond",) * 3, layer="attn"
+    )
+    assert call.images == 3
+    rows = range(6)
+    assert list(rows[Select(sample=2).rows(call)]) == [2, 5]
+    assert list(rows[Select(sample=2, condition="uncond").rows(call)]) == [2]
+    assert list(rows[Select(sample=0, condition="perturbed").rows(call)]) == []

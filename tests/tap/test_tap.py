@@ -288,6 +288,31 @@ def test_a_nested_tap_gives_the_clock_back(pipeline):
     assert "step" not in vars(pipeline.scheduler)
 
 
+def test_evaluations_aside_are_edited_but_neither_observed_nor_counted(unet):
+    seen, beside, edited = [], [], []
+    with Tap(unet, observe=[seen.append], edit=[lambda call: edited.append(call.layer)]) as tap:
+        run(unet, **unet_inputs())
+        count = len(seen)
+        with tap.aside(observe=[beside.append], edit=[lambda call: call.temperature(2.0)]):
+            run(unet, **unet_inputs())
+        run(unet, **unet_inputs())
+    assert len(seen) == 2 * count
+    assert len(beside) == count
+    assert len(edited) == 3 * count
+    assert {call.pass_ for call in seen} == {0, 1}
+    assert {call.conditions for call in beside} == {("cond", "cond")}
+    assert all(call.edited for call in beside)
+
+
+def test_what_fails_aside_leaves_the_tap_as_it_was(unet):
+    seen = []
+    with Tap(unet, observe=[seen.append]) as tap:
+        with pytest.raises(ZeroDivisionError), tap.aside(observe=[lambda _: 1 // 0]):
+            run(unet, **unet_inputs())
+        run(unet, **unet_inputs())
+    assert {call.pass_ for call in seen} == {0}
+
+
 def test_an_attribute_that_was_there_before_is_put_back(pipeline):
     own = pipeline.scheduler.step
     pipeline.scheduler.step = own

@@ -12,12 +12,12 @@ import xarray as xr
 
 from regard.axes import HEAD, LAYER, STEP
 from regard.errors import ArgumentError
-from regard.look.prompt import Prompt, check_words, read
+from regard.look.prompt import check_words, read
 from regard.look.proof import prove as prove_look
 from regard.look.result import Look
 from regard.look.settings import Progress, Settings
 from regard.measures.words import word_table
-from regard.trace import Trace, layer_maps
+from regard.trace import Prompt, Trace, layer_maps
 
 KEEPABLE = (STEP, LAYER, HEAD)
 

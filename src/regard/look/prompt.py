@@ -3,55 +3,11 @@
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
-from regard.errors import ArgumentError, PromptError, unknown
+from regard.errors import ArgumentError, PromptError
 from regard.look.settings import Settings
-from regard.trace import Token, tokens_from_offsets
-
-
-@dataclass(frozen=True)
-class Prompt:
-    """The tokens of a prompt.
-
-    Attributes:
-        text: The prompt.
-        tokens: All tokens that the encoder takes, padding included.
-        cut: The end of the prompt that the encoder does not take; empty if all fits.
-    """
-
-    text: str
-    tokens: tuple[Token, ...]
-    cut: str = ""
-
-    @property
-    def pads(self) -> list[int]:
-        """The indices of the tokens that fill up the input."""
-        return [token.index for token in self.tokens if token.role == "pad"]
-
-    def spelled(self, words: Sequence[str]) -> list[int]:
-        """The indices of the tokens that spell some words, in order.
-
-        Args:
-            words: Words of the prompt in any capitals, ``cat#2`` for the second cat.
-
-        Raises:
-            UnknownName: the prompt has no such word, or it was cut off.
-        """
-        found: set[int] = set()
-        for word in words:
-            spelling = [t.index for t in self.tokens if t.name.casefold() == word.casefold()]
-            if not spelling:
-                raise unknown("word", word, self._names(), advice=self._advice())
-            found.update(spelling)
-        return sorted(found)
-
-    def _names(self) -> list[str]:
-        return list(dict.fromkeys(t.name for t in self.tokens if t.role == "word"))
-
-    def _advice(self) -> str:
-        return f"The text encoder cut this off: '{self.cut}'." if self.cut else ""
+from regard.trace import Prompt, tokens_from_offsets
 
 
 def check_words(words: Sequence[str] | None, caller: str) -> None:

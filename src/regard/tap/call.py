@@ -4,6 +4,7 @@ An observer and an edit are both a callable on an ``AttentionCall``. Edits come 
 verbs; observers see what the model really used, and its output.
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -13,7 +14,20 @@ from torch import Tensor
 
 from regard.errors import ArgumentError, UnsupportedEdit
 from regard.tap.layout import TokenLayout
-from regard.tap.weights import ALL, Fused, PerKey, PerQuery, Replaced, Rows, Scored, Scores, Weights
+from regard.tap.weights import (
+    ALL,
+    Fused,
+    Identity,
+    PerKey,
+    PerQuery,
+    Replaced,
+    Rows,
+    Scored,
+    Scores,
+    Weights,
+    indices,
+    mixed,
+)
 
 BITS_PER_NAT = 1.4426950408889634
 
@@ -115,6 +129,11 @@ class AttentionCall:
                 f"regard.tap.layout_for('{self.model}') or pass layout= to Tap."
             )
         return self.layout
+
+    @property
+    def images(self) -> int:
+        """How many images the batch makes: as many rows as have the label of the first."""
+        return self.conditions.count(self.conditions[0]) if self.conditions else self.shape[0]
 
     def rows_of(self, condition: str) -> slice:
         """The rows of the batch with this label; an empty slice if there are none.
@@ -267,7 +286,8 @@ class AttentionCall:
             batch: As for ``mask_keys``.
 
         Raises:
-            ArgumentError: an index is no key, or the factor is negative and rows are to sum to 1.
+            ArgumentError: an index is no key, the factor is not finite, or it is negative and rows
+                are to sum to 1.
             UnsupportedEdit: the call is over, or an edit has replaced the map.
 
         Source:
@@ -275,6 +295,8 @@ class AttentionCall:
             section 3.3 (attention re-weighting, not renormalised).
         """
         keys = self._checked(keys, "scale_keys")
+        if not math.isfinite(factor):
+            raise ArgumentError(f"scale_keys: factor is {factor} and must be a finite number.")
         if renormalise:
             if factor < 0:
                 raise ArgumentError(
@@ -296,12 +318,12 @@ class AttentionCall:
             batch: As for ``mask_keys``.
 
         Raises:
-            ArgumentError: the factor is not positive.
+            ArgumentError: the factor is not positive and finite.
             UnsupportedEdit: the call is over, or an edit has replaced the map.
         """
-        if factor <= 0:
+        if not 0 < factor < math.inf:
             raise ArgumentError(
-                f"temperature: factor is {factor} and must be > 0. 1.0 changes nothing."
+                f"temperature: factor is {factor} and must be > 0 and finite. 1.0 changes nothing."
             )
         self._start("temperature")
         one = torch.full((1, 1), factor, device=self.query.device)
@@ -390,23 +412,53 @@ class AttentionCall:
             UnsupportedEdit: the call is over.
         """
         self._start("map_probs")
-        probs, rows = self.probs(), self._rows(batch)
-        changed = change(probs[rows])
-        if changed.shape != probs[rows].shape:
+        rows = self._rows(batch)
+        own = self._of(rows)
+        probs = own.probs()
+        changed = change(probs)
+        if changed.shape != probs.shape:
             raise ArgumentError(
                 f"map_probs: the new map has shape {tuple(changed.shape)} and must have "
-                f"{tuple(probs[rows].shape)}: batch, head, query, key."
+                f"{tuple(probs.shape)}: batch, head, query, key."
             )
-        if rows != ALL:
-            whole = probs.clone()
-            whole[rows] = changed
-            changed = whole
-        self.weights = Replaced(self.query, self.key, changed)
+        self._put(Replaced(own.query, own.key, changed), rows)
+
+    def identity(self, *, batch: Rows | None = None) -> None:
+        """Let each query attend to the key of its own place alone; no map is made.
+
+        Args:
+            batch: As for ``mask_keys``.
+
+        Raises:
+            UnsupportedEdit: there are not as many queries as keys, or the call is over.
+
+        Source:
+            Ahn et al. (2024), "Self-Rectifying Diffusion Sampling with Perturbed-Attention
+            Guidance", arXiv 2403.17377, equation 14.
+        """
+        self._start("identity")
+        _, _, queries, keys = self.shape
+        if queries != keys:
+            raise UnsupportedEdit(
+                f"identity: {self.layer} has {queries} queries and {keys} keys, so that a query "
+                f"has no key of its own. Choose self-attention: Select(kind='self')."
+            )
+        rows = self._rows(batch)
+        own = self._of(rows)
+        self._put(Identity(own.query, own.key), rows)
 
     # Inside
 
     def _of(self, batch: Rows) -> Weights:
         return self.weights if batch == ALL else self.weights.of(batch)
+
+    def _put(self, weights: Weights, rows: Rows) -> None:
+        """Take other weights for these rows of the batch."""
+        chosen = tuple(indices(rows, self.shape[0]))
+        if len(chosen) == self.shape[0]:
+            self.weights = weights
+        elif chosen:
+            self.weights = mixed(self.weights, weights, chosen)
 
     def _start(self, verb: str) -> None:
         if self.output is not None:

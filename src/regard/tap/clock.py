@@ -63,6 +63,16 @@ class Clock:
         """Set the step by hand, in a loop of one's own."""
         self.step, self.pass_ = step, -1
 
+    @contextmanager
+    def aside(self, parts: tuple[str, ...]) -> Iterator[None]:
+        """Evaluations with labels of their own, after which the clock stands where it stood."""
+        present = self.parts, self.pass_, self.timestep, self._labels, self._started
+        self.parts = parts
+        try:
+            yield
+        finally:
+            self.parts, self.pass_, self.timestep, self._labels, self._started = present
+
     def model_called(self, inputs: Mapping[str, Any]) -> None:
         """Note one evaluation of the model, given the arguments of its forward by name."""
         self._started = True

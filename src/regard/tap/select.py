@@ -21,6 +21,7 @@ class Select:
         place: 'down', 'mid' or 'up'.
         steps: Which steps: an int, or anything that can be asked ``step in steps``.
         condition: 'uncond' or 'cond': calls that have such rows. An edit then changes only them.
+        sample: Which image of the batch: calls that have it. An edit then changes only its rows.
         when: Any other question to the call.
 
     Raises:
@@ -39,6 +40,7 @@ class Select:
     place: str | None = None
     steps: int | Container[int] | None = None
     condition: str | None = None
+    sample: int | None = None
     when: Callable[[AttentionCall], bool] | None = None
 
     def __post_init__(self) -> None:
@@ -62,12 +64,27 @@ class Select:
             and self._has_layer(call.layer)
             and (self.kind is None or call.kind == self.kind)
             and (self.condition is None or self.condition in call.conditions)
+            and (self.sample is None or self.sample < call.images)
             and (self.when is None or self.when(call))
         )
 
     def rows(self, call: AttentionCall) -> slice:
-        """The rows of the batch that verbs change: those of ``condition``, or all."""
-        return slice(None) if self.condition is None else call.rows_of(self.condition)
+        """The rows of the batch that verbs change: those of condition and sample, or all.
+
+        Example:
+            >>> import torch
+            >>> from regard.tap.weights import Fused
+            >>> q, labels = torch.zeros(4, 1, 2, 4), ("uncond",) * 2 + ("cond",) * 2
+            >>> call = AttentionCall(Fused(q, q), q, conditions=labels)
+            >>> Select(sample=1).rows(call), Select(condition="cond", sample=1).rows(call)
+            (slice(1, None, 2), slice(3, 4, None))
+        """
+        if self.condition is None:
+            return slice(None) if self.sample is None else slice(self.sample, None, call.images)
+        rows = call.rows_of(self.condition)
+        if self.sample is None or rows.start == rows.stop:
+            return rows
+        return slice(rows.start + self.sample, rows.start + self.sample + 1)
 
     def _has_step(self, step: int) -> bool:
         if self.steps is None:

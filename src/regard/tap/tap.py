@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
@@ -193,6 +193,46 @@ class Tap:
     @conditions.setter
     def conditions(self, parts: tuple[str, ...] | None) -> None:
         self._clock.parts = None if parts is None else checked_parts(parts)
+
+    @contextmanager
+    def aside(
+        self,
+        *,
+        conditions: tuple[str, ...] = ("cond",),
+        observe: Sequence[Observer | tuple[Select, Observer]] = (),
+        edit: Sequence[Edit | tuple[Select, Edit]] = (),
+    ) -> Iterator[None]:
+        """Evaluations of the model beside those that the generation itself makes.
+
+        The tap's edits hold there too, but its observers see nothing of it and no pass is counted.
+
+        Args:
+            conditions: Labels of equal parts of the batch that is evaluated here.
+            observe: Observers of these evaluations alone.
+            edit: Edits of these evaluations alone, after the tap's own.
+
+        Raises:
+            ArgumentError: a label comes twice, or there is none.
+
+        Example:
+            >>> import torch
+            >>> model, x = nn.MultiheadAttention(8, 2, batch_first=True), torch.ones(1, 3, 8)
+            >>> seen, beside = [], []
+            >>> with Tap(model, observe=[seen.append]) as tap:
+            ...     _ = model(x, x, x)
+            ...     with tap.aside(observe=[beside.append]):
+            ...         _ = model(x, x, x)
+            >>> len(seen), len(beside)
+            (1, 1)
+        """
+        present = self._observers, self._edits
+        with self._clock.aside(checked_parts(conditions)):
+            self._observers = [_selected(entry) for entry in observe]
+            self._edits = self._edits + [_selected(entry) for entry in edit]
+            try:
+                yield
+            finally:
+                self._observers, self._edits = present
 
     def report(self) -> str:
         """What was seen, and which attention modules ran without any attention that can be seen."""
