@@ -1,17 +1,22 @@
-"""A synthetic trace: every word looks at its own place, more sharply as the steps go on."""
+"""A synthetic trace, and its page in a browser.
+
+Every word looks at its own place, more sharply as the steps go on.
+"""
 
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from reader import FLAGS, NAMES
+from reader import FLAGS, NAMES, Reader
 from regard.measures.words import judge, word_table
 from regard.trace import Trace, layer_maps, tokens_from_offsets
+from regard.views import page
 
 PROMPT = "a blue cat on the grass"
 LAYERS = {
@@ -132,3 +137,21 @@ def browser() -> Iterator[Any]:
         opened = play.chromium.launch(executable_path=found[0], args=FLAGS)
         yield opened
         opened.close()
+
+
+@pytest.fixture(scope="module")
+def file(trace: Trace, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of the trace; a module with a ``trace`` of its own gets the page of that."""
+    path = tmp_path_factory.mktemp("page") / "page.html"
+    path.write_text(page(trace), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def reader(browser: Any, file: Path) -> Iterator[Reader]:
+    """Who reads it. The page must not complain, and ask nothing of the network."""
+    opened = Reader(browser, file, viewport={"width": 1280, "height": 1000})
+    yield opened
+    opened.tab.close()
+    assert opened.complaints == []
+    assert [url for url in opened.requests if not url.startswith(("file:", "data:", "blob:"))] == []

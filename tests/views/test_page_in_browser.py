@@ -2,7 +2,6 @@
 
 import csv
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,22 +16,6 @@ from regard.views import page
 UP = "up_blocks.2.attentions.0.transformer_blocks.0.attn2"
 # Half a step of a byte, over the widest range that a map of a word has here.
 CLOSE = 0.4 / 510
-
-
-@pytest.fixture(scope="module")
-def file(trace: Trace, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("page") / "page.html"
-    path.write_text(page(trace), encoding="utf-8")
-    return path
-
-
-@pytest.fixture
-def reader(browser: Any, file: Path) -> Iterator[Reader]:
-    opened = Reader(browser, file, viewport={"width": 1280, "height": 1000})
-    yield opened
-    opened.tab.close()
-    assert opened.complaints == []
-    assert [url for url in opened.requests if not url.startswith(("file:", "data:", "blob:"))] == []
 
 
 def test_a_click_on_a_word_shows_its_map_and_says_so(reader: Reader):

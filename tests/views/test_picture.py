@@ -1,7 +1,6 @@
 """What the page of a picture is given, and what a reader does with it."""
 
 import base64
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,8 +23,11 @@ def rows(seed: int, queries: int = TOKENS) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def seen() -> Trace:
-    """Three layers of a picture that is not square, with a class token and a register."""
+def trace() -> Trace:
+    """Three layers of a picture that is not square, with a class token and a register.
+
+    Here it takes the place of the trace of a prompt, so that `file` and `reader` show it.
+    """
     weights = {
         f"layers.{i}.attention": layer_weights(rows(i), grid=GRID, prefix=PREFIX, patch=(8, 8))
         for i in range(LAYERS)
@@ -42,8 +44,8 @@ def seen() -> Trace:
     return Trace({}, (), recipe, image, weights=weights)
 
 
-def test_queries_are_the_named_tokens_and_then_the_patches_row_by_row(seen: Trace):
-    data = payload(seen)
+def test_queries_are_the_named_tokens_and_then_the_patches_row_by_row(trace: Trace):
+    data = payload(trace)
     names = [query["name"] for query in data["words"]]
     assert names[:5] == ["cls", "register.1", "mean", "patch 0, 0", "patch 0, 1"]
     assert (data["firstPatch"], len(names)) == (3, 3 + 15)
@@ -77,9 +79,9 @@ def test_the_tiles_hold_the_attention_of_the_trace():
     ],
 )
 def test_a_page_that_would_be_too_large_says_what_was_left_out(
-    seen: Trace, budget: int, heads: int, queries: int, said: list[str]
+    trace: Trace, budget: int, heads: int, queries: int, said: list[str]
 ):
-    data = payload(seen, budget=budget)
+    data = payload(trace, budget=budget)
     assert (len(data["heads"]), len(data["words"])) == (heads, queries)
     assert len(data["notices"]) == 2 * len(said)
     assert all(each in " ".join(data["notices"]) for each in said)
@@ -106,29 +108,13 @@ def test_a_pooling_head_is_pointed_at_or_shown_alone():
     assert [query["name"] for query in alone["words"]] == ["probe"]
 
 
-def test_the_same_trace_gives_the_same_bytes(seen: Trace):
-    assert page(seen) == page(replace(seen))
-    assert "<title>&lt;b&gt;dog&lt;/b&gt; · regard</title>" in page(seen)
-    assert "<b>dog" not in page(seen)
+def test_the_same_trace_gives_the_same_bytes(trace: Trace):
+    assert page(trace) == page(replace(trace))
+    assert "<title>&lt;b&gt;dog&lt;/b&gt; · regard</title>" in page(trace)
+    assert "<b>dog" not in page(trace)
 
 
 # ---------------------------------------------------------------- in a browser
-
-
-@pytest.fixture(scope="module")
-def file(seen: Trace, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("page") / "page.html"
-    path.write_text(page(seen), encoding="utf-8")
-    return path
-
-
-@pytest.fixture
-def reader(browser: Any, file: Path) -> Iterator[Reader]:
-    opened = Reader(browser, file, viewport={"width": 1280, "height": 1000})
-    yield opened
-    opened.tab.close()
-    assert opened.complaints == []
-    assert [url for url in opened.requests if not url.startswith(("file:", "data:", "blob:"))] == []
 
 
 def value_at(reader: Reader, panel: str, y: int, x: int) -> float:
@@ -143,25 +129,25 @@ def close(heat: Any) -> Any:
     return pytest.approx(heat, abs=0.004, rel=0.01)
 
 
-def test_it_opens_on_the_class_token(reader: Reader, seen: Trace):
+def test_it_opens_on_the_class_token(reader: Reader, trace: Trace):
     assert reader.panels() == ["cls"]
-    assert value_at(reader, "cls", 1, 3) == close(seen.attention("cls").values[1, 3])
+    assert value_at(reader, "cls", 1, 3) == close(trace.attention("cls").values[1, 3])
     assert reader.tab.inner_text(".run").replace("\u00a0", " ").endswith("<b>dog</b> 90.0%")
 
 
-def test_a_click_on_a_patch_shows_where_it_looks(reader: Reader, seen: Trace):
+def test_a_click_on_a_patch_shows_where_it_looks(reader: Reader, trace: Trace):
     reader.tab.mouse.click(*reader.at("cls", 2.5 / 3, 4.5 / 5))
     reader.settle()
     assert reader.panels() == ["patch 2, 4"]
     assert reader.caption("query") == "patch 2, 4"
     for y, x in ((0, 0), (1, 2), (2, 4)):
-        assert value_at(reader, "patch 2, 4", y, x) == close(seen.attention((2, 4)).values[y, x])
+        assert value_at(reader, "patch 2, 4", y, x) == close(trace.attention((2, 4)).values[y, x])
 
 
-def test_what_goes_to_no_patch_stands_beside(reader: Reader, seen: Trace):
+def test_what_goes_to_no_patch_stands_beside(reader: Reader, trace: Trace):
     reader.slide("layer", 1)
     reader.slide("head", 1)
-    heat = seen.attention("cls", layers="layers.1.attention", heads=1)
+    heat = trace.attention("cls", layers="layers.1.attention", heads=1)
     ranks = dict(reader.ranks())
     assert list(ranks) == ["cls", "register.1", "15 patches"]
     for name, share in heat.attrs["prefix_mass"].items():
@@ -169,22 +155,22 @@ def test_what_goes_to_no_patch_stands_beside(reader: Reader, seen: Trace):
     assert ranks["15 patches"] == pytest.approx(heat.sum().item(), abs=0.005)
 
 
-def test_layers_and_heads_choose_what_the_trace_would(reader: Reader, seen: Trace):
+def test_layers_and_heads_choose_what_the_trace_would(reader: Reader, trace: Trace):
     reader.click('.thumb[data-layer="2"][data-head="1"]')
     assert (reader.caption("layer"), reader.caption("head")) == ("layers.2.attention", "head 1")
-    heat = seen.attention("cls", layers="layers.2.attention", heads=1)
+    heat = trace.attention("cls", layers="layers.2.attention", heads=1)
     assert value_at(reader, "cls", 0, 4) == close(heat.values[0, 4])
 
 
-def test_a_query_has_one_scale_for_all_layers_and_heads(reader: Reader, seen: Trace):
+def test_a_query_has_one_scale_for_all_layers_and_heads(reader: Reader, trace: Trace):
     reader.slide("layer", 0)
     reader.slide("head", 0)
     first = reader.part("scale-max").inner_text()
     reader.slide("layer", 2)
     assert reader.part("scale-max").inner_text() == first
     top = max(
-        seen.attention("cls", layers=name, heads=head).max().item()
-        for name in seen.weights
+        trace.attention("cls", layers=name, heads=head).max().item()
+        for name in trace.weights
         for head in range(HEADS)
     )
     assert float(first) == pytest.approx(top, rel=0.01)
@@ -210,13 +196,13 @@ def test_shift_click_compares_and_a_token_is_chosen_by_its_name(reader: Reader):
     assert reader.panels() == ["register.1", "patch 0, 0"]
 
 
-def test_python_that_is_copied_reproduces_the_view(reader: Reader, seen: Trace):
+def test_python_that_is_copied_reproduces_the_view(reader: Reader, trace: Trace):
     reader.tab.mouse.click(*reader.at("cls", 0.5, 0.5))
     reader.settle()
     reader.slide("layer", 1)
     line = reader.part("python").inner_text().splitlines()[-1]
     assert line == 'trace.attention((1, 2), layers="layers.1.attention")'
-    assert value_at(reader, "patch 1, 2", 2, 2) == close(eval(line, {"trace": seen}).values[2, 2])
+    assert value_at(reader, "patch 1, 2", 2, 2) == close(eval(line, {"trace": trace}).values[2, 2])
     reader.word("mean")
     assert reader.part("python").inner_text().splitlines()[-1].startswith('trace.attention("mean",')
 

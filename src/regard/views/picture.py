@@ -10,7 +10,7 @@ import xarray as xr
 from regard.axes import HEAD, KEY, QUERY, STEP
 from regard.trace import Trace
 from regard.views.colour import colours
-from regard.views.payload import base64_of, image_of, numbered, packed, parity_text, said
+from regard.views.plain import base64_of, image_of, packed, parity_text, placed, recipe_rows
 from regard.views.tiles import BUDGET, Tiles, quantised
 
 NAMED = {
@@ -170,25 +170,18 @@ def _before(values: Mapping[str, np.ndarray], before: int) -> bytes:
 
 
 def _layers(shown: Mapping[str, xr.DataArray], tiles: Tiles) -> list[dict[str, Any]]:
-    layers, first_byte, first_range = [], 0, 0
-    for number, (name, weights) in enumerate(shown.items()):
-        layers.append(
-            {
-                "name": name,
-                "label": f"layer {number}",
-                "place": None,
-                "kind": weights.attrs["kind"],
-                "grid": list(weights.attrs["grid"]),
-                "heads": [0]
-                if tiles.heads_averaged
-                else [int(head) for head in weights[HEAD].values],
-                "firstByte": first_byte,
-                "firstRange": first_range,
-            }
-        )
-        first_byte += tiles.layers[name].size
-        first_range += tiles.lows[name].size
-    return numbered(layers)
+    described = [
+        {
+            "name": name,
+            "label": f"layer {number}",
+            "place": None,
+            "kind": weights.attrs["kind"],
+            "grid": list(weights.attrs["grid"]),
+            "heads": [int(head) for head in weights[HEAD].values],
+        }
+        for number, (name, weights) in enumerate(shown.items())
+    ]
+    return placed(described, tiles)
 
 
 def _word(asked: Asked, column: int) -> dict[str, Any]:
@@ -250,11 +243,7 @@ def _about(trace: Trace) -> dict[str, Any]:
         "parity": parity_text(recipe.get("parity_error")),
         "cut": "",
         "saved": "trace.zarr",
-        "recipe": [
-            [name.replace("_", " "), said(recipe[name])]
-            for name in sorted(recipe)
-            if recipe[name] not in (None, "", [], {})
-        ],
+        "recipe": recipe_rows(recipe),
     }
 
 
