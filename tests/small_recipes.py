@@ -25,6 +25,7 @@ _MODELS = {
         "num_attention_heads": [1, 1, 2, 2],
         "decoder_hidden_size": 16,
     },
+    "openmoji-captioner": {"text": _TOWER, "vision": {**_TOWER, "patch_size": 16}},
     "openmoji": {},
     "fashion-vit": {
         "hidden_size": 16,
@@ -47,7 +48,7 @@ def small(name: str) -> Recipe:
     model = {**plan.model, **_MODELS[name]}
     if name == "openmoji":
         model["unet"] = {**plan.model["unet"], **_UNET}
-    if name == "openmoji-clip":
+    if name in ("openmoji-clip", "openmoji-captioner"):
         model["vision"] = {**plan.model["vision"], **model["vision"]}
     # A batch of four is noisy, and two steps have no time to warm up: small steps go down surely.
     train = {**plan.train, "batch": 4, "warm_up": 1, "steps": 2, "learning_rate": 1e-4}

@@ -1,11 +1,13 @@
 import sys
 
+import numpy as np
 import pytest
 
 from regard.data.drawings import SUBJECTS
+from regard.data.scenes import Placed, Scene, mentions_in
 from regard.errors import UnknownName
 from regard.experiments import evaluate
-from regard.experiments.evaluate import zero_shot_texts
+from regard.experiments.evaluate import caption_figures, zero_shot_texts
 from regard.zoo import recipe, recipes
 
 MODULE = sys.modules["regard.experiments.evaluate"]
@@ -49,3 +51,37 @@ def test_a_subject_is_named_plainly_and_on_each_background():
 def test_each_subject_has_texts_of_its_own():
     every = [text for subject in SUBJECTS for text in zero_shot_texts(subject)]
     assert len(set(every)) == 24 * 7
+
+
+def scene_of(text):
+    """A scene that shows what a text names, on grass."""
+    mask = np.ones((1, 1), bool)
+    placed = tuple(Placed(each, mask, (0, 0, 1, 1)) for each in mentions_in(text))
+    return Scene(np.zeros((1, 1, 3), np.uint8), placed, "grass", False)
+
+
+@pytest.mark.parametrize(
+    ("said", "exact", "f1"),
+    [
+        ("a cat and a red car", 1.0, 1.0),
+        ("a red car and a cat on the lake", 1.0, 1.0),  # neither order nor ground counts
+        ("a cat and a blue car", 0.0, 1.0),
+        ("a red cat and a car", 0.0, 1.0),
+        ("a cat", 0.0, 2 / 3),  # one found of two, none too many: 2 / (2 + 1)
+        ("a cat and a red car and a dog", 0.0, 4 / 5),
+        ("a cat and a cat and a red car", 0.0, 1.0),
+        ("", 0.0, 0.0),
+    ],
+)
+def test_captions_are_judged_by_what_they_name(said, exact, f1):
+    found = caption_figures([scene_of("a cat and a red car")], [said])
+    assert found == {"caption_exact": exact, "caption_subjects_f1": pytest.approx(f1)}
+
+
+def test_of_many_captions_the_share_is_taken():
+    shown = [scene_of("a cat"), scene_of("a red car")]
+    # Of 2 subjects 1 is found, and 1 is named that is not there.
+    assert caption_figures(shown, ["a cat", "a dog"]) == {
+        "caption_exact": 0.5,
+        "caption_subjects_f1": 0.5,
+    }

@@ -18,7 +18,7 @@ EVALUATE = sys.modules["regard.experiments.evaluate"]
 NOT_REACHED = {"colour_right"}
 
 # Recipes whose training is not done yet. One that has weights leaves this table, or the test fails.
-NOT_TRAINED = {"fashion-vit"}
+NOT_TRAINED = {"fashion-vit", "openmoji-captioner"}
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """The figures that the cards quote, computed anew on what was never trained on."""
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib import import_module
 from typing import Any
@@ -9,7 +10,7 @@ import numpy as np
 
 from regard.data.drawings import OBJECTS, SUBJECTS
 from regard.data.fashion_mnist import FashionMNIST, fashion_mnist
-from regard.data.scenes import BACKGROUNDS, Mention, Scene, caption, scene
+from regard.data.scenes import BACKGROUNDS, Mention, Scene, caption, mentions_in, scene
 from regard.errors import unknown
 from regard.zoo import recipes
 
@@ -22,6 +23,7 @@ _EVALUATIONS = {
     "openmoji-clip": "regard.experiments.evaluate:clip",
     "openmoji-autoencoder": "regard.experiments.evaluate:autoencoder",
     "openmoji-segmenter": "regard.experiments.evaluate:segmenter",
+    "openmoji-captioner": "regard.experiments.evaluate:captioner",
     "openmoji": "regard.experiments.generation:openmoji",
     "fashion-vit": "regard.experiments.evaluate:classifier",
 }
@@ -112,14 +114,13 @@ def segmenter(*, quick: bool, report: Report) -> dict[str, float]:
     scenes = unseen_scenes(200 if quick else 2000)
     report(f"segmenting {len(scenes)} test scenes")
     seen = judge.see([s.image for s in scenes])
-    hits = misses = extras = 0
+    presence = [
+        ({p.mention.subject for p in truth.placed}, set(found.subjects))
+        for truth, found in zip(scenes, seen, strict=True)
+    ]
     overlaps: dict[str, list[float]] = {subject: [] for subject in SUBJECTS}
     colours: list[bool] = []
     for truth, found in zip(scenes, seen, strict=True):
-        true_names = {p.mention.subject for p in truth.placed}
-        hits += len(true_names & found.subjects.keys())
-        misses += len(true_names - found.subjects.keys())
-        extras += len(found.subjects.keys() - true_names)
         for placed in truth.placed:
             name, colour = placed.mention.subject, placed.mention.colour
             sighting = found.subjects.get(name)
@@ -127,15 +128,58 @@ def segmenter(*, quick: bool, report: Report) -> dict[str, float]:
             if name in OBJECTS and colour is not None and sighting is not None:
                 colours.append(sighting.colour == colour)
     return {
-        "presence_f1": 2 * hits / (2 * hits + misses + extras),
+        "presence_f1": f1(presence),
         "mask_miou": float(np.mean([np.mean(each) for each in overlaps.values() if each])),
         "segmenter_colour_accuracy": float(np.mean(colours)),
         "images": float(len(scenes)),
     }
 
 
+def f1(pairs: Sequence[tuple[set[str], set[str]]]) -> float:
+    """F1 of what is found against what is there, over all pairs together: 0..1.
+
+    Example:
+        >>> f1([({"cat", "dog"}, {"cat"}), ({"car"}, {"car"})])
+        0.8
+    """
+    hits = sum(len(there & found) for there, found in pairs)
+    return 2 * hits / sum(len(there) + len(found) for there, found in pairs)
+
+
 def _iou(one: np.ndarray, other: np.ndarray) -> float:
     return float((one & other).sum() / max(1, (one | other).sum()))
+
+
+def captioner(*, quick: bool, report: Report) -> dict[str, float]:
+    """How often a caption names the subjects and colours of a test scene, whatever their order."""
+    from regard.zoo import judge
+
+    scenes = unseen_scenes(200 if quick else 2000)
+    report(f"captioning {len(scenes)} test scenes")
+    said = judge.captions([each.image for each in scenes])
+    return {**caption_figures(scenes, said), "images": float(len(scenes))}
+
+
+def caption_figures(scenes: Sequence[Scene], said: Sequence[str]) -> dict[str, float]:
+    """Captions against scenes.
+
+    Args:
+        scenes: What is shown.
+        said: One caption for each.
+
+    Returns:
+        ``caption_exact``, the share of captions that name all subjects, no others, and each in its
+        colour if it was painted in one and in none if not; ``caption_subjects_f1``, of subjects
+        alone. Backgrounds, articles and order do not count.
+    """
+    pairs = [(s.mentions, mentions_in(text)) for s, text in zip(scenes, said, strict=True)]
+    names = [({m.subject for m in there}, {m.subject for m in found}) for there, found in pairs]
+    return {
+        "caption_exact": float(
+            np.mean([Counter(there) == Counter(found) for there, found in pairs])
+        ),
+        "caption_subjects_f1": f1(names),
+    }
 
 
 def confusion(count: int = 2000) -> np.ndarray:

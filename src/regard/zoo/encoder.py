@@ -90,7 +90,7 @@ def _of_network(network: Any, folder: Path, name: str) -> Encoder:
     prepare = _preparation(network, folder, name)
     vision = getattr(network, "vision_model", network.base_model)
     reads = hasattr(network, "get_text_features")
-    tokenizer = _tokenizer(folder) if reads else None
+    tokenizer = tokenizer_of(folder, "encoder") if reads else None
 
     @torch.no_grad()
     def features(pictures: Sequence[Image.Image]) -> Tensor:
@@ -170,13 +170,18 @@ def _as_the_library_does(folder: Path) -> Prepare:
     return lambda pictures: processor(images=list(pictures), return_tensors="pt").pixel_values
 
 
-def _tokenizer(folder: Path) -> Any:
+def tokenizer_of(folder: Path, caller: str) -> Any:
+    """The tokenizer in a folder of transformers.
+
+    Raises:
+        DataError: there is none.
+    """
     from transformers import AutoTokenizer
 
     # Asked for a tokenizer that is not there, the library makes one that knows no word.
     if not any(file for pattern in VOCABULARIES for file in folder.glob(pattern)):
         raise DataError(
-            f"encoder: {folder} holds a model that reads texts, and no tokenizer. "
+            f"{caller}: {folder} holds a model that reads texts, and no tokenizer. "
             f"Save its tokenizer there too."
         )
     return AutoTokenizer.from_pretrained(folder, local_files_only=True)

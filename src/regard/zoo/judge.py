@@ -1,5 +1,6 @@
-"""The bundled judges: what a picture shows, and how well it fits a text."""
+"""The bundled judges: what a picture shows, how well it fits a text, and how one would call it."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -11,7 +12,9 @@ import torch.nn.functional as F
 from PIL import Image
 
 from regard.data.drawings import COLOURS, SUBJECTS
-from regard.zoo.load import load, weights_folder
+from regard.errors import ArgumentError, DataError
+from regard.zoo.encoder import as_pictures, tokenizer_of
+from regard.zoo.load import folder_of, load, vision_of, weights_folder
 from regard.zoo.pixels import to_tensor
 from regard.zoo.segmenter import full_size, split_channels
 
@@ -126,6 +129,70 @@ def _prepared(images: Sequence[Any]) -> torch.Tensor:
     sized = [Image.fromarray(np.asarray(each, dtype=np.uint8)) for each in images]
     # The judges were trained at 64 px; larger pictures are reduced to what they know.
     return to_tensor(each if each.size == (64, 64) else each.resize((64, 64)) for each in sized)
+
+
+LONGEST = 30
+"""Tokens that a caption has at most: no caption of a scene has more than 19."""
+
+
+def captions(
+    images: Sequence[Any],
+    *,
+    model: str | os.PathLike[str] = "openmoji-captioner",
+    beams: int = 1,
+    shortest: int = 0,
+    batch: int = 64,
+) -> list[str]:
+    """What a captioner says of each picture, in one sentence.
+
+    Args:
+        images: PIL pictures or uint8 arrays [h, w, 3], of any size.
+        model: ``openmoji-captioner``, or a folder of transformers with a
+            ``BlipForConditionalGeneration``, its preprocessor_config.json and its tokenizer.
+        beams: How many beginnings are followed at a time; 1 takes the likeliest token each time.
+        shortest: Tokens that a caption has at least, start and end counted.
+        batch: How many pictures are captioned at a time.
+
+    Returns:
+        One text for each picture; empty where the model says nothing.
+
+    Raises:
+        UnknownName: there is neither such a bundled model nor such a folder.
+        DataError: the folder holds no captioner or not all of it, its weights are not there, or a
+            picture is none.
+        ArgumentError: beams, shortest or batch lie outside what is offered.
+
+    Source:
+        Li et al. (2022), "BLIP: Bootstrapping Language-Image Pre-training", arXiv 2201.12086,
+        section 3.1. Chefer et al. (2023), "Attend-and-Excite", compare such captions with prompts;
+        theirs came from the ``blip_caption`` of LAVIS, whose defaults are near to ``beams=3,
+        shortest=10``.
+    """
+    if beams < 1 or batch < 1 or not 0 <= shortest < LONGEST:
+        raise ArgumentError(
+            f"captions: beams {beams}, shortest {shortest}, batch {batch}; beams and batch must be "
+            f"1 or more, and shortest 0 to {LONGEST - 1}."
+        )
+    network = _network(str(model))
+    if type(network).__name__ != "BlipForConditionalGeneration":
+        raise DataError(
+            f"captions: '{model}' is a {type(network).__name__}, which writes no captions. Give "
+            f"'openmoji-captioner', or a folder with a BlipForConditionalGeneration."
+        )
+    folder = folder_of(model)
+    eyes, words = vision_of(network, folder), tokenizer_of(folder, "captions")
+    said: list[str] = []
+    for first in range(0, len(images), batch):
+        pixels = eyes.pixels(as_pictures(images[first : first + batch], first))
+        tokens = network.generate(
+            pixel_values=pixels,
+            max_length=LONGEST,
+            min_length=shortest,
+            num_beams=beams,
+            do_sample=False,
+        )
+        said += [each.strip() for each in words.batch_decode(tokens, skip_special_tokens=True)]
+    return said
 
 
 @lru_cache(maxsize=4)

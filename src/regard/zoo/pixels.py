@@ -32,3 +32,15 @@ def training_scenes(step: int, batch: int, *, seed: int, size: int, **options: A
     """The scenes of one training step: none is used twice."""
     first = step * batch
     return [scene(i, seed=seed, size=size, **options) for i in range(first, first + batch)]
+
+
+def scenes_for_judges(step: int, batch: int, *, seed: int, size: int) -> list[Scene]:
+    """The scenes of one step for a model that judges pictures: a third is as `openmoji` sees them.
+
+    The rest show two subjects, of all pairs: a judge must know those too that `openmoji` never
+    sees together.
+    """
+    some = training_scenes(step, batch // 3, seed=seed, size=size)
+    return some + training_scenes(
+        step, batch - len(some), seed=seed, size=size, split="test", count=2
+    )

@@ -40,6 +40,7 @@ def recipes() -> tuple[str, ...]:
         "openmoji-clip",
         "openmoji-autoencoder",
         "openmoji-segmenter",
+        "openmoji-captioner",
         "openmoji",
         "fashion-vit",
     )

@@ -11,7 +11,7 @@ from torch import Tensor
 from regard.data.drawings import COLOURS, OBJECTS, SUBJECTS
 from regard.data.scenes import Scene
 from regard.zoo.autoencoder import save_half
-from regard.zoo.pixels import to_tensor, training_scenes
+from regard.zoo.pixels import scenes_for_judges, to_tensor
 from regard.zoo.recipe import Recipe
 
 IGNORED = -100
@@ -67,14 +67,11 @@ class SegmenterTask:
         self.network: Any = SegformerForSemanticSegmentation(config).to(device)
 
     def batch(self, step: int) -> dict[str, Tensor]:
-        """Scenes, a third with one subject and the rest with two, and their labels."""
-        size, seed = self.settings["batch"], self.settings["seed"]
-        one = training_scenes(step, size // 3, seed=seed, size=self.settings["size"])
-        two = training_scenes(
-            step, size - len(one), seed=seed, size=self.settings["size"], split="test", count=2
-        )
-        subjects, colours = targets(one + two)
-        pixels = softened(to_tensor(s.image for s in one + two))
+        """Scenes, most of them with two subjects, and their labels."""
+        how = {"seed": self.settings["seed"], "size": self.settings["size"]}
+        scenes = scenes_for_judges(step, self.settings["batch"], **how)
+        subjects, colours = targets(scenes)
+        pixels = softened(to_tensor(s.image for s in scenes))
         return {
             "pixels": pixels.to(self.device),
             "subjects": subjects.to(self.device),

@@ -221,6 +221,7 @@ def sees_pictures(network: Any) -> bool:
     vision = getattr(config, "vision_config", config)
     return (
         getattr(network, "main_input_name", "") == "pixel_values"
+        and "input_ids" not in inspect.signature(network.forward).parameters
         and hasattr(vision, "patch_size")
         and hasattr(vision, "image_size")
     )
@@ -255,7 +256,7 @@ def vision(network: Any, folder: Path | None = None, *, name: str | None = None)
         model=tower,
         name=name or str(getattr(network, "regard_name", type(network).__name__)),
         labels=tuple(classes[i] for i in sorted(classes)) if named else (),
-        channels=int(config.num_channels),
+        channels=int(getattr(config, "num_channels", 3)),  # BLIP says none: it takes colour only
         patch=_pair(config.patch_size),
         preparation=preparation(folder, trained),
         trained=trained,
