@@ -11,7 +11,7 @@ from regard.errors import ArgumentError, NotAttentionError
 from regard.measures.about import HEADS, MAPS, NORMS, PER_QUERY, ROWS, labelled, measure
 from regard.measures.agreement import mean_correlation
 from regard.measures.concentration import gini_of_rows
-from regard.measures.rows import check_attention, check_dims, patch_rows, precise
+from regard.measures.rows import check_attention, check_dims, or_nan, patch_rows, precise
 
 FAR = 6.0
 """Deviations from the median at which a norm is an outlier: for normal values one in 5e8."""
@@ -278,7 +278,7 @@ def column_concentration_of_rows(weights: Any) -> Any:
     known = xp.isfinite(xp.sum(weights, axis=-1, keepdims=True))
     columns = xp.sum(xp.where(known, weights, xp.zeros_like(weights)), axis=-2)
     count = xp.sum(xp.astype(known, weights.dtype), axis=-2)
-    return gini_of_rows(columns / xp.where(count > 0, count, xp.full_like(count, float("nan"))))
+    return gini_of_rows(columns / or_nan(count))
 
 
 def sink_mass_of_rows(weights: Any, sinks: Any) -> Any:

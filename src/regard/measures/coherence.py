@@ -10,7 +10,7 @@ from regard.axes import KEY, QUERY, X, Y
 from regard.errors import ArgumentError
 from regard.measures.about import GRID_ROWS_AND_MASK, labelled, measure
 from regard.measures.grid import Grid, on_patches
-from regard.measures.rows import check_dims
+from regard.measures.rows import check_dims, or_nan
 from regard.trace import resize
 
 
@@ -119,7 +119,7 @@ def coherence_of_rows(weights: Any, queries: Any, keys: Any) -> Any:
     # A query without mass on patches is NaN; it counts only if it is on the object.
     mass = xp.sum(xp.where(asked, on_object, xp.zeros_like(on_object)), axis=-1)
     count = xp.sum(queries, axis=-1)
-    return mass / xp.where(count > 0, count, xp.full_like(count, float("nan")))
+    return mass / or_nan(count)
 
 
 def _coherence(

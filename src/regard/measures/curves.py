@@ -8,13 +8,15 @@ from typing import Any
 
 from array_api_compat import array_namespace
 
+from regard.measures.rows import or_nan
+
 
 def average_precision_of_rows(scores: Any, positive: Any) -> Any:
     """Precision at each threshold, weighed by the recall that it adds; NaN without positives."""
     xp = array_namespace(scores, positive)
     hits, misses, new_hits, _ = _curve(scores, positive)
     precision = hits / xp.clip(hits + misses, min=1.0)
-    return xp.sum(new_hits * precision, axis=-1) / _or_nan(hits[..., -1])
+    return xp.sum(new_hits * precision, axis=-1) / or_nan(hits[..., -1])
 
 
 def roc_area_of_rows(scores: Any, positive: Any) -> Any:
@@ -23,7 +25,7 @@ def roc_area_of_rows(scores: Any, positive: Any) -> Any:
     hits, misses, new_hits, new_misses = _curve(scores, positive)
     # Pairs in which the positive is hotter, those that tie by half.
     pairs = xp.sum(new_misses * (hits - new_hits / 2), axis=-1)
-    return pairs / _or_nan(hits[..., -1] * misses[..., -1])
+    return pairs / or_nan(hits[..., -1] * misses[..., -1])
 
 
 def ranks_of_rows(values: Any) -> Any:
@@ -86,8 +88,3 @@ def _ends(ordered: Any) -> tuple[Any, Any]:
     change = ordered[..., 1:] != ordered[..., :-1]
     edge = xp.ones_like(ordered[..., :1], dtype=xp.bool)
     return xp.concat([edge, change], axis=-1), xp.concat([change, edge], axis=-1)
-
-
-def _or_nan(count: Any) -> Any:
-    xp = array_namespace(count)
-    return xp.where(count > 0, count, xp.full_like(count, float("nan")))

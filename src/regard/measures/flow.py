@@ -9,7 +9,7 @@ from array_api_compat import array_namespace
 from regard.axes import HEAD, KEY, QUERY
 from regard.errors import ArgumentError, AxisError
 from regard.measures.about import LAYERS, labelled, measure
-from regard.measures.rows import check_attention, check_dims, precise
+from regard.measures.rows import check_attention, check_dims, or_nan, precise
 
 COMPAT = (None, "vit-explain")
 
@@ -114,7 +114,7 @@ def rollout_of_layers(
         mixed = (1 - residual) * fused + residual * same
         # keepdims: without it the columns would be divided, not the rows.
         total = xp.sum(mixed, axis=-1, keepdims=True)
-        step = mixed / xp.where(total > 0, total, xp.full_like(total, float("nan")))
+        step = mixed / or_nan(total)
         flow = step if flow is None else step @ flow
     return flow
 

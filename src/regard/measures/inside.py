@@ -8,6 +8,7 @@ from typing import Any
 from array_api_compat import array_namespace
 
 from regard.measures.curves import average_precision_of_rows, roc_area_of_rows
+from regard.measures.rows import or_nan
 
 
 def iou_of_maps(heat: Any, mask: Any, threshold: Any) -> Any:
@@ -39,7 +40,7 @@ def energy_of_maps(heat: Any, mask: Any) -> Any:
     positive = xp.clip(heat, min=0.0)
     inside = xp.sum(xp.where(mask, positive, xp.zeros_like(positive)), axis=(-2, -1))
     total = xp.sum(positive, axis=(-2, -1))
-    share = inside / xp.where(total > 0, total, xp.full_like(total, float("nan")))
+    share = inside / or_nan(total)
     return _where_there(mask, heat, share)
 
 
@@ -47,7 +48,7 @@ def energy_lift_of_maps(heat: Any, mask: Any) -> Any:
     """``energy_lift`` over the last two axes of NumPy arrays or tensors; differentiable."""
     xp = array_namespace(heat, mask)
     area = xp.mean(xp.astype(mask, heat.dtype), axis=(-2, -1))
-    return energy_of_maps(heat, mask) / xp.where(area > 0, area, xp.full_like(area, float("nan")))
+    return energy_of_maps(heat, mask) / or_nan(area)
 
 
 def average_precision_of_maps(heat: Any, mask: Any) -> Any:

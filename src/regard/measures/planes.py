@@ -9,6 +9,7 @@ from array_api_compat import array_namespace
 
 from regard.axes import X, Y
 from regard.errors import ArgumentError, AxisError
+from regard.measures.rows import or_nan
 from regard.trace import resize
 
 SCALES = ("range", "mean")
@@ -85,11 +86,11 @@ def scaled_to_range(heat: Any) -> Any:
     xp = array_namespace(heat)
     least = xp.min(heat, axis=(-2, -1), keepdims=True)
     span = xp.max(heat, axis=(-2, -1), keepdims=True) - least
-    return (heat - least) / xp.where(span > 0, span, xp.full_like(span, float("nan")))
+    return (heat - least) / or_nan(span)
 
 
 def scaled_to_mean(heat: Any) -> Any:
     """Mean 1 over the last two axes; NaN where the mean is not above 0."""
     xp = array_namespace(heat)
     mean = xp.mean(heat, axis=(-2, -1), keepdims=True)
-    return heat / xp.where(mean > 0, mean, xp.full_like(mean, float("nan")))
+    return heat / or_nan(mean)

@@ -16,7 +16,7 @@ from regard.axes import KEY, QUERY, X, Y
 from regard.errors import NotAttentionError
 from regard.measures.about import GRID_ROWS, MAP, labelled, measure
 from regard.measures.grid import Grid, check_grid, on_patches
-from regard.measures.rows import check_dims, patch_rows, precise
+from regard.measures.rows import check_dims, or_nan, patch_rows, precise
 
 Patch = int | float | tuple[int, int] | tuple[float, float]
 
@@ -267,8 +267,7 @@ def _ticks(maps: Any) -> tuple[Any, Any]:
 
 def _total(maps: Any) -> Any:
     xp = array_namespace(maps)
-    total = xp.sum(maps, axis=(-2, -1))
-    return xp.where(total > 0, total, xp.full_like(total, float("nan")))
+    return or_nan(xp.sum(maps, axis=(-2, -1)))
 
 
 def _sides(patch: Patch | None) -> tuple[float, float]:
