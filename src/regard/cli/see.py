@@ -9,61 +9,71 @@ import typer
 from regard.cli.polite import bar, tell
 from regard.errors import ArgumentError
 
-KEEP = "step,layer,head"
+# Options of drawing have None for a default, so that what was given can be told from what was not;
+# `regard.look` knows the defaults. They stand in the help too, for it must not load that room.
+Prompt = Annotated[str | None, typer.Argument(help="What to draw.")]
+Image = Annotated[Path | None, typer.Option(help="A picture to look at, instead of drawing one.")]
+Out = Annotated[
+    Path | None, typer.Option(help="Folder to write; by default named after the prompt.")
+]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        help="A bundled model, or a folder: of diffusers, or of a vision transformer for "
+        "--image. By default openmoji, for pictures fashion-vit."
+    ),
+]
+Seed = Annotated[int | None, typer.Option(help="Seed of the first noise; by default 0.")]
+Steps = Annotated[int | None, typer.Option(help="Denoising steps; by default 30.")]
+Guidance = Annotated[
+    float | None,
+    typer.Option(help="Classifier-free guidance; by default 4.0, and up to 1 it is off."),
+]
+Negative = Annotated[str | None, typer.Option(help="What to keep away from; by default nothing.")]
+Size = Annotated[
+    str | None, typer.Option(help="Pixels a side, or ROWSxCOLUMNS; by default the model's.")
+]
+Words = Annotated[
+    str | None, typer.Option(help="Keep only these words, such as 'cat,car'; by default all.")
+]
+Keep = Annotated[
+    str | None,
+    typer.Option(help="Axes to keep, by default step,layer,head; the others are averaged."),
+]
+Prove = Annotated[bool, typer.Option("--prove", help="Make the image again without each word.")]
+Queries = Annotated[
+    str | None,
+    typer.Option(
+        help="Of a picture, keep only where these tokens look, such as 'cls'; by default all."
+    ),
+]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace a look that is in the folder.")
+]
 
 
 def look(
-    prompt: Annotated[str | None, typer.Argument(help="What to draw.")] = None,
-    image: Annotated[
-        Path | None, typer.Option(help="A picture to look at, instead of drawing one.")
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder to write; by default named after the prompt.")
-    ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            help="A bundled model, or a folder: of diffusers, or of a vision transformer for "
-            "--image. By default openmoji, for pictures fashion-vit."
-        ),
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the first noise.")] = 0,
-    steps: Annotated[int, typer.Option(help="Denoising steps.")] = 30,
-    guidance: Annotated[
-        float, typer.Option(help="Classifier-free guidance; up to 1 is off.")
-    ] = 4.0,
-    negative: Annotated[str, typer.Option(help="What to keep away from.")] = "",
-    size: Annotated[
-        str | None, typer.Option(help="Pixels a side, or ROWSxCOLUMNS; by default the model's.")
-    ] = None,
-    words: Annotated[
-        str | None, typer.Option(help="Keep only these words, such as 'cat,car'.")
-    ] = None,
-    keep: Annotated[str, typer.Option(help="Axes to keep; the others are averaged.")] = KEEP,
-    prove: Annotated[
-        bool, typer.Option("--prove", help="Make the image again without each word.")
-    ] = False,
-    queries: Annotated[
-        str | None,
-        typer.Option(help="Of a picture, keep only where these tokens look, such as 'cls'."),
-    ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace a look that is in the folder.")
-    ] = False,
+    prompt: Prompt = None,
+    image: Image = None,
+    out: Out = None,
+    model: Model = None,
+    seed: Seed = None,
+    steps: Steps = None,
+    guidance: Guidance = None,
+    negative: Negative = None,
+    size: Size = None,
+    words: Words = None,
+    keep: Keep = None,
+    prove: Prove = False,
+    queries: Queries = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Draw from a prompt and see where each word was looked at; or look at a picture."""
     if image is not None:
-        drawing = {
-            "a prompt": prompt is not None,
-            "--seed": seed != 0,
-            "--steps": steps != 30,
-            "--guidance": guidance != 4.0,
-            "--negative": negative != "",
-            "--words": words is not None,
-            "--keep": keep != KEEP,
-            "--prove": prove,
-        }
-        _refuse([name for name, given in drawing.items() if given])
+        drawing = {"a prompt": prompt, "--seed": seed, "--steps": steps, "--guidance": guidance}
+        drawing |= {"--negative": negative, "--words": words, "--keep": keep}
+        drawing |= {"--prove": prove or None}
+        _refuse([name for name, value in drawing.items() if value is not None])
         asked = None if queries is None else _listed(queries)
         _look_at(image, model or "fashion-vit", out, _size(size), asked, overwrite=overwrite)
         return
@@ -75,27 +85,65 @@ def look(
         raise ArgumentError(
             "look: --queries is for a picture. Name one with --image, or choose --words."
         )
+    settings = _settings(
+        prompt,
+        negative_prompt=negative,
+        seed=seed,
+        steps=steps,
+        guidance=guidance,
+        size=_size(size),
+    )
+    _draw(settings, model or "openmoji", out, words, keep, prove=prove, overwrite=overwrite)
+
+
+def _refuse(given: list[str]) -> None:
+    """Refuse what is for drawing, each by its name, where a picture is looked at."""
+    if not given:
+        return
+    *others, last = given
+    named = f"{', '.join(others)} and {last} are" if others else f"{last} is"
+    raise ArgumentError(
+        f"look: {named} for drawing, and --image looks at a picture that is there. "
+        f"Leave {'these or --image' if others else 'one of them'} away."
+    )
+
+
+def _settings(prompt: str, **given: Any) -> Any:
+    """What decides the image, with the defaults of `Settings` for what was not given."""
+    from regard.look.settings import Settings
+
+    return Settings(prompt, **{name: value for name, value in given.items() if value is not None})
+
+
+def _draw(
+    settings: Any,
+    model: str,
+    out: Path | None,
+    words: str | None,
+    keep: str | None,
+    *,
+    prove: bool,
+    overwrite: bool,
+) -> None:
     from regard.look import check_folder
     from regard.look import look as draw
-    from regard.look.settings import Settings
+    from regard.look.observe import KEEPABLE
     from regard.zoo.memory import keep_memory
 
-    sides = _size(size)
-    Settings(prompt, negative, seed, steps, guidance, sides)  # a mistake is told at once
-    folder = out or Path(folder_name(prompt, seed))
+    folder = out or Path(folder_name(settings.prompt, settings.seed))
     check_folder(folder, overwrite=overwrite)
     keep_memory()  # the process is ours, and ends with this look
     with bar("looking") as advance:
         seen = draw(
-            model or "openmoji",
-            prompt,
-            seed=seed,
-            steps=steps,
-            guidance=guidance,
+            model,
+            settings.prompt,
+            seed=settings.seed,
+            steps=settings.steps,
+            guidance=settings.guidance,
             words=None if words is None else _listed(words),
-            keep=_listed(keep),
-            negative_prompt=negative,
-            size=sides,
+            keep=KEEPABLE if keep is None else _listed(keep),
+            negative_prompt=settings.negative_prompt,
+            size=settings.size,
             prove=prove,
             progress=advance,
         )
@@ -104,14 +152,6 @@ def look(
         tell(f"the prompt is longer than the text encoder takes; it was cut before: '{seen.cut}'.")
     typer.echo(text_of(seen.trace.words()))
     typer.echo(f"\nWrote {folder}. Open {folder / 'page.html'} in a browser.")
-
-
-def _refuse(given: list[str]) -> None:
-    if given:
-        raise ArgumentError(
-            f"look: {given[0]} is for drawing, and --image looks at a picture that is there. "
-            f"Leave one of them away."
-        )
 
 
 def _look_at(
