@@ -5,6 +5,7 @@ import xarray as xr
 from looks import PROMPT, pipeline, seen
 from regard.errors import ArgumentError, UnknownName
 from regard.explain import Head, Region, Word, knock_out
+from regard.explain.blame import unread
 from regard.look.generate import generate, pixels_of
 from regard.look.settings import Settings
 from regard.tap import Select, Tap, hide
@@ -64,15 +65,13 @@ def test_in_a_region_a_word_is_not_read_and_controls_lie_elsewhere():
 
 
 def test_the_word_is_masked_for_the_queries_of_the_region_alone():
-    from regard.explain.knock import _unread
-
     maps = {}
 
     def keep(call):
         if call.layer == LAYER:
             maps.setdefault(call.step, call.probs(batch=call.rows_of("cond"))[0].mean(0))
 
-    with Tap(pipeline(), observe=[keep], edit=[_unread([2], LEFT.values)(0)]):
+    with Tap(pipeline(), observe=[keep], edit=[unread([2], LEFT.values)(0)]):
         generate(pipeline(), Settings(PROMPT, steps=1))
     cat = maps[0][:, 2].reshape(8, 8)
     assert (cat[:, :4] == 0).all()

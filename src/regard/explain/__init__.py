@@ -9,9 +9,10 @@ For text-to-image models, `word_rollout`, `propagated_words` and `word_gradients
 each token of the prompt; `knock_out` and `word_deletion` draw again without what is blamed.
 """
 
+from regard.explain.blame import Blame, Head, Region, Word
 from regard.explain.curves import area, deletion, insertion
 from regard.explain.faithful import faithfulness
-from regard.explain.knock import Blame, Head, Region, Word, knock_out
+from regard.explain.knock import knock_out
 from regard.explain.leave_out import word_deletion
 from regard.explain.named import Explanation, explanations
 from regard.explain.prompt import word_gradients
