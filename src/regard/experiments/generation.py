@@ -9,9 +9,10 @@ import numpy as np
 import xarray as xr
 
 from regard.data.prompts import prompts
-from regard.data.scenes import HELD_OUT_PAIRS, HELD_OUT_SINGLES, Mention, Scene, mentions_in
+from regard.data.scenes import HELD_OUT_PAIRS, HELD_OUT_SINGLES, Scene, mentions_in
 from regard.experiments.evaluate import Report, unseen_scenes
 from regard.measures.place import best_threshold, disc, iou
+from regard.measures.presence import misbound_colours, neglected_subjects
 from regard.zoo.judge import Seen, see
 
 STEPS, GUIDANCE, BATCH = 30, 4.0, 24
@@ -106,23 +107,28 @@ def single_prompts(seeds: int) -> list[tuple[str, int]]:
 
 def single_figures(drawn: Sequence[Drawn]) -> dict[str, float]:
     """Share of pictures that show their subject, and of coloured objects in the right colour."""
-    shown, coloured = [], []
-    for each in drawn:
-        (wanted,) = mentions_in(each.prompt)
-        shown.append(wanted.subject in each.seen.subjects)
-        if wanted.colour:
-            coloured.append(_right(each.seen, wanted))
-    return {"subject_shown": _share(shown), "colour_right": _share(coloured)}
+    neglected, misbound = _verdicts(drawn)
+    coloured = np.array([_names_a_colour(each.prompt) for each in drawn], bool)
+    # A subject that is not there has no colour, so not the right one either: NaN is not 0.
+    return {
+        "subject_shown": _share(neglected == 0),
+        "colour_right": _share(misbound[coloured] == 0),
+    }
 
 
-def _share(hits: Sequence[bool] | np.ndarray) -> float:
+def _verdicts(drawn: Sequence[Drawn]) -> tuple[np.ndarray, np.ndarray]:
+    """Shares of neglected subjects and of misbound colours, float [picture] each."""
+    prompts, seen = [each.prompt for each in drawn], [each.seen for each in drawn]
+    return neglected_subjects(prompts, seen).values, misbound_colours(prompts, seen).values
+
+
+def _names_a_colour(prompt: str) -> bool:
+    return any(mention.colour for mention in mentions_in(prompt))
+
+
+def _share(hits: np.ndarray) -> float:
     """The share of true ones; NaN of none."""
     return float(np.mean(hits)) if len(hits) else np.nan
-
-
-def _right(seen: Seen, wanted: Mention) -> bool:
-    sighting = seen.subjects.get(wanted.subject)
-    return sighting is not None and sighting.colour == wanted.colour
 
 
 def pair_figures(drawn: Sequence[Drawn]) -> dict[str, float]:
@@ -130,23 +136,15 @@ def pair_figures(drawn: Sequence[Drawn]) -> dict[str, float]:
 
     ``colours_bound_right`` is taken over pictures that show both subjects, one of them coloured.
     """
-    counts = np.array([sum(_shown(each)) for each in drawn])
+    neglected, misbound = _verdicts(drawn)
     never = np.array([_held_out(each.prompt) for each in drawn], bool)
-    bound = [
-        all(_right(each.seen, m) for m in mentions_in(each.prompt) if m.colour)
-        for each in drawn
-        if all(_shown(each)) and any(m.colour for m in mentions_in(each.prompt))
-    ]
+    coloured = np.array([_names_a_colour(each.prompt) for each in drawn], bool)
     return {
-        "both_present": _share(counts == 2),
-        "one_neglected": _share(counts == 1),
-        "both_present_held_out_pairs": _share(counts[never] == 2),
-        "colours_bound_right": _share(bound),
+        "both_present": _share(neglected == 0),
+        "one_neglected": _share(neglected == 1 / 2),
+        "both_present_held_out_pairs": _share(neglected[never] == 0),
+        "colours_bound_right": _share(misbound[coloured & (neglected == 0)] == 0),
     }
-
-
-def _shown(drawn: Drawn) -> list[bool]:
-    return [m.subject in drawn.seen.subjects for m in mentions_in(drawn.prompt)]
 
 
 def _held_out(prompt: str) -> bool:

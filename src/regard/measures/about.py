@@ -24,6 +24,7 @@ TRACE = "trace"
 PICTURES = "pictures"
 PICTURES_AND_TEXTS = "pictures and texts"
 TEXTS = "texts"
+VERDICTS = "verdicts"
 
 READS: dict[str, str] = {
     ROWS: "weights that sum to 1 over one dim",
@@ -39,6 +40,7 @@ READS: dict[str, str] = {
     PICTURES: "two rows of pictures, and an encoder",
     PICTURES_AND_TEXTS: "pictures, a text for each, and an encoder",
     TEXTS: "two rows of texts, and an encoder",
+    VERDICTS: "prompts, and what a segmenter sees in a picture of each",
 }
 """What a measure takes, in words."""
 
