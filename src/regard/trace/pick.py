@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import xarray as xr
 
-from regard.axes import LAYER
+from regard.axes import LAYER, X, Y
 from regard.errors import ArgumentError, unknown
 
 Pick = int | slice | Iterable[int] | None
@@ -70,7 +70,7 @@ def layers(
     *,
     caller: str = "heatmap",
 ) -> list[str]:
-    """The names of the wanted layers in running order: a place, a name, or a part of names.
+    """The names of the wanted layers in running order: a place, a grid, a name or a part of names.
 
     Raises:
         UnknownName: nothing is like one of the wanted.
@@ -80,6 +80,9 @@ def layers(
         >>> one = xr.DataArray(0, attrs={"place": "up"})
         >>> layers({"up_blocks.0": one, "up_blocks.1": one}, "blocks.1")
         ['up_blocks.1']
+        >>> maps = {"coarse": xr.DataArray([[0]], dims=["y", "x"]), "fine": one}
+        >>> layers(maps, "1x1")
+        ['coarse']
     """
     if wanted is None:
         return list(known)
@@ -99,10 +102,20 @@ def _matching(wanted: str, known: Mapping[str, xr.DataArray]) -> list[str]:
     if wanted in known:
         return [wanted]
     placed = [name for name, maps in known.items() if maps.attrs.get("place") == wanted]
+    placed = placed or [name for name, maps in known.items() if _grid(maps) == wanted]
     if placed or (wanted in PLACES and any(maps.attrs.get("place") for maps in known.values())):
         parts = placed
     else:
         parts = [name for name in known if wanted and wanted in name]
     if not parts:
-        raise unknown("layer", wanted, known, advice="A part of a name, or down, mid, up, will do.")
+        grids = dict.fromkeys(grid for maps in known.values() if (grid := _grid(maps)))
+        advice = f"A part of a name, down, mid, up or a grid will do: {', '.join(grids)}."
+        raise unknown("layer", wanted, known, advice=advice)
     return parts
+
+
+def _grid(maps: xr.DataArray) -> str:
+    """Rows and columns of a layer's image tokens, as in '16x16'; empty where it has none."""
+    if Y in maps.dims and X in maps.dims:
+        return f"{maps.sizes[Y]}x{maps.sizes[X]}"
+    return "x".join(str(side) for side in maps.attrs.get("grid", ()))

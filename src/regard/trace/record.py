@@ -239,7 +239,8 @@ class Trace:
         Args:
             word: As in `tokens_of`.
             steps: Denoising steps: a number (-1 is the last), several, or a slice; None for all.
-            layers: Names or parts of names, or ``down``, ``mid``, ``up``; None for all.
+            layers: Names or parts of names, ``down``, ``mid``, ``up``, or a grid such as
+                ``16x16``; None for all.
             heads: Heads, chosen as steps are; None for all.
             grid: Rows and columns of the answer; by default the finest grid chosen.
 

@@ -49,8 +49,11 @@ FIGURES = {
     "one_neglected": "Two-subject benchmark prompts that show one only",
     "both_present_held_out_pairs": "Both shown, on pairs of subjects never trained together",
     "colours_bound_right": "All named colours right, where both are shown",
-    "map_miou": "Word maps against the segmenter's masks, generated pictures, mean IoU",
-    "map_miou_true_mask": "Word maps against true masks, real scenes noised to t = 200, mean IoU",
+    "map_miou": "Word maps (layers of 16x16) against the segmenter's masks, generated pictures, "
+    "mean IoU",
+    "map_miou_true_mask": "Word maps (layers of 16x16) against true masks, real scenes noised to "
+    "t = 200, mean IoU",
+    "map_miou_all_layers": "The same with the coarser layers averaged in",
     "map_miou_disc": "The same for a centred disc",
     "map_miou_shuffled": "The same for the map of another word of the prompt",
     "test_accuracy": "Accuracy on test pictures",
