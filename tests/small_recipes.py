@@ -55,7 +55,7 @@ def small(name: str) -> Recipe:
     if name == "openmoji":
         train["scenes"] = 8
     if name == "fashion-vit":
-        train["whole_from"] = 1  # a step of each sort
+        train |= {"full_size_from": 1, "whole_from": 1}  # a step of small pictures, one of all
     return replace(plan, model=model, train=train)
 
 

@@ -15,6 +15,7 @@ from regard.errors import DataError, RegardError
 from regard.explain import explanations
 from regard.measures import measures
 from regard.measures.words import Thresholds
+from regard.methods import methods
 from regard.zoo.cards import FIGURES
 from small_recipes import NAMES, shrink
 
@@ -22,7 +23,18 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = [ROOT / f"{name}.md" for name in ("README", "CHANGELOG", "CONTRIBUTING")]
 PAGES += sorted(DOCS.rglob("*.md"))
-ROOMS = ("data", "experiments", "explain", "look", "measures", "tap", "trace", "views", "zoo")
+ROOMS = (
+    "data",
+    "experiments",
+    "explain",
+    "look",
+    "measures",
+    "methods",
+    "tap",
+    "trace",
+    "views",
+    "zoo",
+)
 
 NOT_RUN = "<!-- not run:"
 
@@ -123,6 +135,11 @@ def test_every_measure_is_in_the_reference():
 def test_every_explanation_is_in_the_reference():
     text = reference("explanations")
     assert [name for name in explanations.names() if f"| `{name}` |" not in text] == []
+
+
+def test_every_method_is_in_the_reference():
+    text = reference("methods")
+    assert [name for name in methods.names() if f"| `{name}` |" not in text] == []
 
 
 def test_every_bundled_model_and_figure_is_in_the_reference():

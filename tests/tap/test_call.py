@@ -375,3 +375,25 @@ def test_factors_that_are_no_numbers_are_refused(factor):
         call_of().scale_keys([0], factor)
     with pytest.raises(ArgumentError, match="must be > 0 and finite"):
         call_of().temperature(factor)
+
+
+def test_other_keys_give_other_scores_to_the_rows_asked_for(mask):
+    call, order = call_of(mask), [2, 0, 1, 4, 3]
+    call.map_keys(lambda keys: keys[..., order, :], batch=[1])
+    by_hand = call_of(mask)
+    by_hand.weights = Fused(
+        by_hand.query, by_hand.key[..., order, :], MASKS.get(mask), 0.7, mask == "causal"
+    )
+    close(call.probs()[1], dense(by_hand, mask)[1])
+    close(call.probs()[0], dense(call_of(mask), mask)[0])
+
+
+def test_keys_that_no_longer_decide_are_not_changed():
+    call = call_of()
+    with pytest.raises(ArgumentError, match="the new keys have shape"):
+        call.map_keys(lambda keys: keys[..., :1, :])
+    call.map_probs(lambda p: p, batch=[0])
+    call.map_keys(torch.zeros_like, batch=[1])
+    close(call.probs()[1], torch.full((HEADS, QUERIES, KEYS), 1 / KEYS))
+    with pytest.raises(UnsupportedEdit, match="map_keys: attn computes its scores in the open, or"):
+        call.map_keys(torch.zeros_like)

@@ -215,9 +215,9 @@ def held_out_iou(chosen_on: Sequence[Pair], told_of: Sequence[Pair]) -> float:
 def true_maps(pipeline: Any, scenes: Sequence[Scene]) -> dict[str, float]:
     """Mean IoU with true masks when real scenes are noised and seen once, beside two baselines.
 
-    ``map_miou_all_layers`` averages the coarse layers too; ``map_miou_disc`` puts a centred disc in the place of every map; ``map_miou_shuffled`` takes
-    the map of another word of the same prompt. Thresholds are chosen anew for each, on every other
-    scene.
+    ``map_miou_all_layers`` averages the coarse layers too; ``map_miou_disc`` puts a centred disc in
+    the place of every map; ``map_miou_shuffled`` takes the map of another word of the same prompt.
+    Thresholds are chosen anew for each, on every other scene.
     """
     right: tuple[list[Pair], list[Pair]] = ([], [])
     coarse: tuple[list[Pair], list[Pair]] = ([], [])
@@ -243,9 +243,7 @@ def true_maps(pipeline: Any, scenes: Sequence[Scene]) -> dict[str, float]:
     }
 
 
-def seen_once(
-    pipeline: Any, scenes: Sequence[Scene]
-) -> list[tuple[xr.DataArray, xr.DataArray]]:
+def seen_once(pipeline: Any, scenes: Sequence[Scene]) -> list[tuple[xr.DataArray, xr.DataArray]]:
     """Encode real scenes, add noise at `NOISED_AT`, and let the denoiser look once.
 
     Returns:

@@ -3,7 +3,7 @@
 import inspect
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,8 +86,30 @@ def check(pipeline: Any, settings: Settings) -> None:
         )
 
 
+@dataclass(frozen=True)
+class Course:
+    """What happens to the latents of a batch beside denoising; by default nothing.
+
+    Attributes:
+        seeds: Of the first noise of each row; None for that of the settings in all.
+        alone: In how many first steps one row stands for all of them, which are the same so far.
+        move: From the number of the next step and the latents before it to those it starts from.
+        start: The first noise itself, [row, channel, y, x]; None to draw it.
+    """
+
+    seeds: Sequence[int] | None = None
+    alone: int = 0
+    move: Callable[[int, Tensor], Tensor] | None = None
+    start: Tensor | None = None
+
+
 def generate(
-    pipeline: Any, settings: Settings, *, rows: int = 1, progress: Progress | None = None
+    pipeline: Any,
+    settings: Settings,
+    *,
+    rows: int = 1,
+    progress: Progress | None = None,
+    course: Course | None = None,
 ) -> Made:
     """Run the pipeline; each row of the batch gets the same prompt and the same first noise.
 
@@ -96,40 +118,75 @@ def generate(
         settings: What to make; randomness comes from its seed alone.
         rows: Size of the batch.
         progress: Called after each step.
+        course: What happens beside denoising.
 
     Returns:
         The images that the pipeline itself decoded, and their latents.
 
     Raises:
-        ArgumentError: as for `check`.
+        ArgumentError: as for `check`; or the latents have grown past all numbers.
     """
     check(pipeline, settings)
+    course = course or Course()
     last: dict[str, Tensor] = {}
 
     def after(_: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
-        last.update(tensors)
+        changed = _grown(tensors, rows) if step + 1 == course.alone else {}
+        latents = {**tensors, **changed}["latents"]
+        _check_finite(latents, step, settings.caller)
+        if course.move is not None and step + 1 < len(pipeline.scheduler.timesteps):
+            changed["latents"] = latents = course.move(step + 1, latents)
+        last["latents"] = latents
         if progress is not None:
             progress(step + 1, settings.steps)
-        return {}
+        return changed
 
-    # On the CPU whatever the model's device, so that a seed means one image everywhere.
-    noise = [torch.Generator().manual_seed(settings.seed) for _ in range(rows)]
-    options: dict[str, Any] = {}
+    options = _options(pipeline, settings, course, rows=1 if course.alone else rows)
     if "callback_on_step_end" in inspect.signature(type(pipeline).__call__).parameters:
         options["callback_on_step_end"] = after
+        if course.alone:
+            options["callback_on_step_end_tensor_inputs"] = pipeline._callback_tensor_inputs
+    images = pipeline(**options).images
+    latents = last.get("latents")
+    return Made(list(images), None if latents is None else latents.detach().cpu())
+
+
+def _options(pipeline: Any, settings: Settings, course: Course, *, rows: int) -> dict[str, Any]:
+    """The arguments that a pipeline is called with."""
+    # On the CPU whatever the model's device, so that a seed means one image everywhere.
+    seeds = [settings.seed] * rows if course.seeds is None else course.seeds
+    noise = [torch.Generator().manual_seed(seed) for seed in seeds]
+    options: dict[str, Any] = {
+        "prompt": [settings.prompt] * rows,
+        "num_inference_steps": settings.steps,
+        "guidance_scale": settings.guidance,
+        "generator": noise if rows > 1 else noise[0],
+    }
+    if course.start is not None:
+        options["latents"] = course.start
     if settings.size is not None:
         options |= {"height": settings.size[0], "width": settings.size[1]}
     if settings.negative_prompt:
         options["negative_prompt"] = [settings.negative_prompt] * rows
-    images = pipeline(
-        [settings.prompt] * rows,
-        num_inference_steps=settings.steps,
-        guidance_scale=settings.guidance,
-        generator=noise if rows > 1 else noise[0],
-        **options,
-    ).images
-    latents = last.get("latents")
-    return Made(list(images), None if latents is None else latents.detach().cpu())
+    return options
+
+
+def _grown(tensors: Mapping[str, Any], rows: int) -> dict[str, Any]:
+    """As many rows of everything, in each half of the guidance."""
+    return {
+        name: value.repeat_interleave(rows, 0)
+        for name, value in tensors.items()
+        if value is not None
+    }
+
+
+def _check_finite(latents: Tensor, step: int, who: str) -> None:
+    if not bool(torch.isfinite(latents).all()):
+        raise ArgumentError(
+            f"{who}: after step {step} the latents are no numbers any more: something grew past "
+            f"what {str(latents.dtype).removeprefix('torch.')} holds. Use smaller factors, or a "
+            f"model in float32."
+        )
 
 
 def pixels_of(images: Sequence[Image.Image]) -> UInt8[NDArray, "image y x 3"]:

@@ -34,6 +34,8 @@ def look(
     negative_prompt: str = "",
     size: tuple[int, int] | int | None = None,
     prove: bool = False,
+    methods: Sequence[Any] = (),  # of Method; its room imports torch, so it is not named
+    latents: Any = None,
     progress: Progress | None = None,
 ) -> Look:
     """Make an image from a prompt and see where each word was looked at, in shares of 0..1.
@@ -52,6 +54,8 @@ def look(
         negative_prompt: What to keep away from.
         size: Rows and columns of the image in pixels, or one number for both.
         prove: Also make the image again without each word, and judge the words by that.
+        methods: What to change meanwhile, as `regard.methods` makes it; in this order.
+        latents: The first noise, a tensor [1, channel, y, x]; None to draw it from the seed.
         progress: Called after each step with the steps done and the steps there are; a proof
             counts anew.
 
@@ -60,7 +64,7 @@ def look(
 
     Raises:
         PromptError: the prompt is empty.
-        UnknownName: there is no such model, or no such word in the prompt.
+        UnknownName: there is no such model, no such word in the prompt, or no such layer.
         ArgumentError: another argument lies outside what it may be, or the model is not of the
             kind that can be looked at. All this is said before the model runs.
         NothingObserved: the model has no attention to text.
@@ -81,15 +85,19 @@ def look(
     settings = Settings(prompt, negative_prompt, seed, steps, guidance, sides)
     check_words(words, settings.caller)
     # These import torch, so they wait until arguments are checked.
-    from regard.look.generate import generate, opened, pixels_of
-    from regard.tap import HeatMap, Parity, Select, Tap
+    from regard.look.generate import opened, pixels_of
+    from regard.look.variants import Variant, generate_variants
+    from regard.tap import HeatMap, Parity, Select
 
     pipeline = opened(model)
     text = read(pipeline, settings)
     tokens = _tokens(text, words)
     heat, parity = HeatMap(tokens, keep=keep), Parity()
-    with Tap(pipeline, observe=[heat, (Select(kind="cross"), parity)]):
-        made = generate(pipeline, settings, progress=progress)
+    observe = [heat, (Select(kind="cross"), parity)]
+    variant = Variant(tuple(methods))
+    (made,) = generate_variants(
+        pipeline, settings, text, [variant], observe=observe, start=latents, progress=progress
+    )
     heats = heat.result()
     pixels = pixels_of(made.images)[0]
     pad = text.pads[0] if words is None and text.pads else None
@@ -97,7 +105,7 @@ def look(
         **recipe_of(pipeline, settings),
         "size": list(pixels.shape[:2]),
         "keep": list(keep),
-        "edits": [],
+        "edits": [method.recipe() for method in methods],
         "layouts": {each.layer: _layout(each, len(text.tokens)) for each in heats},
         "parity_error": parity.result(),
         "cut": text.cut,

@@ -5,18 +5,19 @@ knows where and when each happened, and may change it. The model stays as it is.
 
 * ``Tap``: opens and closes.
 * ``AttentionCall``: one evaluation, with reads and verbs.
-* ``Select``: which calls.
+* ``Select``: which calls; ``attention_layers``: which layers there are.
 * ``TokenLayout`` of ``Segment``: what each query and key stands for; ``layout_for`` adds a model.
 * observers: ``HeatMap``, ``Parity``, ``LayerMean``, or any function of a call.
 * edits: ``hide``, or any function of a call that uses its verbs.
 """
 
 from regard.tap.call import AttentionCall, Edit, Observer
+from regard.tap.clock import shadowed
 from regard.tap.edits import hide
 from regard.tap.layout import LayerShape, Segment, TokenLayout, layout_for, segments
 from regard.tap.observers import HeatMap, LayerHeat, LayerMean, Parity
 from regard.tap.select import Select
-from regard.tap.tap import Tap
+from regard.tap.tap import Tap, attention_layers
 
 __all__ = [
     "AttentionCall",
@@ -31,7 +32,9 @@ __all__ = [
     "Select",
     "Tap",
     "TokenLayout",
+    "attention_layers",
     "hide",
     "layout_for",
     "segments",
+    "shadowed",
 ]

@@ -6,7 +6,7 @@ verbs; observers see what the model really used, and its output.
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from jaxtyping import Float
@@ -29,6 +29,7 @@ from regard.tap.weights import (
     mixed,
 )
 
+_FUSED = "Load the model with fused attention (attn_implementation='sdpa', AttnProcessor2_0)."
 BITS_PER_NAT = 1.4426950408889634
 
 
@@ -382,8 +383,7 @@ class AttentionCall:
         if not isinstance(self.weights, Fused):
             raise UnsupportedEdit(
                 f"set_kv: {self.layer} computes its scores in the open, so its keys cannot be "
-                f"exchanged any more. Load the model with fused attention "
-                f"(attn_implementation='sdpa', AttnProcessor2_0)."
+                f"exchanged any more. {_FUSED}"
             )
         old = self.weights
         masked = old.causal or (old.bias is not None and old.bias.shape[-1] != 1)
@@ -399,6 +399,34 @@ class AttentionCall:
             old.query, key, old.bias if keeps else bias, old.scale, old.causal and keeps
         )
         self.value = value
+
+    def map_keys(self, change: Callable[[Tensor], Tensor], *, batch: Rows | None = None) -> None:
+        """Let the scores follow from other keys, as many as before; values and mask stay.
+
+        Args:
+            change: Gets the keys, [batch, head, key, width], and returns others of that shape.
+            batch: As for ``mask_keys``.
+
+        Raises:
+            ArgumentError: what ``change`` returned has another shape.
+            UnsupportedEdit: the layer computes its scores in the open, the call is over, or an edit
+                has replaced the map.
+        """
+        self._start("map_keys")
+        rows = self._rows(batch)
+        own = self._of(rows)
+        if not isinstance(own, Fused):
+            raise UnsupportedEdit(
+                f"map_keys: {self.layer} computes its scores in the open, or an edit has replaced "
+                f"its map, so its keys decide nothing any more. {_FUSED} List this edit first."
+            )
+        changed = change(own.key)
+        if changed.shape != own.key.shape:
+            raise ArgumentError(
+                f"map_keys: the new keys have shape {tuple(changed.shape)} and must have "
+                f"{tuple(own.key.shape)}: batch, head, key, width."
+            )
+        self._put(replace(own, key=changed), rows)
 
     def map_probs(self, change: Callable[[Scores], Scores], *, batch: Rows | None = None) -> None:
         """Replace the attention map; the only verb that makes one, queries x keys for each head.

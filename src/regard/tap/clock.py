@@ -31,6 +31,7 @@ class Clock:
         step: Calls of ``scheduler.step`` in this generation so far.
         pass_: Evaluations of the model since the last step, less one.
         timestep: The noise level given to the model.
+        labels: One for each row of the batch in the last evaluation of the model.
         parts: The labels of equal parts of the batch, set by hand for a loop of one's own; None:
             ask the pipeline.
     """
@@ -43,7 +44,7 @@ class Clock:
         self.parts: tuple[str, ...] | None = None
         self._pipeline = pipeline
         self._context: tuple[str, ...] | None = None
-        self._labels: tuple[str, ...] = ()
+        self.labels: tuple[str, ...] = ()
         self._started = False
 
     @contextmanager
@@ -66,12 +67,12 @@ class Clock:
     @contextmanager
     def aside(self, parts: tuple[str, ...]) -> Iterator[None]:
         """Evaluations with labels of their own, after which the clock stands where it stood."""
-        present = self.parts, self.pass_, self.timestep, self._labels, self._started
+        present = self.parts, self.pass_, self.timestep, self.labels, self._started
         self.parts = parts
         try:
             yield
         finally:
-            self.parts, self.pass_, self.timestep, self._labels, self._started = present
+            self.parts, self.pass_, self.timestep, self.labels, self._started = present
 
     def model_called(self, inputs: Mapping[str, Any]) -> None:
         """Note one evaluation of the model, given the arguments of its forward by name."""
@@ -84,13 +85,13 @@ class Clock:
             # One pass of a pipeline that guides but calls the model by hand, as Attend-and-Excite
             # does, on the conditional part alone.
             parts = ("cond",)
-        self._labels = _repeat(parts, batch // len(parts))
+        self.labels = _repeat(parts, batch // len(parts))
 
     def conditions(self, batch: int) -> tuple[str, ...]:
         """One label for each row of an attention batch, which may hold several rows per image."""
-        if not self._labels or batch % len(self._labels):
+        if not self.labels or batch % len(self.labels):
             return ("cond",) * batch
-        return _repeat(self._labels, batch // len(self._labels))
+        return _repeat(self.labels, batch // len(self.labels))
 
     def _parts(self) -> tuple[str, ...]:
         if self.parts is not None:

@@ -177,6 +177,16 @@ class Tap:
         return tuple(self._calls)
 
     @property
+    def inputs(self) -> Mapping[str, Any]:
+        """The arguments of the forward of the first model that is running, or ran last, by name."""
+        return self._roots[0].inputs
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """One label for each row of the batch in that forward: 'uncond' or 'cond'."""
+        return self._clock.labels
+
+    @property
     def step(self) -> int:
         """Which call of ``scheduler.step`` comes next; set it in a loop of your own."""
         return self._clock.step
@@ -425,6 +435,30 @@ def places(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     for name, module in model.named_modules():
         if not name or next(module.children(), None) is not None:
             yield name, module
+
+
+def attention_layers(model: Any) -> dict[str, int]:
+    """The layers of a pipeline's denoiser, or of a module, that say they are attention.
+
+    Args:
+        model: What `Tap` takes.
+
+    Returns:
+        From the path of each layer, as `AttentionCall.layer` has it, to its number of heads.
+
+    Raises:
+        ArgumentError: a pipeline without a denoiser.
+
+    Example:
+        >>> attention_layers(nn.Sequential(nn.MultiheadAttention(8, num_heads=2)))
+        {'0': 2}
+    """
+    return {
+        _joined(prefix, name.removesuffix(".processor")) or "(root)": heads_of(module, 0)
+        for prefix, part in _models(model).items()
+        for name, module in places(part)
+        if attention_name(module)
+    }
 
 
 def attention_name(module: nn.Module) -> str | None:

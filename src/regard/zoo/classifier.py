@@ -19,7 +19,7 @@ MEAN, STD = 0.286, 0.353
 
 
 class ClassifierTask:
-    """Name the class of a picture, from all of its patches or a random part of them."""
+    """Name the class of a picture: first of small ones, then of some patches, then of all."""
 
     part = ""
 
@@ -45,10 +45,22 @@ class ClassifierTask:
         }
 
     def loss(self, batch: dict[str, Tensor], step: int) -> Tensor:
-        """Cross-entropy with softened labels, in nats."""
-        part = self.settings["part_of_patches"] if step < self.settings["whole_from"] else 1.0
-        with some_patches(self.network.vit.embeddings, part):
-            logits = self.network(pixel_values=batch["pixels"]).logits
+        """Cross-entropy with softened labels, in nats.
+
+        Source:
+            Tan and Le (2021), "EfficientNetV2", arXiv 2104.00298, section 4, for small pictures
+            first.
+        """
+        settings, pixels = self.settings, batch["pixels"]
+        if step < settings["full_size_from"]:
+            side = settings["first_side"]
+            small = F.interpolate(pixels, size=(side, side), mode="area")
+            # The library's own way of using position embeddings of another grid.
+            logits = self.network(pixel_values=small, interpolate_pos_encoding=True).logits
+        else:
+            part = settings["part_of_patches"] if step < settings["whole_from"] else 1.0
+            with some_patches(self.network.vit.embeddings, part):
+                logits = self.network(pixel_values=pixels).logits
         return F.cross_entropy(
             logits, batch["labels"], label_smoothing=self.settings["label_smoothing"]
         )

@@ -1,0 +1,200 @@
+"""How a pipeline calls its denoiser: seen once, and then repeated on latents of one's own."""
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from regard.errors import ArgumentError
+from regard.methods import Extra, Moment
+from regard.tap import AttentionCall, Tap, shadowed
+
+LATENTS = ("sample", "hidden_states", "x")
+"""What the argument of the latents is called, in UNets and in transformers."""
+
+
+class _Seen(Exception):
+    """Ends a run of a pipeline as soon as its denoiser was called."""
+
+
+@dataclass(frozen=True)
+class Denoiser:
+    """A denoiser and the arguments that a pipeline calls it with.
+
+    Attributes:
+        model: The network.
+        inputs: The arguments of its first call, by name.
+        labels: One for each row of the batch: 'uncond' or 'cond'.
+        first: The latents before the first step, [image, ...], not scaled for the denoiser.
+        scheduler: The pipeline's.
+    """
+
+    model: nn.Module
+    inputs: Mapping[str, Any]
+    labels: tuple[str, ...]
+    first: Tensor
+    scheduler: Any
+
+    def moment(self, step: int, latents: Tensor, tap: Tap) -> Moment:
+        """What a guide gets to see before a step."""
+        timestep = self.scheduler.timesteps[step]
+
+        def evaluate(moved: Tensor) -> Tensor:
+            # Some schedulers scale latents for the denoiser; a gradient has to go through that.
+            scaled = getattr(self.scheduler, "scale_model_input", lambda sample, _: sample)
+            own = conditional(self.inputs, self.labels)
+            own[_name_of_latents(own)] = scaled(moved, timestep)
+            own["timestep"] = self._as_given(timestep, own["timestep"])
+            output: Tensor = first_of(self.model(**own))
+            return output
+
+        steps = len(self.scheduler.timesteps)
+        return Moment(step, steps, timestep, latents, evaluate, tap)
+
+    def _as_given(self, timestep: Tensor, first: Any) -> Any:
+        """A noise level in the form, and on the scale, that the pipeline gives it."""
+        if not torch.is_tensor(first):
+            return timestep
+        start = self.scheduler.timesteps[0]
+        scale = float(first.flatten()[0]) / float(start) if float(start) else 1.0
+        return (timestep * scale).to(first.dtype).expand(first.shape) if first.ndim else timestep
+
+
+def denoiser_of(pipeline: Any, run: Callable[[], Any]) -> Denoiser:
+    """See how a pipeline begins: its first latents, and how it calls its denoiser.
+
+    Args:
+        pipeline: A diffusers pipeline.
+        run: Runs it; ended at the first attention, and so in milliseconds.
+
+    Raises:
+        ArgumentError: the pipeline does not prepare latents in a method of that name.
+    """
+    if not hasattr(pipeline, "prepare_latents"):
+        raise ArgumentError(
+            f"a guide: {type(pipeline).__name__} has no prepare_latents, so its first latents "
+            f"cannot be moved. Use methods that only edit attention."
+        )
+    prepared: list[Tensor] = []
+    seen: dict[str, Any] = {}
+
+    def stop(call: AttentionCall) -> None:
+        seen.update(inputs=dict(tap.inputs), labels=tap.labels)
+        raise _Seen
+
+    tap = Tap(pipeline, observe=[stop])
+    try:
+        with preparing(pipeline, prepared.append), tap:
+            run()
+    except _Seen:
+        pass
+    model = next(m for name in ("unet", "transformer") if (m := getattr(pipeline, name, None)))
+    return Denoiser(model, seen["inputs"], seen["labels"], prepared[0], pipeline.scheduler)
+
+
+@contextmanager
+def preparing(pipeline: Any, change: Callable[[Tensor], Tensor | None]) -> Iterator[None]:
+    """Let first latents pass through a function; None from it leaves them as they are.
+
+    The pipeline draws its noise all the same, so that its generator stands where it would.
+    """
+
+    def wrap(prepare: Callable[..., Any]) -> Callable[..., Any]:
+        def prepared(*args: Any, **kwargs: Any) -> Any:
+            result = prepare(*args, **kwargs)
+            latents, *rest = result if isinstance(result, tuple) else (result,)
+            changed = change(latents)
+            latents = latents if changed is None else changed
+            return (latents, *rest) if isinstance(result, tuple) else latents
+
+        return prepared
+
+    with shadowed(pipeline, "prepare_latents", wrap):
+        yield
+
+
+@contextmanager
+def pushed(model: nn.Module, tap: Tap, extra: Extra, guidance: float) -> Iterator[None]:
+    """Push the conditional output of a denoiser away from that of one more evaluation.
+
+    Args:
+        model: The denoiser.
+        tap: Watches it.
+        extra: What is different in that evaluation, and how far to push.
+        guidance: The pipeline's guidance scale, which multiplies what is added here.
+    """
+    names = list(inspect.signature(model.forward).parameters)
+    inside = False
+
+    def after(_: nn.Module, args: Any, kwargs: dict[str, Any], output: Any) -> Any:
+        nonlocal inside
+        step, labels = tap.step, tap.labels
+        if inside or (extra.steps is not None and step not in extra.steps):
+            return None
+        own = conditional(dict(zip(names, args, strict=False)) | kwargs, labels)
+        rows = [row for row, label in enumerate(labels) if label == "cond"]
+        inside = True
+        try:
+            with tap.aside(edit=extra.edits):
+                other = first_of(model(**own))
+        finally:
+            inside = False
+        whole = first_of(output)
+        scale = extra.scale(step, float(torch.as_tensor(own["timestep"]).flatten()[0]))
+        if "uncond" in labels:
+            scale = scale / guidance
+        moved = whole.clone()
+        moved[rows] = whole[rows] + scale * (whole[rows] - other)
+        return with_first(output, moved)
+
+    hook = model.register_forward_hook(after, with_kwargs=True)
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+def conditional(inputs: Mapping[str, Any], labels: tuple[str, ...]) -> dict[str, Any]:
+    """The rows of the prompt's half, of all arguments that have a row for each image.
+
+    Example:
+        >>> whole = {"sample": torch.arange(4.0), "timestep": torch.tensor(7)}
+        >>> conditional(whole, ("uncond", "uncond", "cond", "cond"))["sample"]
+        tensor([2., 3.])
+    """
+    rows = [row for row, label in enumerate(labels) if label == "cond"]
+
+    def own(value: Any) -> Any:
+        if torch.is_tensor(value) and value.ndim and len(value) == len(labels):
+            return value[rows]
+        if isinstance(value, Mapping):
+            return {name: own(each) for name, each in value.items()}
+        return value
+
+    return {name: own(value) for name, value in inputs.items()}
+
+
+def first_of(output: Any) -> Any:
+    """The tensor in what a denoiser returns."""
+    return output[0] if isinstance(output, tuple) else output.sample
+
+
+def with_first(output: Any, tensor: Tensor) -> Any:
+    """The same kind of output around another tensor."""
+    if isinstance(output, tuple):
+        return (tensor, *output[1:])
+    return type(output)(sample=tensor)
+
+
+def _name_of_latents(inputs: Mapping[str, Any]) -> str:
+    for name in LATENTS:
+        if name in inputs:
+            return name
+    raise ArgumentError(
+        f"a guide: the denoiser takes {', '.join(inputs)} and no {' or '.join(LATENTS)}, so its "
+        f"latents are not known. Use methods that only edit attention."
+    )

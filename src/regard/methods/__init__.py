@@ -1,0 +1,93 @@
+"""Methods: named changes of attention, which a run of any pipeline can carry.
+
+A `Method` is made by a function of this room, such as `drop` or `temperature`; a `Run` tells it
+about the generation, and it answers with `Changes`: edits for the tap, and at most one `Guide`.
+`methods` lists the functions, and `from_recipe` makes a method again from what `Method.recipe`
+wrote down.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from regard.errors import ArgumentError
+from regard.methods.guide import Extra, Guide, Moment
+from regard.methods.method import Changes, Method, Plan, Run, method
+from regard.methods.perturb import (
+    drop,
+    identity,
+    scale,
+    scale_heads,
+    scale_layers,
+    shuffled,
+    temperature,
+    uniform,
+)
+from regard.registry import Registry
+
+__all__ = [
+    "Changes",
+    "Extra",
+    "Guide",
+    "Method",
+    "Moment",
+    "Plan",
+    "Run",
+    "drop",
+    "from_recipe",
+    "identity",
+    "method",
+    "methods",
+    "scale",
+    "scale_heads",
+    "scale_layers",
+    "shuffled",
+    "temperature",
+    "uniform",
+]
+
+methods = Registry(
+    "method",
+    {
+        "drop": "regard.methods.perturb:drop",
+        "identity": "regard.methods.perturb:identity",
+        "scale": "regard.methods.perturb:scale",
+        "scale-heads": "regard.methods.perturb:scale_heads",
+        "scale-layers": "regard.methods.perturb:scale_layers",
+        "shuffled": "regard.methods.perturb:shuffled",
+        "temperature": "regard.methods.perturb:temperature",
+        "uniform": "regard.methods.perturb:uniform",
+    },
+)
+
+
+def from_recipe(recipe: Mapping[str, Any]) -> Method:
+    """The method that a recipe was written of.
+
+    Args:
+        recipe: As `Method.recipe` returns it.
+
+    Returns:
+        A method with the same settings.
+
+    Raises:
+        UnknownName: there is no such method.
+        ArgumentError: the recipe names no method, or has a setting that the method has not.
+
+    Example:
+        >>> from_recipe({"method": "scale", "weights": {"car": 2.0}}) == scale({"car": 2.0})
+        True
+    """
+    settings = dict(recipe)
+    name = settings.pop("method", None)
+    if name is None:
+        raise ArgumentError(
+            f"from_recipe: the recipe has {sorted(recipe) or 'nothing'} and needs 'method'."
+        )
+    make = methods.get(name)
+    try:
+        made: Method = make(**settings)
+    except TypeError as wrong:
+        raise ArgumentError(
+            f"from_recipe: {name} cannot be made of {settings}: {wrong}."
+        ) from wrong
+    return made

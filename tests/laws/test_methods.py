@@ -1,0 +1,149 @@
+"""What holds for every method of the registry."""
+
+import itertools
+import json
+
+import pytest
+import torch
+
+from looks import PROMPT, pipeline
+from regard.errors import ArgumentError, UnknownName
+from regard.look.prompt import read_whole
+from regard.look.settings import Settings
+from regard.look.variants import Variant, generate_variants
+from regard.methods import from_recipe, methods
+from regard.tap import attention_layers
+
+STEPS = 3
+LAYER = "down_blocks.0.attentions.0.transformer_blocks.0.attn2"
+
+STRONG = {
+    "drop": {"words": "cat"},
+    "identity": {},
+    "scale": {"weights": {"turtle": 4.0}},
+    "scale-heads": {"layer": LAYER, "factors": {"0": 0.0}},
+    "scale-layers": {"factor": 0.25, "kind": "cross"},
+    "shuffled": {"seed": 3, "kind": "cross"},
+    "temperature": {"factor": 0.2},
+    "uniform": {"kind": "cross"},
+}
+"""Settings under which each method changes the picture."""
+
+NEUTRAL = {
+    "scale": {"weights": {"turtle": 1.0}},
+    "scale-heads": {"layer": LAYER, "factors": {"0": 1.0}},
+    "scale-layers": {"factor": 1.0},
+    "temperature": {"factor": 1.0},
+}
+"""Settings under which a method that has a strength changes nothing."""
+
+SEVERAL_LAYERS = [name for name in STRONG if name != "scale-heads"]
+
+
+def made(*variants, **settings):
+    """The latents of each variant."""
+    wanted = Settings(PROMPT, steps=STEPS, **settings)
+    text = read_whole(pipeline(), wanted)
+    listed = [each if isinstance(each, Variant) else Variant(tuple(each)) for each in variants]
+    return [each.latents for each in generate_variants(pipeline(), wanted, text, listed)]
+
+
+def strong(name, **settings):
+    return from_recipe({"method": name, **STRONG[name], **settings})
+
+
+def test_every_method_is_tested_here():
+    assert set(STRONG) == set(methods)
+
+
+@pytest.mark.parametrize("name", NEUTRAL)
+def test_neutral_settings_give_the_bare_picture_bit_for_bit(name):
+    bare, neutral = made([], [])[0], from_recipe({"method": name, **NEUTRAL[name]})
+    assert torch.equal(made([neutral])[0], made([])[0])
+    torch.testing.assert_close(made([neutral], [])[0], bare, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", STRONG)
+def test_strong_settings_change_the_picture(name):
+    assert not torch.allclose(made([strong(name)])[0], made([])[0], atol=1e-3)
+
+
+@pytest.mark.parametrize("name", STRONG)
+def test_a_recipe_makes_the_same_method_again(name):
+    method = strong(name)
+    again = from_recipe(json.loads(json.dumps(method.recipe())))
+    assert again == method
+    assert torch.equal(made([again])[0], made([method])[0])
+
+
+def test_each_image_of_a_batch_has_its_own_method():
+    each = [[], *([strong(name)] for name in STRONG), []]
+    together = made(*each)
+    for methods_of_one, latents in zip(each, together, strict=True):
+        torch.testing.assert_close(latents, made(methods_of_one)[0], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", STRONG)
+def test_steps_before_a_method_begins_are_those_of_the_bare_run(name):
+    late = strong(name, steps=[2, 3])
+    together = made([], [late], [strong(name, steps=1)])
+    torch.testing.assert_close(together[0], made([])[0], rtol=0, atol=1e-5)
+    torch.testing.assert_close(together[1], made([late])[0], rtol=0, atol=1e-5)
+    assert not torch.allclose(together[1], together[2], atol=1e-4)
+
+
+PAIRS = [pair for pair in itertools.combinations(STRONG, 2) if pair != ("shuffled", "uniform")]
+
+
+def test_even_attention_stays_even_in_any_order():
+    both = made([strong("uniform"), strong("shuffled")])[0]
+    torch.testing.assert_close(both, made([strong("uniform")])[0], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(("first", "second"), PAIRS)
+def test_methods_compose_whichever_the_order_that_their_scores_allow(first, second):
+    """A map that was replaced has no scores any more; all else goes with all else."""
+    pair = sorted([first, second], key=lambda name: name == "identity")
+    both = made([strong(name) for name in pair])[0]
+    for name in pair:
+        assert not torch.allclose(both, made([strong(name)])[0], atol=1e-4)
+
+
+@pytest.mark.parametrize("name", STRONG)
+def test_the_half_that_is_asked_for_is_changed(name):
+    """Without guidance there is only the half that reads the prompt."""
+    settings = {"condition": "uncond"}
+    assert torch.equal(made([strong(name, **settings)], guidance=1.0)[0], made([], guidance=1.0)[0])
+    different = [made([strong(name, condition=half)])[0] for half in ("cond", "uncond", "both")]
+    for one, other in itertools.combinations(different, 2):
+        assert not torch.allclose(one, other, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", STRONG)
+def test_steps_that_a_run_has_not_are_refused_before_it_runs(name):
+    who = name.replace("-", "_")
+    with pytest.raises(ArgumentError, match=rf"^{who}: step 3 is asked for, and the run has 3"):
+        made([strong(name, steps=[1, 4])])
+    with pytest.raises(ArgumentError, match=rf"^{who}: steps 4..3 are none"):
+        made([strong(name, steps=[4, 4])])
+    with pytest.raises(
+        ArgumentError, match=rf"^{who}: condition is 'half' and must be one of cond"
+    ):
+        made([strong(name, condition="half")])
+
+
+@pytest.mark.parametrize("name", SEVERAL_LAYERS)
+def test_a_layer_that_is_not_there_is_answered_with_those_that_are(name):
+    with pytest.raises(UnknownName, match="no layer is named 'attn3'.*Known: .*attn1"):
+        made([strong(name, layers="attn3")])
+
+
+@pytest.mark.parametrize("name", SEVERAL_LAYERS)
+def test_layers_and_places_choose_where(name):
+    in_one = made([strong(name, layers="mid_block")])[0]
+    torch.testing.assert_close(in_one, made([strong(name, place="mid")])[0], rtol=0, atol=0)
+    assert not torch.allclose(in_one, made([strong(name)])[0], atol=1e-4)
+
+
+def test_the_layers_are_those_of_the_model():
+    assert attention_layers(pipeline())[LAYER] > 0
