@@ -9,13 +9,16 @@ from tempfile import TemporaryDirectory
 
 from playwright.sync_api import sync_playwright
 
-from regard import look
+from regard import look, steer
 from regard.data.drawings import SUBJECTS
 from regard.data.prompts import prompts
 from regard.data.scenes import HELD_OUT_SINGLES, scene
 from regard.experiments.evaluate import confusion
 from regard.experiments.generation import draw
-from regard.views import contact_sheet
+from regard.look.generate import pixels_of
+from regard.methods import drop
+from regard.steering.table import finest_map
+from regard.views import contact_sheet, differences
 from regard.zoo import load
 
 FOLDER = Path(__file__).parent / "pictures"
@@ -35,6 +38,17 @@ def generated() -> None:
     drawn = draw(load("openmoji"), [(prompt, 0) for prompt in [*singles, *doubles]])
     captions = [f"{each.prompt} [{each.seen}]" for each in drawn]
     contact_sheet([d.image for d in drawn], captions, scale=3).save(FOLDER / "generated.png")
+
+
+def steered() -> None:
+    """What becomes of three words' maps when one is dropped."""
+    done = steer("openmoji", "a lion and a blue car on the beach", [drop("car")], seed=0)
+    words = ("lion", "car", "on")
+    maps = {word: (finest_map(done.before, word), finest_map(done.after, word)) for word in words}
+    pictures = tuple(pixels_of([each.image])[0] for each in (done.before, done.after))
+    differences(maps, pictures=pictures).savefig(
+        FOLDER / "steered.png", metadata={"Software": None}
+    )
 
 
 def confusions(count: int = 2000) -> None:
@@ -76,5 +90,5 @@ def page() -> None:
 
 if __name__ == "__main__":
     FOLDER.mkdir(exist_ok=True)
-    for make in (scenes, generated, confusions, page):
+    for make in (scenes, generated, steered, confusions, page):
         make()

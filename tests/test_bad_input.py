@@ -13,7 +13,7 @@ import regard.zoo.train
 from looks import PROMPT, pipeline, seen
 from regard.cli import app
 from regard.errors import ArgumentError, OutputError, PromptError, RegardError, UnknownName
-from regard.look import check_folder, generate, look
+from regard.look import check_folder, look, variants
 
 
 @pytest.fixture(scope="module")
@@ -223,7 +223,7 @@ def test_ctrl_c_leaves_nothing_half_written(at, model, monkeypatch, moment):
     def stop(*arguments, **options):
         raise KeyboardInterrupt
 
-    where = {"while looking": (generate, "generate"), "while saving": (regard.views, "page")}
+    where = {"while looking": (variants, "generate"), "while saving": (regard.views, "page")}
     monkeypatch.setattr(*where[moment], stop)
     command = ("look", "a cat", "--model", model, "--steps", 1)
     assert "stopped; nothing was written" in refused(*command, "--out", "new", code=130)

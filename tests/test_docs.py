@@ -30,6 +30,7 @@ ROOMS = (
     "look",
     "measures",
     "methods",
+    "steering",
     "tap",
     "trace",
     "views",

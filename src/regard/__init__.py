@@ -3,6 +3,7 @@
 * ``load``: open a bundled model by name, or a folder of your own.
 * ``look``: make an image and see where each word was looked at; a ``Look`` holds both.
 * ``look_at``: show a picture to a vision transformer and see where each patch looks.
+* ``steer``: make it twice, with attention changed the second time, and see what that did.
 * ``Tap`` and ``Select``: see and change the attention of any model.
 * ``Trace``: what was seen, labelled; it saves, loads and answers without torch.
 
@@ -14,7 +15,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
-__all__ = ["Look", "Select", "Tap", "Trace", "load", "look", "look_at"]
+__all__ = ["Look", "Select", "Tap", "Trace", "load", "look", "look_at", "steer"]
 
 _HOMES = {
     "Look": "regard.look",
@@ -23,6 +24,7 @@ _HOMES = {
     "Trace": "regard.trace",
     "load": "regard.zoo",
     "look_at": "regard.look",
+    "steer": "regard.steering",
 }
 
 

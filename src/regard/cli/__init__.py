@@ -14,6 +14,7 @@ from regard.cli.models import evaluate, models, train
 from regard.cli.polite import Polite
 from regard.cli.score import score
 from regard.cli.see import look, words
+from regard.cli.steer import steer
 from regard.cli.study import study
 
 __all__ = ["app", "main"]
@@ -26,7 +27,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (look, words, measure, measures, models, train, evaluate, score, study):
+for command in (look, words, steer, measure, measures, models, train, evaluate, score, study):
     app.command()(command)
 app.add_typer(data, name="data")
 

@@ -4,7 +4,6 @@ import csv
 import json
 import os
 import re
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -13,14 +12,11 @@ from PIL import Image
 
 from regard.errors import OutputError
 from regard.trace import Trace
-from regard.trace.store import swap
+from regard.trace.folder import LONGEST, check_above, complete, unwritten
 
 PICTURE, WORDS, MAPS, STORE, PAGE = "image.png", "words.csv", "heatmaps", "trace.zarr", "page.html"
 PREDICTIONS = "predictions.csv"
 PARTS = {PICTURE, WORDS, PREDICTIONS, MAPS, STORE, PAGE}
-
-# File systems take 255 bytes; a letter may be four of them, and an ending is still to come.
-LONGEST = 50
 
 
 def check_folder(folder: str | os.PathLike[str], *, overwrite: bool = False) -> None:
@@ -42,13 +38,8 @@ def check_folder(folder: str | os.PathLike[str], *, overwrite: bool = False) -> 
     try:
         _refuse(target, overwrite=overwrite)
     except PermissionError as failed:
-        raise _unwritten(target, failed) from failed
-    above = next(place for place in target.parents if os.path.lexists(place))
-    if not above.is_dir() or not os.access(above, os.W_OK):
-        why = "no permission" if above.is_dir() else "no folder"
-        raise OutputError(
-            f"Look.save: '{target}' cannot be made: {why} at '{above}'. Choose another folder."
-        )
+        raise unwritten(target, failed, who="Look.save") from failed
+    check_above(target, who="Look.save")
 
 
 def write(
@@ -61,16 +52,7 @@ def write(
     """
     check_folder(folder, overwrite=overwrite)
     target = _target(folder)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(
-            prefix=f".{target.name[:LONGEST]}.", dir=target.parent, ignore_cleanup_errors=True
-        ) as room:
-            fresh = Path(room) / "new"
-            _fill(image, trace, fresh)
-            swap(fresh, target, Path(room) / "old")
-    except OSError as failed:
-        raise _unwritten(target, failed) from failed
+    complete(target, lambda fresh: _fill(image, trace, fresh), who="Look.save")
 
 
 def file_names(words: Iterable[str]) -> dict[str, str]:
@@ -193,14 +175,4 @@ def _saved_layers(store: Path) -> list[str]:
     places = store / "weights"
     return (
         sorted(each.name for each in places.iterdir() if each.is_dir()) if places.is_dir() else []
-    )
-
-
-def _unwritten(target: Path, failed: OSError) -> OutputError:
-    if isinstance(failed, OutputError) and isinstance(failed.__cause__, OSError):
-        failed = failed.__cause__  # the trace named its place in a folder that is gone by now
-    why = failed.strerror or str(failed)
-    return OutputError(
-        f"Look.save: '{target}' could not be written: {why}. "
-        f"Nothing was left there; make room or choose another folder."
     )

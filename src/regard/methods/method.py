@@ -67,6 +67,18 @@ class Method:
     settings: Mapping[str, Any] = field(default_factory=dict)
     plan: Plan = field(default=lambda run: Changes(), compare=False, repr=False)
 
+    @property
+    def words(self) -> list[str]:
+        """The words of the prompt that its settings name.
+
+        Example:
+            >>> from regard.methods import drop, scale
+            >>> drop("dog").words, scale({"car": 2.0}).words
+            (['dog'], ['car'])
+        """
+        named = self.settings.get("words", self.settings.get("weights", ()))
+        return [named] if isinstance(named, str) else list(named)
+
     def recipe(self) -> dict[str, Any]:
         """What to write down so that `from_recipe` makes the same method again.
 

@@ -1,12 +1,14 @@
 """Pictures of attention: functions from labelled arrays to figures and pages.
 
 `overlay` draws one word's map over an image, `contact_sheet` lays many images out, `page` makes a
-trace into one HTML file to explore. `mosaic` sets many maps beside their pictures; `curves`,
-`dots`, `scatter` and `matrix` draw numbers with their intervals; `report` makes a study into one
-HTML file. None of them computes a measure, and none opens a window.
+trace into one HTML file to explore. `mosaic` sets many maps beside their pictures, `differences`
+maps before and after a change; `curves`, `dots`, `scatter` and `matrix` draw numbers with their
+intervals; `report` makes a study into one HTML file. None of them computes a measure, and none
+opens a window.
 """
 
 from regard.views.curves import curves, dots, matrix, scatter
+from regard.views.difference import differences
 from regard.views.mosaic import mosaic
 from regard.views.overlay import overlay
 from regard.views.page import page
@@ -18,6 +20,7 @@ __all__ = [
     "Section",
     "contact_sheet",
     "curves",
+    "differences",
     "dots",
     "matrix",
     "mosaic",

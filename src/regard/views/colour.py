@@ -1,9 +1,12 @@
-"""The one colour map of attention: magma, even to the eye and safe for the colour-blind."""
+"""The colour maps: magma for attention, even to the eye; purple to green for a change of it."""
 
 import numpy as np
 from matplotlib import colormaps
 
 ATTENTION = "magma"
+
+CHANGE = "PRGn"
+"""From purple, less, over white to green, more; safe for the colour-blind."""
 
 
 def colours() -> bytes:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,8 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from regard.errors import OutputError
-from regard.trace.store import swap
+from regard.trace.folder import complete, free
 from regard.views.report import Plate, Section, png_of, report, with_ends
 
 PAGE, SUMMARY, FINDINGS, RECIPE = "report.html", "summary.md", "findings.json", "recipe.json"
@@ -99,19 +97,7 @@ class Study:
             OutputError: something is there already, or writing failed.
         """
         target = check_folder(folder, overwrite=overwrite)
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(
-                prefix=".study.", dir=target.parent, ignore_cleanup_errors=True
-            ) as room:
-                fresh = Path(room) / "new"
-                _fill(self, fresh)
-                swap(fresh, target, Path(room) / "old")
-        except OSError as failed:
-            raise OutputError(
-                f"Study.save: '{target}' could not be written: {failed.strerror or failed}. "
-                f"Nothing was left there; make room or choose another folder."
-            ) from failed
+        complete(target, lambda fresh: _fill(self, fresh), who="Study.save")
         return target
 
 
@@ -133,32 +119,12 @@ def check_folder(folder: str | os.PathLike[str], *, overwrite: bool = False) -> 
         OutputError: there is a file, a folder with something in it, or no permission.
 
     Example:
+        >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as room:
         ...     check_folder(room + "/new").name
         'new'
     """
-    target = Path(os.path.realpath(folder))
-    if target.is_dir() and any(target.iterdir()):
-        foreign = _foreign(target)
-        if foreign is not None:
-            raise OutputError(
-                f"Study.save: '{target}' holds '{foreign}', which no study wrote, so it is not "
-                f"replaced. Choose another folder, or move that away."
-            )
-        if not overwrite:
-            raise OutputError(
-                f"Study.save: '{target}' holds a study. Choose another folder, or overwrite=True "
-                f"(--overwrite) to replace it."
-            )
-    elif os.path.lexists(target) and not target.is_dir():
-        raise OutputError(f"Study.save: '{target}' is a file. Choose the name of a folder.")
-    above = next(place for place in target.parents if os.path.lexists(place))
-    if not above.is_dir() or not os.access(above, os.W_OK):
-        why = "no permission" if above.is_dir() else "no folder"
-        raise OutputError(
-            f"Study.save: '{target}' cannot be made: {why} at '{above}'. Choose another folder."
-        )
-    return target
+    return free(folder, who="Study.save", what="study", foreign=_foreign, overwrite=overwrite)
 
 
 def _fill(study: Study, folder: Path) -> None:

@@ -1,0 +1,116 @@
+"""Steering as a folder: both looks, what changed, and how to do it again."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from regard.look import Look
+from regard.steering.table import finest_map
+from regard.trace.folder import complete, free
+
+BEFORE, AFTER, MAPS, TABLE, RECIPE, PAGE = (
+    "before", "after", "maps.png", "table.csv", "recipe.json", "page.html",
+)  # fmt: skip
+PARTS = {BEFORE, AFTER, MAPS, TABLE, RECIPE, PAGE}
+
+
+def check_folder(folder: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+    """Refuse a folder that `Steered.save` could not write, before the work is done.
+
+    Args:
+        folder: Where to.
+        overwrite: Whether an earlier steering that was saved there may be replaced.
+
+    Returns:
+        Where it will lie.
+
+    Raises:
+        OutputError: there is a file, a folder with something in it, or no permission.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as room:
+        ...     check_folder(room + "/new").name
+        'new'
+    """
+    return free(folder, who="Steered.save", what="steering", foreign=_foreign, overwrite=overwrite)
+
+
+def write(
+    before: Look,
+    after: Look,
+    table: pd.DataFrame,
+    recipe: Mapping[str, Any],
+    folder: str | os.PathLike[str],
+    *,
+    overwrite: bool,
+) -> None:
+    """Write the folder, complete or not at all.
+
+    Raises:
+        OutputError: something is there already, or writing failed.
+    """
+    target = check_folder(folder, overwrite=overwrite)
+
+    def fill(fresh: Path) -> None:
+        fresh.mkdir()
+        before.save(fresh / BEFORE)
+        after.save(fresh / AFTER)
+        figure = maps(before, after)
+        figure.savefig(fresh / MAPS, metadata={"Software": None})
+        table.to_csv(fresh / TABLE, index=False, float_format="%.6g")
+        (fresh / RECIPE).write_text(json.dumps(recipe, indent=1) + "\n", encoding="utf-8")
+        page = _page(figure, table, recipe)
+        (fresh / PAGE).write_text(page, encoding="utf-8")
+
+    complete(target, fill, who="Steered.save")
+
+
+def maps(before: Look, after: Look) -> Any:
+    """Images and words' maps of both looks with their differences, as a figure."""
+    from regard.views import differences
+
+    words = {
+        word: (finest_map(before, word), finest_map(after, word))
+        for word in before.trace.word_names
+    }
+    first, second = (np.asarray(each.image.convert("RGB")) for each in (before, after))
+    return differences(words, pictures=(first, second))
+
+
+def _page(figure: Any, table: pd.DataFrame, recipe: Mapping[str, Any]) -> str:
+    from regard.views import Plate, Section, report
+
+    told = [f"{each['method']}: {_settings(each)}" for each in recipe["methods"]]
+    whole = table[table["word"] == ""].drop(columns="word")
+    caption = (
+        "Images and words' maps before and after, from the same noise. Maps are means over the "
+        "layers of the finest grid, all steps and heads, on one scale."
+    )
+    sections = [
+        Section("Images and maps", plates={"maps": Plate(figure, caption)}),
+        Section("Words", tables={"table": table[table["word"] != ""]}),
+    ]
+    return report(
+        recipe["prompt"], sections, summary=whole, lead=["Changed: " + "; ".join(told)],
+        recipe={name: value for name, value in recipe.items() if name != "methods"},
+    )  # fmt: skip
+
+
+def _settings(method: Mapping[str, Any]) -> str:
+    rest = {name: value for name, value in method.items() if name != "method"}
+    return json.dumps(rest, ensure_ascii=False) if rest else "as it is"
+
+
+def _foreign(folder: Path) -> str | None:
+    """Something that no steering wrote; None if all of it is from one."""
+    names = {found.name for found in folder.iterdir()}
+    strange = sorted(names - PARTS)
+    if strange:
+        return strange[0]
+    return None if RECIPE in names else sorted(names)[0]

@@ -1,0 +1,100 @@
+"""What changed from one look to another, as a table."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from regard.look import Look
+from regard.look.proof import bundled_judges
+from regard.measures.words import pixel_distance
+from regard.trace import resize
+
+SHARE = 0.2
+"""Which share of the patches, the hottest of a word's map, is called its region."""
+
+COLUMNS = ["measure", "word", "unit", "before", "after", "change"]
+
+
+def changes(before: Look, after: Look, methods: Sequence[Any], pipeline: Any) -> pd.DataFrame:
+    """One row for each measure of each word, then those of the whole picture.
+
+    Args:
+        before: The look as it is.
+        after: The look under the methods.
+        methods: What was changed; the words that they name have a region of their own.
+        pipeline: The model that made both; a bundled one has judges.
+
+    Returns:
+        The columns measure, word (empty for the whole picture), unit, before, after and change:
+        their difference, or what only both together have, such as a distance.
+    """
+    named = [word for method in methods for word in method.words]
+    rows = [*_of_words(before, after), *_of_pixels(before, after, list(dict.fromkeys(named)))]
+    return pd.DataFrame([*rows, *_judged(before, after, pipeline)], columns=COLUMNS)
+
+
+def _of_words(before: Look, after: Look) -> list[tuple[Any, ...]]:
+    tables = [each.trace.words().set_index("word") for each in (before, after)]
+    units = {"mass": "share of attention", "entropy": "share of the most there can be"}
+    return [
+        (measure, word, unit, *_both(*(float(table.loc[word, measure]) for table in tables)))
+        for measure, unit in units.items()
+        for word in before.trace.word_names
+    ]
+
+
+def _both(before: float, after: float) -> tuple[float, float, float]:
+    return before, after, after - before
+
+
+def _of_pixels(before: Look, after: Look, words: Sequence[str]) -> list[tuple[Any, ...]]:
+    first, second = (np.asarray(each.image.convert("RGB")) for each in (before, after))
+    unit, nothing = "share of full scale", float("nan")
+    whole = float(pixel_distance(first, second))
+    rows: list[tuple[Any, ...]] = [("distance", "", unit, nothing, nothing, whole)]
+    distance = np.abs(first.astype(float) - second).mean(-1) / 255
+    for word in words:
+        inside = region(before, word, distance.shape)
+        parts = {"distance inside": inside, "distance outside": ~inside}
+        rows += [
+            (name, word, unit, nothing, nothing, float(distance[part].mean()))
+            for name, part in parts.items()
+        ]
+    return rows
+
+
+def region(look: Look, word: str, size: tuple[int, ...]) -> np.ndarray:
+    """Where a word was looked at: its hottest patches, bool [y, x] in pixels.
+
+    The maps are those of the layers with the finest grid, which tell best where a thing is.
+    """
+    heat = resize(finest_map(look, word), (size[0], size[1])).values
+    return np.asarray(heat >= np.quantile(heat, 1 - SHARE))
+
+
+def finest_map(look: Look, word: str) -> xr.DataArray:
+    """The map of a word, mean over the layers of the finest grid."""
+    sides = max((maps.sizes["y"], maps.sizes["x"]) for maps in look.trace.layers.values())
+    layers = None if len(look.trace.layers) == 1 else f"{sides[0]}x{sides[1]}"
+    return look.trace.heatmap(word, layers=layers)
+
+
+def _judged(before: Look, after: Look, pipeline: Any) -> list[tuple[Any, ...]]:
+    """What the bundled judges say; nothing for models that they were not made for."""
+    judges = bundled_judges(pipeline)
+    if judges is None:
+        return []
+    from regard.measures.alignment import clip_score
+
+    images = [before.image, after.image]
+    fits = clip_score(images, [before.trace.recipe["prompt"]] * 2).values
+    alike = float(judges.likeness(before.image, [after.image])[0])
+    seen = [", ".join(sight) or "nothing" for sight in judges.sight(images)]
+    return [
+        ("clip_score", "", "cosine", *_both(float(fits[0]), float(fits[1]))),
+        ("clip_similarity", "", "cosine", float("nan"), float("nan"), alike),
+        ("segmenter", "", "", *seen, "same" if seen[0] == seen[1] else "changed"),
+    ]

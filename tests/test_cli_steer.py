@@ -1,0 +1,75 @@
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from looks import PROMPT, pipeline
+from regard.cli import app
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    pipeline().save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture(autouse=True)
+def there(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(*words):
+    return CliRunner().invoke(app, ["steer", *map(str, words)])
+
+
+def test_changes_are_those_asked_for_in_the_order_of_the_help(model, there):
+    head = "mid_block.attentions.0.transformer_blocks.0.attn2:0=0"
+    done = run(
+        PROMPT, "--model", model, "--steps", 2, "--temperature", 0.5, "--scale", "turtle=2",
+        "--scale", "a#2=0.5", "--drop", "cat", "--head", head, "--scale-layers", 0.9,
+        "--method", "shuffled", "--during", "1-", "--out", "new",
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    methods = json.loads((there / "new" / "recipe.json").read_text())["methods"]
+    assert [each["method"] for each in methods] == [
+        "drop", "scale", "scale-heads", "scale-layers", "temperature", "shuffled",
+    ]  # fmt: skip
+    assert all(each["steps"] == [1, 2] for each in methods)
+    assert methods[1]["weights"] == {"turtle": 2.0, "a#2": 0.5}
+    assert "distance inside" in done.stdout
+    again = run("--recipe", "new/recipe.json", "--model", model)
+    assert again.exit_code == 0, again.output
+    images = [(there / name / "after" / "image.png").read_bytes() for name in ("new", "new-again")]
+    assert images[0] == images[1]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "give a prompt and at least one change"),
+        ([PROMPT], "give a prompt and at least one change"),
+        ([PROMPT, "--drop", "dog"], "no word is named 'dog'"),
+        ([PROMPT, "--scale", "cat"], "--scale is 'cat' and must be WORD=FACTOR"),
+        ([PROMPT, "--scale", "cat=much"], "'much' and must be a number"),
+        ([PROMPT, "--head", "mid:x=0"], "must be LAYER:HEAD=FACTOR"),
+        (
+            [PROMPT, "--head", "mid_block.attentions.0.transformer_blocks.0.attn2:7=0"],
+            "has heads 0",
+        ),
+        ([PROMPT, "--method", "unifrm"], "Did you mean 'uniform'"),
+        ([PROMPT, "--method", "drop"], "--method drop needs words"),
+        ([PROMPT, "--drop", "cat", "--kind", "self"], "drop takes no --kind"),
+        ([PROMPT, "--drop", "cat", "--during", "early"], "--during is 'early' and must be"),
+        ([PROMPT, "--drop", "cat", "--during", "0-9"], "step 9 is asked for, and the run has 2"),
+        ([PROMPT, "--recipe", "x.json"], "Leave the prompt and the changes away, or --recipe"),
+        (["--recipe", "x.json"], "'x.json' cannot be read"),
+    ],
+)
+def test_a_mistake_is_one_line_and_writes_nothing(model, there, words, message):
+    done = run(*words, "--model", model, "--steps", 2, "--out", "new")
+    assert done.exit_code == 2
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (there / "new").exists()
