@@ -148,6 +148,8 @@ def _made(
     alike = len(batch) == 1 or bool(guides)
     entries = batch[0].entries(None) if alike else _each_its_own(batch)
     course = _course(pipeline, settings, batch, start, alone=not alike)
+    if not (entries or observe or guides):  # then the bare pipeline, at its own speed
+        return generate(pipeline, settings, rows=len(batch), progress=progress, course=course)
     seen = _denoiser(pipeline, settings, course, len(batch)) if guides else None
     with ExitStack() as opened:
         tap = opened.enter_context(Tap(pipeline, observe=observe, edit=entries))
