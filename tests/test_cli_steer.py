@@ -63,8 +63,8 @@ def test_changes_are_those_asked_for_in_the_order_of_the_help(model, there):
         ([PROMPT, "--drop", "cat", "--kind", "self"], "drop takes no --kind"),
         ([PROMPT, "--drop", "cat", "--during", "early"], "--during is 'early' and must be"),
         ([PROMPT, "--drop", "cat", "--during", "0-9"], "step 9 is asked for, and the run has 2"),
-        ([PROMPT, "--recipe", "x.json"], "Leave the prompt and the changes away, or --recipe"),
-        (["--recipe", "x.json"], "'x.json' cannot be read"),
+        ([PROMPT, "--recipe", "x.json"], "Leave the prompt and the changes away, --seed, --steps"),
+        (["--recipe", "x.json"], "Leave the prompt and the changes away, --seed, --steps"),
     ],
 )
 def test_a_mistake_is_one_line_and_writes_nothing(model, there, words, message):
@@ -73,3 +73,10 @@ def test_a_mistake_is_one_line_and_writes_nothing(model, there, words, message):
     assert message in done.stderr
     assert done.stderr.count("\n") == 1
     assert not (there / "new").exists()
+
+
+def test_a_recipe_that_is_not_there_is_one_line(model, there):
+    done = run("--recipe", "x.json", "--model", model)
+    assert done.exit_code == 2
+    assert "'x.json' cannot be read" in done.stderr
+    assert done.stderr.count("\n") == 1

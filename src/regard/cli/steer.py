@@ -52,11 +52,12 @@ def steer(
     model: Annotated[
         str | None, typer.Option(help="A bundled model or a folder; by default openmoji.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the first noise.")] = 0,
-    steps: Annotated[int, typer.Option(help="Denoising steps.")] = 30,
+    seed: Annotated[int | None, typer.Option(help="Seed of the first noise; by default 0.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Denoising steps; by default 30.")] = None,
     guidance: Annotated[
-        float, typer.Option(help="Classifier-free guidance; up to 1 is off.")
-    ] = 4.0,
+        float | None,
+        typer.Option(help="Classifier-free guidance; by default 4.0, and up to 1 it is off."),
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a steering that is in the folder.")
     ] = False,
@@ -65,7 +66,7 @@ def steer(
     from regard.steering import check_folder
 
     where = {
-        "steps": None if during is None else _during(during, steps),
+        "steps": None if during is None else _during(during, 30 if steps is None else steps),
         "place": place,
         "layers": layers,
         "kind": kind,
@@ -81,10 +82,10 @@ def steer(
     }
     given = {name: value for name, value in changes.items() if value not in (None, [])}
     if recipe is not None:
-        if prompt is not None or given:
+        if prompt is not None or given or (seed, steps, guidance) != (None, None, None):
             raise ArgumentError(
-                "steer: --recipe says what to draw and to change. Leave the prompt and the "
-                "changes away, or --recipe."
+                "steer: --recipe says what to draw and to change, and how. Leave the prompt and "
+                "the changes away, --seed, --steps and --guidance too, or --recipe."
             )
         folder = check_folder(
             out or Path(f"{recipe.resolve().parent.name}-again"), overwrite=overwrite
@@ -100,9 +101,9 @@ def steer(
             out or Path(f"{folder_name(prompt, seed)}-steered"), overwrite=overwrite
         )
         methods = _methods(given, where)
-        steered = _drawn(
-            model or "openmoji", prompt, methods, seed=seed, steps=steps, guidance=guidance
-        )
+        settings = {"seed": seed, "steps": steps, "guidance": guidance}
+        asked = {name: value for name, value in settings.items() if value is not None}
+        steered = _drawn(model or "openmoji", prompt, methods, **asked)
     steered.save(folder, overwrite=overwrite)
     typer.echo(text_of(steered.table))
     typer.echo(f"\nWrote {folder}. Open {folder / 'page.html'} in a browser.")
