@@ -82,7 +82,7 @@ def tiny_text_encoder(tokenizer: Any, width: int = 16, length: int = TEXT_LENGTH
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
     )
-    return _seeded(lambda: CLIPTextModel(config))
+    return seeded(lambda: CLIPTextModel(config))
 
 
 def tiny_unet(
@@ -100,7 +100,7 @@ def tiny_unet(
 
     down = ["CrossAttnDownBlock2D" if here else "DownBlock2D" for here in attention_at]
     up = ["CrossAttnUpBlock2D" if here else "UpBlock2D" for here in reversed(attention_at)]
-    return _seeded(
+    return seeded(
         lambda: UNet2DConditionModel(
             sample_size=size,
             in_channels=latent_channels,
@@ -120,7 +120,7 @@ def tiny_vae(latent_channels: int = 4) -> nn.Module:
     """An AutoencoderKL that halves rows and columns once."""
     from diffusers import AutoencoderKL
 
-    return _seeded(
+    return seeded(
         lambda: AutoencoderKL(
             block_out_channels=(8, 8),
             down_block_types=("DownEncoderBlock2D",) * 2,
@@ -190,7 +190,7 @@ def tiny_vit(**changes: Any) -> nn.Module:
     from transformers import ViTConfig, ViTModel
 
     config = ViTConfig(**{**VISION, **changes})
-    return _seeded(lambda: ViTModel(config, add_pooling_layer=False))
+    return seeded(lambda: ViTModel(config, add_pooling_layer=False))
 
 
 VISION: dict[str, Any] = {
@@ -239,7 +239,7 @@ def unconditional_sample() -> Sample:
     """A UNet2DModel: self-attention only."""
     from diffusers import UNet2DModel
 
-    model = _seeded(
+    model = seeded(
         lambda: UNet2DModel(
             sample_size=8,
             in_channels=4,
@@ -271,7 +271,7 @@ def vision_sample(name: str, **changes: Any) -> Sample:
     import transformers
 
     config = getattr(transformers, name.replace("Model", "Config"))(**{**VISION, **changes})
-    model = _seeded(lambda: getattr(transformers, name)(config))
+    model = seeded(lambda: getattr(transformers, name)(config))
     inputs: dict[str, Any] = {"pixel_values": noise(2, 3, 24, 16)}
     if name in ("ViTModel", "DeiTModel", "CLIPVisionModel", "SiglipVisionModel"):
         inputs["interpolate_pos_encoding"] = True
@@ -301,7 +301,8 @@ def noise(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-def _seeded(build: Callable[[], nn.Module]) -> nn.Module:
+def seeded(build: Callable[[], nn.Module]) -> nn.Module:
+    """What is built, in evaluation mode, its weights the same each time."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         return build().eval()

@@ -5,11 +5,13 @@ from collections.abc import Callable
 import pytest
 import torch
 
+import joint
+import tiny
 from regard.tap import AttentionCall, Tap, TokenLayout
 from regard.tap.families import FAMILIES
-from tiny import FAMILIES as SAMPLES
 from tiny import Sample
 
+SAMPLES = {**tiny.FAMILIES, **joint.FAMILIES}
 BUILDERS = [build for builders in SAMPLES.values() for build in builders]
 
 
@@ -102,15 +104,21 @@ def probe_image(sample: Sample) -> None:
     before = first(sample, lambda layout: has_key(layout, "image"))
     image = before.layout.keys_of("image")
     rows, columns = image.grid
-    picture = sample.inputs[sample.image]
-    high, wide = picture.shape[-2] // rows, picture.shape[-1] // columns
     for row, column in ((0, 0), (0, columns - 1), (rows - 1, 0), (rows - 1, columns - 1)):
-        changed = picture.clone()
-        patch = changed[..., row * high : (row + 1) * high, column * wide : (column + 1) * wide]
+        changed = sample.inputs[sample.image].clone()
+        patch = patch_of(changed, image.grid, row, column)
         patch += torch.linspace(1.0, 2.0, patch.numel()).reshape(patch.shape)
         after = first(sample, lambda layout: has_key(layout, "image"), **{sample.image: changed})
         moved = strongest_value(before, after)
         assert moved == image.start + row * columns + column
+
+
+def patch_of(picture: torch.Tensor, grid: tuple[int, int], row: int, column: int) -> torch.Tensor:
+    """One patch of a picture, or of latents that are packed in patches already."""
+    if picture.ndim == 3:
+        return picture[:, row * grid[1] + column]
+    high, wide = picture.shape[-2] // grid[0], picture.shape[-1] // grid[1]
+    return picture[..., row * high : (row + 1) * high, column * wide : (column + 1) * wide]
 
 
 def probe_text(sample: Sample) -> None:

@@ -7,6 +7,8 @@ adds classes from outside.
 FAMILIES: dict[str, str] = {
     "UNet2DConditionModel": "regard.tap.families.unet",
     "UNet2DModel": "regard.tap.families.unet",
+    "SD3Transformer2DModel": "regard.tap.families.sd3",
+    "FluxTransformer2DModel": "regard.tap.families.flux",
     "ViTModel": "regard.tap.families.vit",
     "ViTForImageClassification": "regard.tap.families.vit",
     "DeiTModel": "regard.tap.families.vit",

@@ -1,0 +1,56 @@
+"""FLUX.1: text and image in one sequence, in double blocks and in single blocks alike.
+
+Queries and keys are the tokens of T5 (CLIP gives one vector for the whole prompt and no tokens),
+then the image row by row, then, where a picture was given (Kontext), that picture. A second call of
+the same layer, as IP-Adapter makes, has an image prompt.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor, nn
+from torch.utils.weak import WeakTensorKeyDictionary
+
+from regard.tap.layout import Family, Grid, LayerShape, TokenLayout, segments
+
+# Reading positions waits for the device, so it is done once for all layers and steps.
+_grids = WeakTensorKeyDictionary()
+
+
+def layout(model: nn.Module, inputs: Mapping[str, Any], shape: LayerShape) -> TokenLayout:
+    """Say what the queries and keys of one attention layer of FLUX are."""
+    ids = inputs["img_ids"]
+    if ids not in _grids:
+        _grids[ids] = grid(ids)
+    rows, columns = _grids[ids]
+    pictures = inputs["hidden_states"].shape[1]
+    planes = (
+        ("image", rows * columns, (rows, columns)),
+        ("image_prompt", pictures - rows * columns),
+    )
+    if shape.index > 0:
+        return TokenLayout(segments(*planes), segments(("image_prompt", shape.keys)))
+    both = segments(("text", shape.keys - pictures), *planes)
+    return TokenLayout(both, both)
+
+
+def grid(ids: Tensor) -> Grid:
+    """Rows and columns of the picture that is made, from the positions of its tokens.
+
+    Args:
+        ids: [token, 3] or [batch, token, 3]: which picture, row and column; the one that is made
+            comes first.
+
+    Example:
+        >>> import torch
+        >>> made = torch.tensor([[0, 0, 0], [0, 0, 1], [0, 0, 2]])
+        >>> given = torch.tensor([[1, 0, 0], [1, 1, 0]])
+        >>> grid(torch.cat([made, given]))
+        (1, 3)
+    """
+    flat = ids if ids.ndim == 2 else ids[0]
+    rows, columns = flat[flat[:, 0] == flat[0, 0]][:, 1:].amax(0).tolist()
+    return int(rows) + 1, int(columns) + 1
+
+
+FAMILY = Family(layout)

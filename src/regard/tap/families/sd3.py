@@ -1,0 +1,27 @@
+"""Stable Diffusion 3 and 3.5: image and text in one sequence, each with projections of its own.
+
+Queries and keys are the image row by row, then the text: the tokens of both CLIP encoders, which
+share their places, then those of T5. The second attention of a block (3.5) has the image alone, and
+a second call of the same layer, as IP-Adapter makes, has an image prompt behind the image.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+
+from regard.tap.layout import Family, LayerShape, TokenLayout, segments
+
+
+def layout(model: nn.Module, inputs: Mapping[str, Any], shape: LayerShape) -> TokenLayout:
+    """Say what the queries and keys of one attention layer of Stable Diffusion 3 are."""
+    rows, columns = (side // model.config.patch_size for side in inputs["hidden_states"].shape[-2:])
+    count = rows * columns
+    image = ("image", count, (rows, columns))
+    if shape.index == 0 and not shape.layer.endswith("attn2"):
+        both = segments(image, ("text", shape.keys - count))
+        return TokenLayout(both, both)
+    return TokenLayout(segments(image), segments(image, ("image_prompt", shape.keys - count)))
+
+
+FAMILY = Family(layout)
