@@ -287,8 +287,8 @@ class AttentionCall:
             batch: As for ``mask_keys``.
 
         Raises:
-            ArgumentError: an index is no key, the factor is not finite, or it is negative and rows
-                are to sum to 1.
+            ArgumentError: an index is no key, the factor is not finite or past what the model's
+                numbers hold, or it is negative and rows are to sum to 1.
             UnsupportedEdit: the call is over, or an edit has replaced the map.
 
         Source:
@@ -298,6 +298,7 @@ class AttentionCall:
         keys = self._checked(keys, "scale_keys")
         if not math.isfinite(factor):
             raise ArgumentError(f"scale_keys: factor is {factor} and must be a finite number.")
+        _check_holds("scale_keys", factor, self.value.dtype)
         if renormalise:
             if factor < 0:
                 raise ArgumentError(
@@ -338,7 +339,7 @@ class AttentionCall:
             batch: As for ``mask_keys``.
 
         Raises:
-            ArgumentError: there is no such head.
+            ArgumentError: there is no such head, or a factor is past what the model's numbers hold.
             UnsupportedEdit: the call is over.
         """
         wrong = [head for head in factors if not 0 <= head < self.shape[1]]
@@ -349,6 +350,7 @@ class AttentionCall:
         self._start("scale_heads")
         per_head = torch.ones(self.shape[1], 1, 1, device=self.query.device)
         for head, factor in factors.items():
+            _check_holds("scale_heads", factor, self.value.dtype)
             per_head[head] = factor
         scale = self._spread(per_head, 1.0, batch)
         self.head_factors = scale if self.head_factors is None else self.head_factors * scale
@@ -412,21 +414,37 @@ class AttentionCall:
             UnsupportedEdit: the layer computes its scores in the open, the call is over, or an edit
                 has replaced the map.
         """
-        self._start("map_keys")
-        rows = self._rows(batch)
-        own = self._of(rows)
-        if not isinstance(own, Fused):
-            raise UnsupportedEdit(
-                f"map_keys: {self.layer} computes its scores in the open, or an edit has replaced "
-                f"its map, so its keys decide nothing any more. {_FUSED} List this edit first."
-            )
+        own, rows = self._decided_by("map_keys", "keys", batch)
         changed = change(own.key)
-        if changed.shape != own.key.shape:
-            raise ArgumentError(
-                f"map_keys: the new keys have shape {tuple(changed.shape)} and must have "
-                f"{tuple(own.key.shape)}: batch, head, key, width."
-            )
+        _check_shape("map_keys", "keys", changed, own.key)
         self._put(replace(own, key=changed), rows)
+
+    def map_queries(
+        self,
+        change: Callable[[Tensor], Tensor],
+        *,
+        rows: Rows = ALL,
+        batch: Rows | None = None,
+    ) -> None:
+        """Let the scores follow from other queries; keys, values and mask stay.
+
+        Args:
+            change: Gets the queries, [batch, head, rows, width], and returns others of that shape.
+            rows: Which queries; those that are not asked for stay as they are.
+            batch: As for ``mask_keys``.
+
+        Raises:
+            ArgumentError: what ``change`` returned has another shape.
+            UnsupportedEdit: the layer computes its scores in the open, the call is over, or an edit
+                has replaced the map.
+        """
+        own, images = self._decided_by("map_queries", "queries", batch)
+        asked = own.query[..., rows, :]
+        changed = change(asked)
+        _check_shape("map_queries", "queries", changed, asked)
+        query = own.query.clone()
+        query[..., rows, :] = changed
+        self._put(replace(own, query=query), images)
 
     def map_probs(self, change: Callable[[Scores], Scores], *, batch: Rows | None = None) -> None:
         """Replace the attention map; the only verb that makes one, queries x keys for each head.
@@ -488,6 +506,18 @@ class AttentionCall:
         elif chosen:
             self.weights = mixed(self.weights, weights, chosen)
 
+    def _decided_by(self, verb: str, what: str, batch: Rows | None) -> tuple[Fused, Rows]:
+        """The weights of these rows of the batch, if they follow from queries and keys."""
+        self._start(verb)
+        rows = self._rows(batch)
+        own = self._of(rows)
+        if not isinstance(own, Fused):
+            raise UnsupportedEdit(
+                f"{verb}: {self.layer} computes its scores in the open, or an edit has replaced "
+                f"its map, so its {what} decide nothing any more. {_FUSED} List this edit first."
+            )
+        return own, rows
+
     def _start(self, verb: str) -> None:
         if self.output is not None:
             raise UnsupportedEdit(
@@ -520,6 +550,24 @@ class AttentionCall:
         bias = torch.zeros(self.shape[-1], device=self.query.device)
         bias[keys] = amount
         self.add_bias(bias, batch=batch)
+
+
+def _check_holds(verb: str, factor: float, dtype: torch.dtype) -> None:
+    """Refuse a factor that would be infinite in the model's numbers."""
+    most = torch.finfo(dtype).max
+    if abs(factor) > most:
+        raise ArgumentError(
+            f"{verb}: the factor is {factor:g}, and {str(dtype).removeprefix('torch.')} holds "
+            f"numbers up to {most:g}. Use a smaller one, or a model in float32."
+        )
+
+
+def _check_shape(verb: str, what: str, changed: Tensor, before: Tensor) -> None:
+    if changed.shape != before.shape:
+        raise ArgumentError(
+            f"{verb}: the new {what} have shape {tuple(changed.shape)} and must have "
+            f"{tuple(before.shape)}: batch, head, {'key' if what == 'keys' else 'query'}, width."
+        )
 
 
 def as_4d(tensor: Tensor) -> Tensor:

@@ -16,8 +16,8 @@ class Select:
 
     Attributes:
         kind: 'self', 'cross' or 'joint'.
-        layers: Part of a layer's path, or several of which one must match, or a function of the
-            path.
+        layers: Names in a layer's path, or several of which one must match, or a function of the
+            path; see `has_names`.
         place: 'down', 'mid' or 'up'.
         steps: Which steps: an int, or anything that can be asked ``step in steps``.
         condition: 'uncond' or 'cond': calls that have such rows. An edit then changes only them.
@@ -97,4 +97,14 @@ class Select:
         if callable(self.layers):
             return self.layers(layer)
         parts = (self.layers,) if isinstance(self.layers, str) else self.layers
-        return any(part in layer for part in parts)
+        return any(has_names(layer, part) for part in parts)
+
+
+def has_names(layer: str, part: str) -> bool:
+    """Whether a layer's path has these names, whole and in this order: 'blocks.1' is not in 10's.
+
+    Example:
+        >>> has_names("up_blocks.1.attn1", "up_blocks.1"), has_names("blocks.10.attn", "blocks.1")
+        (True, False)
+    """
+    return f".{part}." in f".{layer}."
