@@ -16,6 +16,7 @@ from regard.errors import ArgumentError, UnsupportedEdit
 from regard.tap.layout import TokenLayout
 from regard.tap.weights import (
     ALL,
+    Borrowed,
     Fused,
     Identity,
     PerKey,
@@ -492,6 +493,53 @@ class AttentionCall:
         rows = self._rows(batch)
         own = self._of(rows)
         self._put(Identity(own.query, own.key), rows)
+
+    def borrow(
+        self,
+        lender: int,
+        *,
+        mapper: Tensor | None = None,
+        share: Tensor | None = None,
+        batch: Rows | None = None,
+    ) -> None:
+        """Attend as another row of the batch does, to one's own values.
+
+        Args:
+            lender: The row of the batch whose weights, as they are now, are taken.
+            mapper: [key of the lender, key], how much of the attention to the one the other gets;
+                None gives each key that of its own place.
+            share: [key], what counts beside it of the weights that there were; None for nothing.
+            batch: As for ``mask_keys``.
+
+        Raises:
+            ArgumentError: there is no such row, or a tensor has another shape.
+            UnsupportedEdit: the call is over.
+
+        Source:
+            Hertz et al. (2022), "Prompt-to-Prompt Image Editing with Cross Attention Control",
+            arXiv 2208.01626, section 3. No map is made: both weights meet values of their own.
+        """
+        self._start("borrow")
+        count, keys = self.shape[0], self.shape[-1]
+        if not 0 <= lender < count:
+            raise ArgumentError(f"borrow: the batch has rows 0..{count - 1}, not {lender}.")
+        rows = self._rows(batch)
+        chosen = indices(rows, count)
+        if mapper is None and share is None:
+            self.weights = self._of([lender if row in chosen else row for row in range(count)])
+            return
+        device = self.query.device
+        mapper = torch.eye(keys) if mapper is None else mapper
+        share = torch.zeros(keys) if share is None else share
+        if mapper.shape != (keys, keys) or share.shape != (keys,):
+            raise ArgumentError(
+                f"borrow: mapper and share have shapes {tuple(mapper.shape)} and "
+                f"{tuple(share.shape)}, and {self.layer} with {keys} keys needs ({keys}, {keys}) "
+                f"and ({keys},)."
+            )
+        own, lent = self._of(rows), self._of([lender] * len(chosen))
+        taken = (mapper.float().to(device), share.float().to(device))
+        self._put(Borrowed(own.query, own.key, lent, own, *taken), rows)
 
     # Inside
 

@@ -8,6 +8,7 @@ P are the weights, s = scale * q·k + bias the scores; a row of P is the softmax
 * ``Scored``: the model computed s itself, and P is its softmax.
 * ``Replaced``: an edit put another P in its place.
 * ``Identity``: an edit made each query attend to itself alone.
+* ``Borrowed``: an edit brought another image's weights, and left a share of its own.
 * ``Mixed``: some rows of the batch are known in one way, the others in another.
 """
 
@@ -339,6 +340,76 @@ class Identity(Weights):
         batch, heads, queries, _ = self.shape
         kept = self.widened(value).expand(batch, heads, queries, value.shape[-1])
         return functional.dropout(kept, dropout) if dropout else kept
+
+
+@dataclass(frozen=True, eq=False)
+class Borrowed(Weights):
+    """Another image's weights carried over to these keys, and shares of one's own beside them.
+
+    With the lender's weights L and one's own Q, P = L mapper + Q diag(share). All that is linear in
+    P is that of L and of Q, each by its own kernel. Rows sum to 1 only if mapper and share let
+    them.
+
+    Attributes:
+        lender: L, with as many rows of the batch as there are here.
+        own: Q.
+        mapper: [key of the lender, key]: how much of the attention to the one the other gets.
+        share: [key]: what counts of one's own attention.
+    """
+
+    lender: Weights
+    own: Weights
+    mapper: Float[Tensor, "keys keys"]
+    share: Float[Tensor, " keys"]
+
+    def probs(self, rows: Rows = ALL) -> Scores:
+        """P for the given queries."""
+        return self.lender.probs(rows) @ self.mapper + self.own.probs(rows) * self.share
+
+    def of(self, batch: Rows) -> "Borrowed":
+        """The same for these rows of the batch only."""
+        lender, own = self.lender.of(batch), self.own.of(batch)
+        return replace(self, query=own.query, key=own.key, lender=lender, own=own)
+
+    def biased(self, bias: Float[Tensor, "_ _ _ _"]) -> "Scored":
+        """Add to the logarithm of P, which serves as scores; rows then sum to 1."""
+        return Scored(self.query, self.key, self._scores() + bias)
+
+    def tempered(self, factor: Float[Tensor, "_ 1 1 1"]) -> "Scored":
+        """Divide the logarithm of P, which serves as scores; rows then sum to 1."""
+        return Scored(self.query, self.key, self._scores() / factor)
+
+    def logsumexp(self) -> Float[Tensor, "batch head queries"]:
+        """Refused: there are no scores to sum."""
+        raise UnsupportedEdit(_NO_SCORES)
+
+    def apply(self, values: PerKey) -> PerQuery:
+        """P V."""
+        carried, kept = self._both(values)
+        return self.lender.apply(carried) + self.own.apply(kept)
+
+    def column_sums(self, weights: PerQuery) -> PerKey:
+        """The transpose of P, times ``weights``."""
+        carried = self.mapper.mT @ self.lender.column_sums(weights).float()
+        return carried + self.share[:, None] * self.own.column_sums(weights)
+
+    def attend(self, value: PerKey, *, dropout: float) -> PerQuery:
+        """The kernels of both."""
+        carried, kept = self._both(value)
+        return self.lender.attend(carried, dropout=dropout) + self.own.attend(kept, dropout=dropout)
+
+    def _both(self, values: PerKey) -> tuple[Tensor, Tensor]:
+        """What the lender's weights meet of these values, and what one's own meet."""
+        return self.mapper.to(values.dtype) @ values, self.share.to(values.dtype)[:, None] * values
+
+    def _scores(self) -> Scores:
+        probs = self.probs()
+        if bool((probs < 0).any()):
+            raise UnsupportedEdit(
+                "AttentionCall: borrowed weights that are below 0 have no scores. List edits that "
+                "need scores before borrow, or use factors of 0 or more."
+            )
+        return probs.log()
 
 
 @dataclass(frozen=True, eq=False)
