@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 import tiny
-from tiny import Sample, noise
+from tiny import WORDS, Sample, noise, tiny_tokenizer
 
 WIDTH, T5_WIDTH = 16, 32
 
@@ -85,6 +85,86 @@ def flux_sample(*, given: int = 0, **changes: Any) -> Sample:
         "txt_ids": torch.zeros(5, 3),
     }
     return Sample(tiny_flux(**changes), inputs, "hidden_states", "encoder_hidden_states")
+
+
+def tiny_t5_tokenizer(words: tuple[str, ...] = WORDS) -> Any:
+    """A T5Tokenizer that knows these words as one token each and spells out all others."""
+    from transformers import T5Tokenizer
+
+    special = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("▁", -2.0)]
+    known = [(f"▁{word}", -3.0) for word in words]
+    letters = [(chr(code), -10.0) for code in range(33, 127)]
+    return T5Tokenizer(vocab=[*special, *known, *letters], extra_ids=0)
+
+
+def tiny_t5(tokenizer: Any) -> nn.Module:
+    """A T5EncoderModel of one layer."""
+    from transformers import T5Config, T5EncoderModel
+
+    config = T5Config(
+        vocab_size=len(tokenizer),
+        d_model=T5_WIDTH,
+        d_kv=8,
+        d_ff=32,
+        num_layers=1,
+        num_heads=2,
+    )
+    return tiny.seeded(lambda: T5EncoderModel(config))
+
+
+def tiny_clip(tokenizer: Any) -> nn.Module:
+    """A CLIPTextModelWithProjection of two layers."""
+    from transformers import CLIPTextModelWithProjection
+
+    config = tiny.tiny_text_encoder(tokenizer, WIDTH).config
+    config.projection_dim = WIDTH
+    return tiny.seeded(lambda: CLIPTextModelWithProjection(config))
+
+
+def _common() -> dict[str, Any]:
+    from diffusers import FlowMatchEulerDiscreteScheduler
+
+    tokenizer = tiny_tokenizer()
+    return {
+        "vae": tiny.tiny_vae(shift_factor=0.1),
+        "scheduler": FlowMatchEulerDiscreteScheduler(),
+        "tokenizer": tokenizer,
+    }
+
+
+def tiny_sd3_pipeline(*, t5: bool = True, **changes: Any) -> Any:
+    """A StableDiffusion3Pipeline: 16 pixels, 4 x 4 patches, 16 tokens of CLIP and 256 of T5."""
+    from diffusers import StableDiffusion3Pipeline
+
+    common, third = _common(), tiny_t5_tokenizer()
+    pipeline = StableDiffusion3Pipeline(
+        **common,
+        transformer=tiny_sd3(**changes),
+        text_encoder=tiny_clip(common["tokenizer"]),
+        text_encoder_2=tiny_clip(common["tokenizer"]),
+        tokenizer_2=common["tokenizer"],
+        text_encoder_3=tiny_t5(third) if t5 else None,
+        tokenizer_3=third if t5 else None,
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def tiny_flux_pipeline(**changes: Any) -> Any:
+    """A FluxPipeline: 16 pixels, 4 x 4 patches, 512 tokens of T5."""
+    from diffusers import FluxPipeline
+
+    common, second = _common(), tiny_t5_tokenizer()
+    pipeline = FluxPipeline(
+        **common,
+        transformer=tiny_flux(**changes),
+        text_encoder=tiny.tiny_text_encoder(common["tokenizer"], WIDTH),
+        text_encoder_2=tiny_t5(second),
+        tokenizer_2=second,
+    )
+    pipeline.default_sample_size = 8  # not a part of the configuration
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
 
 
 FAMILIES: dict[str, tuple[Callable[[], Sample], ...]] = {

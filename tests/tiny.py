@@ -116,7 +116,7 @@ def tiny_unet(
     )
 
 
-def tiny_vae(latent_channels: int = 4) -> nn.Module:
+def tiny_vae(latent_channels: int = 4, **changes: Any) -> nn.Module:
     """An AutoencoderKL that halves rows and columns once."""
     from diffusers import AutoencoderKL
 
@@ -129,6 +129,7 @@ def tiny_vae(latent_channels: int = 4) -> nn.Module:
             layers_per_block=1,
             norm_num_groups=4,
             sample_size=16,
+            **changes,
         )
     )
 

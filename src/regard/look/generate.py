@@ -18,6 +18,10 @@ import regard.zoo as zoo
 from regard.errors import ArgumentError
 from regard.look.settings import Progress, Settings
 from regard.tap import Edit, Tap, hide
+from regard.tap.layout import family_of
+
+TRANSFORMERS = "Stable Diffusion 3 or FLUX.1"
+"""What a pipeline without a UNet may be."""
 
 ROWS = 16
 """Images made at a time: a batch saves time up to about here, and then only takes memory."""
@@ -32,8 +36,8 @@ class Made:
 
     Attributes:
         images: One for each row of the batch.
-        latents: [row, channel, y, x], on the CPU, before they were decoded; None from a pipeline
-            that does not show them.
+        latents: [row, channel, y, x], or as the pipeline packs them, on the CPU, before they were
+            decoded; None from a pipeline that does not show them.
     """
 
     images: list[Image.Image]
@@ -45,7 +49,7 @@ def opened(model: Any) -> Any:
 
     Raises:
         UnknownName: there is no such model.
-        ArgumentError: it is no text-to-image pipeline with a UNet.
+        ArgumentError: it is no text-to-image pipeline, or its denoiser is of no known family.
     """
     pipeline = zoo.load(model) if isinstance(model, str | os.PathLike) else model
     if isinstance(pipeline, zoo.Vision):
@@ -54,14 +58,28 @@ def opened(model: Any) -> Any:
             f"look_at(model, picture), or regard look --image PICTURE."
         )
     call = inspect.signature(type(pipeline).__call__).parameters
-    lacking = [part for part in ("unet", "scheduler") if getattr(pipeline, part, None) is None]
+    lacking = ["unet"] if network_of(pipeline) is None else []
+    lacking += ["scheduler"] if getattr(pipeline, "scheduler", None) is None else []
     lacking += [name for name in ("prompt", "callback_on_step_end") if name not in call]
     if lacking:
         raise ArgumentError(
-            f"look: {type(pipeline).__name__} has no {' and no '.join(lacking)}. "
-            f"Give a text-to-image pipeline of diffusers with a UNet, such as 'openmoji'."
+            f"look: {type(pipeline).__name__} has no {' and no '.join(lacking)}. Give a "
+            f"text-to-image pipeline of diffusers with a UNet, such as 'openmoji', or with a "
+            f"transformer of {TRANSFORMERS}."
+        )
+    if family_of(network_of(pipeline)) is None:
+        raise ArgumentError(
+            f"look: the denoiser of {type(pipeline).__name__} is a "
+            f"{type(network_of(pipeline)).__name__}, whose image and text tokens are not known. "
+            f"Known are UNets and {TRANSFORMERS}; regard.tap.layout_for tells of others."
         )
     return pipeline
+
+
+def network_of(pipeline: Any) -> Any:
+    """The denoiser of a pipeline, a UNet or a transformer; None if it has neither."""
+    found = (getattr(pipeline, name, None) for name in ("unet", "transformer"))
+    return next((each for each in found if each is not None), None)
 
 
 def check(pipeline: Any, settings: Settings) -> None:
@@ -76,14 +94,23 @@ def check(pipeline: Any, settings: Settings) -> None:
             f"{settings.caller}: steps is {settings.steps} and must be at most {most}, as many "
             f"as {type(pipeline.scheduler).__name__} was trained with; 30 is usual."
         )
-    # Diffusers refuses what is no multiple of 8, whatever the autoencoder divides by.
-    unit = math.lcm(8, getattr(pipeline, "vae_scale_factor", 1))
+    unit = _unit(pipeline)
     if settings.size is not None and any(side % unit for side in settings.size):
         raise ArgumentError(
             f"{settings.caller}: size is {settings.size[0]} x {settings.size[1]}, and both sides "
             f"must be multiples of {unit} pixels. The nearest is "
             f"{' x '.join(str(max(unit, round(side / unit) * unit)) for side in settings.size)}."
         )
+
+
+def _unit(pipeline: Any) -> int:
+    """What both sides of a picture must be multiples of, in pixels."""
+    scale = getattr(pipeline, "vae_scale_factor", 1)
+    if getattr(pipeline, "transformer", None) is None:
+        # Diffusers refuses what is no multiple of 8, whatever the autoencoder divides by.
+        return math.lcm(8, scale)
+    patch = scale * pipeline.transformer.config.patch_size
+    return math.lcm(patch, pipeline.image_processor.config.vae_scale_factor)
 
 
 @dataclass(frozen=True)
@@ -93,14 +120,17 @@ class Course:
     Attributes:
         seeds: Of the first noise of each row; None for that of the settings in all.
         alone: In how many first steps one row stands for all of them, which are the same so far.
-        move: From the number of the next step and the latents before it to those it starts from.
-        start: The first noise itself, [row, channel, y, x]; None to draw it.
+        move: From how many steps are done and the latents after them to those that are taken
+            instead.
+        start: The first noise itself, as the pipeline takes it; None to draw it.
+        prompts: What each row reads; None for the prompt of the settings in all.
     """
 
     seeds: Sequence[int] | None = None
     alone: int = 0
     move: Callable[[int, Tensor], Tensor] | None = None
     start: Tensor | None = None
+    prompts: Sequence[str] | None = None
 
 
 def generate(
@@ -134,7 +164,7 @@ def generate(
         changed = _grown(tensors, rows) if step + 1 == course.alone else {}
         latents = {**tensors, **changed}["latents"]
         _check_finite(latents, step, settings.caller)
-        if course.move is not None and step + 1 < len(pipeline.scheduler.timesteps):
+        if course.move is not None:
             changed["latents"] = latents = course.move(step + 1, latents)
         last["latents"] = latents
         if progress is not None:
@@ -157,7 +187,7 @@ def _options(pipeline: Any, settings: Settings, course: Course, *, rows: int) ->
     seeds = [settings.seed] * rows if course.seeds is None else course.seeds
     noise = [torch.Generator().manual_seed(seed) for seed in seeds]
     options: dict[str, Any] = {
-        "prompt": [settings.prompt] * rows,
+        "prompt": [settings.prompt] * rows if course.prompts is None else list(course.prompts),
         "num_inference_steps": settings.steps,
         "guidance_scale": settings.guidance,
         "generator": noise if rows > 1 else noise[0],
@@ -168,7 +198,19 @@ def _options(pipeline: Any, settings: Settings, course: Course, *, rows: int) ->
         options |= {"height": settings.size[0], "width": settings.size[1]}
     if settings.negative_prompt:
         options["negative_prompt"] = [settings.negative_prompt] * rows
+    if guided_apart(pipeline, settings):
+        options["true_cfg_scale"] = options.pop("guidance_scale")
     return options
+
+
+def guided_apart(pipeline: Any, settings: Settings) -> bool:
+    """Whether guidance takes an evaluation of its own in each step.
+
+    FLUX is given its guidance as a number to draw by. Only with a negative prompt is it guided as
+    others are, the two halves one after the other, by a weight that has another name.
+    """
+    own = "true_cfg_scale" in inspect.signature(type(pipeline).__call__).parameters
+    return own and bool(settings.negative_prompt) and settings.guidance > 1
 
 
 def _grown(tensors: Mapping[str, Any], rows: int) -> dict[str, Any]:

@@ -43,19 +43,23 @@ def look(
     The image is bit for bit the one that the pipeline makes without being watched.
 
     Args:
-        model: A diffusers text-to-image pipeline with a UNet, or the name or folder of one.
-        prompt: What to draw. What the text encoder cannot take of it is named in `Look.cut`.
+        model: A diffusers text-to-image pipeline with a UNet, or Stable Diffusion 3 or FLUX.1; or
+            the name or folder of one.
+        prompt: What to draw. What no text encoder can take of it is named in `Look.cut`.
         seed: Of the generator that draws the first noise; nothing else is random.
         steps: Denoising steps.
         guidance: Weight of classifier-free guidance; up to 1 is off.
         words: The words to keep maps of, ``cat#2`` for the second cat; None keeps the start, all
-            words and the end, and the sum of the padding, which together make 1.
+            words and the end, and the sum of the padding. Together they make 1, or what joint
+            attention leaves to the text.
         keep: Which of ``step``, ``layer`` and ``head`` to keep; the others are averaged.
         negative_prompt: What to keep away from.
         size: Rows and columns of the image in pixels, or one number for both.
         prove: Also make the image again without each word, and judge the words by that.
-        methods: What to change meanwhile, as `regard.methods` makes it; in this order.
-        latents: The first noise, a tensor [1, channel, y, x]; None to draw it from the seed.
+        methods: What to change meanwhile, as `regard.methods` makes it; in this order. One may
+            have the image read another prompt, beside this one.
+        latents: The first noise, a tensor [1, channel, y, x], for FLUX packed as [1, patch,
+            channel]; None to draw it from the seed.
         progress: Called after each step with the steps done and the steps there are; a proof
             counts anew.
 
@@ -86,33 +90,43 @@ def look(
     check_words(words, settings.caller)
     # These import torch, so they wait until arguments are checked.
     from regard.look.generate import opened, pixels_of
-    from regard.look.variants import Variant, generate_variants
+    from regard.look.variants import Variant, generate_variants, prompt_under
     from regard.tap import HeatMap, Parity, Select
 
     pipeline = opened(model)
-    text = read(pipeline, settings)
+    shown = replace(settings, prompt=prompt_under(methods, prompt))
+    source, text = read(pipeline, settings), read(pipeline, shown)
     tokens = _tokens(text, words)
-    heat, parity = HeatMap(tokens, keep=keep), Parity()
-    observe = [heat, (Select(kind="cross"), parity)]
+    pads = text.pads if words is None else []
+    # In cross-attention the padding is what is left of each row, which costs nothing to know; but
+    # where the image is attended to as well, or attention is another picture's, more is left.
+    asked = getattr(pipeline, "unet", None) is None or shown != settings
+    heat, parity = HeatMap(tokens, keep=keep, rest=pads if asked else ()), Parity()
+    observe = [heat, (Select(when=_to_text), parity)]
     variant = Variant(tuple(methods))
     (made,) = generate_variants(
-        pipeline, settings, text, [variant], observe=observe, start=latents, progress=progress
+        pipeline, settings, source, [variant], observe=observe, start=latents, progress=progress
     )
     heats = heat.result()
     pixels = pixels_of(made.images)[0]
-    pad = text.pads[0] if words is None and text.pads else None
+    pad = pads[0] if pads else None
     recipe = {
-        **recipe_of(pipeline, settings),
+        **recipe_of(pipeline, shown),
+        **({} if shown == settings else {"source_prompt": prompt}),
         "size": list(pixels.shape[:2]),
         "keep": list(keep),
         "edits": [method.recipe() for method in methods],
         "layouts": {each.layer: _layout(each, len(text.tokens)) for each in heats},
         "parity_error": parity.result(),
         "cut": text.cut,
+        "partly_cut": text.partly_cut,
         "padding": _padding(text, pad),
         "seconds": round(time.perf_counter() - started, 2),
     }
-    trace = Trace(_layers(heats, tokens, pad, keep), text.tokens, recipe, pixels)
+    # Some denoisers are told the time on a scale of their own, so the scheduler is asked.
+    times = [float(time) for time in pipeline.scheduler.timesteps]
+    layers = {each.layer: _labelled(each, tokens, pad, keep, times) for each in heats}
+    trace = Trace(layers, text.tokens, recipe, pixels)
     seen = Look(made.images[0], made.latents, replace(trace, table=word_table(trace)))
     if not prove:
         return seen
@@ -122,12 +136,13 @@ def look(
 def recipe_of(pipeline: Any, settings: Settings) -> dict[str, Any]:
     """What made an image, as plain JSON values: the model, its scheduler and the settings."""
     import regard.zoo as zoo
+    from regard.look.generate import network_of
 
     scheduler = pipeline.scheduler
     return {
         "model": zoo.name_of(pipeline),
         "weights_sha256": zoo.fingerprint(pipeline),
-        "dtype": str(pipeline.unet.dtype).removeprefix("torch."),
+        "dtype": str(network_of(pipeline).dtype).removeprefix("torch."),
         "prompt": settings.prompt,
         "negative_prompt": settings.negative_prompt,
         "seed": settings.seed,
@@ -149,21 +164,23 @@ def _tokens(text: Prompt, words: Sequence[str] | None) -> list[int]:
     return [token.index for token in text.tokens if token.index not in pads]
 
 
-def _layers(
-    heats: Sequence[Any], tokens: list[int], pad: int | None, keep: Sequence[str]
-) -> dict[str, xr.DataArray]:
-    return {each.layer: _labelled(each, tokens, pad, keep) for each in heats}
+def _to_text(call: Any) -> bool:
+    return bool(call.known_layout("look").has(query="image", key="text"))
 
 
-def _labelled(heat: Any, tokens: list[int], pad: int | None, keep: Sequence[str]) -> xr.DataArray:
+def _labelled(
+    heat: Any, tokens: list[int], pad: int | None, keep: Sequence[str], times: Sequence[float]
+) -> xr.DataArray:
     maps = heat.maps[0].numpy()
     if pad is not None:
-        maps, tokens = _with_padding(maps, heat), [*tokens, pad]
+        # Joint attention has brought the padding with it, as its rows hold the image too.
+        watched = maps.shape[2] > len(tokens)
+        maps, tokens = maps if watched else _with_padding(maps, heat), [*tokens, pad]
     kept = STEP in keep
     return layer_maps(
         maps,
         steps=heat.steps if kept else heat.steps[:1],
-        timesteps=heat.timesteps if kept else [float("nan")],
+        timesteps=[times[step] for step in heat.steps] if kept else [float("nan")],
         tokens=tokens,
         kind=heat.kind,
         place=heat.place,

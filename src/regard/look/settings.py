@@ -16,7 +16,8 @@ class Settings:
 
     Args:
         prompt: What to draw.
-        negative_prompt: What to keep away from; empty for nothing.
+        negative_prompt: What to keep away from; empty for nothing. FLUX is guided in two halves
+            only where there is one; else its guidance is a number to draw by.
         seed: Of the generator that draws the first noise.
         steps: Denoising steps.
         guidance: Weight of classifier-free guidance; up to 1 is off.

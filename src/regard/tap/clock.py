@@ -81,6 +81,9 @@ class Clock:
         self.timestep = _number(inputs.get("timestep", inputs.get("t")))
         batch = next((len(x) for x in inputs.values() if torch.is_tensor(x) and x.ndim > 1), 1)
         parts = self._parts()
+        if inputs.get("skip_layers") is not None and self.parts is None:
+            # Skip-layer guidance evaluates the prompt once more, without some layers.
+            parts = ("perturbed",)
         if batch % len(parts):
             # One pass of a pipeline that guides but calls the model by hand, as Attend-and-Excite
             # does, on the conditional part alone.

@@ -36,7 +36,7 @@ class LayerHeat:
         timesteps: The noise level of each step; NaN where the model is given none.
         maps: Attention weights: [sample, step, head, token, y, x], float32, on the CPU. Averaged
             axes have size 1. The sum over all tokens of the text is 1 at each y and x in
-            cross-attention.
+            cross-attention; in joint attention the image has the rest.
     """
 
     layer: str
@@ -83,6 +83,7 @@ class HeatMap:
         tokens: Indices into the text, as the text encoder counts its tokens.
         keep: Which of "step", "layer" and "head" to keep; the others are averaged while running.
         condition: Which rows of the batch: 'cond' or 'uncond'.
+        rest: More tokens, such as the padding; the sum of their maps comes after the others.
 
     Raises:
         ArgumentError: no tokens, a negative one, or an axis that cannot be kept.
@@ -104,8 +105,9 @@ class HeatMap:
         *,
         keep: Sequence[str] = KEEPABLE,
         condition: str = "cond",
+        rest: Sequence[int] = (),
     ) -> None:
-        if not tokens or min(tokens) < 0:
+        if not tokens or min((*tokens, *rest)) < 0:
             raise ArgumentError(
                 f"HeatMap: tokens are {list(tokens)} and must be indices >= 0, at least one."
             )
@@ -117,6 +119,7 @@ class HeatMap:
         self.tokens = list(tokens)
         self.keep = tuple(keep)
         self.condition = condition
+        self.rest = list(rest)
         self._run = 0
         self._start()
 
@@ -168,9 +171,10 @@ class HeatMap:
     def _maps(self, call: AttentionCall, rows: slice) -> TokenMaps:
         layout = call.known_layout("HeatMap")
         image, text = layout.queries_of("image"), layout.keys_of("text")
-        if max(self.tokens) >= len(text):
+        last = max(self.tokens + self.rest)
+        if last >= len(text):
             raise ArgumentError(
-                f"HeatMap: token {max(self.tokens)} is not in the text of {call.layer}, which has "
+                f"HeatMap: token {last} is not in the text of {call.layer}, which has "
                 f"{len(text)} tokens."
             )
         if image.grid is None:
@@ -179,6 +183,10 @@ class HeatMap:
                 f"layout of {call.model}."
             )
         columns = call.columns([text.start + token for token in self.tokens], batch=rows)
+        if self.rest:
+            inside = torch.zeros(call.shape[-1], 1, device=call.query.device)
+            inside[[text.start + token for token in self.rest]] = 1.0
+            columns = torch.cat([columns, call.apply(inside, batch=rows)], -1)
         maps = columns[..., image.slice, :].float().mT.unflatten(-1, image.grid).cpu()
         return maps if HEAD in self.keep else maps.mean(1, keepdim=True)
 

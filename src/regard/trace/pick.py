@@ -109,7 +109,10 @@ def _matching(wanted: str, known: Mapping[str, xr.DataArray]) -> list[str]:
         parts = [name for name in known if wanted and wanted in name]
     if not parts:
         grids = dict.fromkeys(grid for maps in known.values() if (grid := _grid(maps)))
-        advice = f"A part of a name, down, mid, up or a grid will do: {', '.join(grids)}."
+        places = {maps.attrs.get("place") for maps in known.values()}
+        there = [place for place in PLACES if place in places]
+        choices = ", ".join(["A part of a name", *there])
+        advice = f"{choices} or a grid will do: {', '.join(grids)}."
         raise unknown("layer", wanted, known, advice=advice)
     return parts
 

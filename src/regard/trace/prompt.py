@@ -13,13 +13,17 @@ class Prompt:
 
     Attributes:
         text: The prompt.
-        tokens: All tokens that the encoder takes, padding included.
-        cut: The end of the prompt that the encoder does not take; empty if all fits.
+        tokens: All tokens that are attended to, padding included. Where a model has several text
+            encoders these are the tokens of one after those of the other, numbered through; a word
+            is all its tokens in all of them.
+        cut: The end of the prompt that no encoder takes; empty if all fits in one.
+        partly_cut: The end of the prompt that not every encoder takes; empty if all fits in all.
     """
 
     text: str
     tokens: tuple[Token, ...]
     cut: str = ""
+    partly_cut: str = ""
 
     @property
     def pads(self) -> list[int]:

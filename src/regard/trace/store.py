@@ -319,6 +319,7 @@ def _token_frame(tokens: tuple[Token, ...]) -> pd.DataFrame:
             "position": np.array(
                 [-1 if token.position is None else token.position for token in tokens], np.int64
             ),
+            "encoder": [token.encoder for token in tokens],
         }
     )
 
@@ -331,6 +332,7 @@ def _token(row: Any) -> Token:
         str(row.word) or None,
         str(row.role),
         None if position < 0 else position,
+        str(getattr(row, "encoder", "")),  # older traces have none
     )
 
 

@@ -27,6 +27,7 @@ class Token:
             ``cat#2``; None for start, end and pad.
         role: ``start``, ``word``, ``end`` or ``pad``.
         position: The place of that word among the words of the prompt.
+        encoder: Which text encoder reads it, where a model has several: ``clip`` or ``t5``.
 
     Raises:
         ArgumentError: the role is none of the four.
@@ -41,6 +42,7 @@ class Token:
     word: str | None
     role: str
     position: int | None
+    encoder: str = ""
 
     def __post_init__(self) -> None:
         if self.role not in ROLES:
