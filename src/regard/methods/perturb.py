@@ -11,8 +11,8 @@ import torch
 
 from regard.errors import ArgumentError, unknown
 from regard.methods.method import Changes, Plan, Run, method
-from regard.methods.where import Layers, Steps, Where
-from regard.tap import AttentionCall, Edit
+from regard.methods.where import Layers, Steps, Where, listed
+from regard.tap import AttentionCall, Edit, has_names
 
 
 @method
@@ -30,7 +30,7 @@ def drop(
         words: A word of the prompt or several, ``cat#2`` for the second cat; ``[start]``,
             ``[end]`` and ``[pad]`` stand for the tokens around them.
         steps: One step, a range, or its first step and the one after its last; None for all.
-        layers: Part of a layer's path, or several; None for all.
+        layers: Names in a layer's path, such as ``up_blocks.1``, or several; None for all.
         place: ``down``, ``mid`` or ``up``; None for all.
         condition: ``cond``, the half of the guidance that reads the prompt, ``uncond`` or ``both``.
 
@@ -50,7 +50,7 @@ def drop(
         Scores of -inf before the softmax; see Hertz et al. (2022), arXiv 2208.01626, section 3.3,
         for the weights after it, which do not sum to 1.
     """
-    asked, where = _listed(words, "drop"), Where("drop", steps, layers, place, None, condition)
+    asked, where = listed(words, "drop"), Where("drop", steps, layers, place, None, condition)
 
     def edit(tokens: list[int]) -> Edit:
         def hide(call: AttentionCall) -> None:
@@ -104,7 +104,7 @@ def scale(
         Hertz et al. (2022), "Prompt-to-Prompt Image Editing with Cross Attention Control",
         arXiv 2208.01626, section 3.3 (attention re-weighting).
     """
-    _listed(list(weights), "scale")
+    listed(list(weights), "scale")
     for word, factor in weights.items():
         _check_factor("scale", f"the weight of '{word}'", factor)
         if renormalise and factor < 0:
@@ -139,7 +139,7 @@ def scale_heads(
     """Multiply what heads of a layer put out: 1 changes nothing, 0 silences a head.
 
     Args:
-        layer: The path of the layer, or a part that only it has.
+        layer: The path of the layer, or names in it that only it has.
         factors: The factor of each head, by its number; as text too, as JSON has it.
         steps: As for `drop`.
         condition: As for `drop`.
@@ -149,7 +149,7 @@ def scale_heads(
 
     Raises:
         ArgumentError: no heads, or a factor that is no finite number; in a run, a head that the
-            layer has not, or a part of a path that several layers have.
+            layer has not, or names that several layers have.
         UnknownName: in a run, no layer has such a path.
 
     Example:
@@ -420,20 +420,13 @@ def _text_keys(call: AttentionCall, tokens: Sequence[int]) -> list[int]:
     return [start + token for token in tokens]
 
 
-def _listed(words: str | Sequence[str], who: str) -> list[str]:
-    listed = [words] if isinstance(words, str) else list(words)
-    if not listed:
-        raise ArgumentError(f"{who}: words are empty. Name at least one word of the prompt.")
-    return listed
-
-
 def _check_factor(who: str, what: str, factor: float) -> None:
     if not math.isfinite(factor):
         raise ArgumentError(f"{who}: {what} is {factor} and must be a finite number.")
 
 
 def _one_layer(part: str, layers: Mapping[str, int]) -> str:
-    found = [layer for layer in layers if part in layer]
+    found = [layer for layer in layers if has_names(layer, part)]
     if part in found:
         return part
     if not found:

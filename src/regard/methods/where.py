@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from regard.errors import ArgumentError, unknown
 from regard.methods.method import Run
-from regard.tap import Select
+from regard.tap import Select, has_names
 
 CONDITIONS = ("cond", "uncond", "both")
 
@@ -13,7 +13,7 @@ Steps = int | range | Sequence[int] | None
 """One step, a range of them, or its two ends; None for all."""
 
 Layers = str | Sequence[str] | None
-"""Part of a layer's path, or several of which one must match; None for all."""
+"""Names in a layer's path, or several of which one must match; None for all."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Where:
     Args:
         who: The method that asks, for messages.
         steps: One step, a range, or its first step and the one after its last; None for all.
-        layers: Part of a layer's path, or several; None for all.
+        layers: Names in a layer's path, such as ``up_blocks.1``, or several; None for all.
         place: ``down``, ``mid`` or ``up``; None for all.
         kind: ``self``, ``cross`` or ``joint``; None for all.
         condition: ``cond``, the half that reads the prompt; ``uncond``, the other; or ``both``.
@@ -103,7 +103,22 @@ class Where:
         return (self.layers,) if isinstance(self.layers, str) else tuple(self.layers)
 
     def _check_layer(self, part: str, layers: Mapping[str, int]) -> None:
-        if not any(part in layer for layer in layers):
-            raise unknown(
-                "layer", part, layers, advice=f"{self.who} takes any part of such a path."
-            )
+        if not any(has_names(layer, part) for layer in layers):
+            advice = f"{self.who} takes whole names of such a path, as many as you like."
+            raise unknown("layer", part, layers, advice=advice)
+
+
+def listed(words: str | Sequence[str], who: str) -> list[str]:
+    """Words as a list, also if there is one.
+
+    Raises:
+        ArgumentError: there is none.
+
+    Example:
+        >>> listed("cat", "drop")
+        ['cat']
+    """
+    several = [words] if isinstance(words, str) else list(words)
+    if not several:
+        raise ArgumentError(f"{who}: words are empty. Name at least one word of the prompt.")
+    return several

@@ -5,7 +5,8 @@ knows where and when each happened, and may change it. The model stays as it is.
 
 * ``Tap``: opens and closes.
 * ``AttentionCall``: one evaluation, with reads and verbs.
-* ``Select``: which calls; ``attention_layers``: which layers there are.
+* ``Select``: which calls; ``attention_layers``: which layers there are; ``has_names``: whether a
+  path is meant.
 * ``TokenLayout`` of ``Segment``: what each query and key stands for; ``layout_for`` adds a model.
 * observers: ``HeatMap``, ``Parity``, ``LayerMean``, or any function of a call.
 * edits: ``hide``, or any function of a call that uses its verbs.
@@ -16,7 +17,7 @@ from regard.tap.clock import shadowed
 from regard.tap.edits import hide
 from regard.tap.layout import LayerShape, Segment, TokenLayout, layout_for, segments
 from regard.tap.observers import HeatMap, LayerHeat, LayerMean, Parity
-from regard.tap.select import Select
+from regard.tap.select import Select, has_names
 from regard.tap.tap import Tap, attention_layers
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "Tap",
     "TokenLayout",
     "attention_layers",
+    "has_names",
     "hide",
     "layout_for",
     "segments",

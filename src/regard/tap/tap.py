@@ -140,6 +140,7 @@ class Tap:
         self._visited: dict[str, str] = {}
         self._unread: dict[str, str] = {}
         self._quiet: set[str] = set()
+        self._beside = False
 
     def __enter__(self) -> "Tap":
         for root in self._roots:
@@ -204,6 +205,11 @@ class Tap:
     def conditions(self, parts: tuple[str, ...] | None) -> None:
         self._clock.parts = None if parts is None else checked_parts(parts)
 
+    @property
+    def beside(self) -> bool:
+        """Whether the model is evaluated beside the generation now; see ``aside``."""
+        return self._beside
+
     @contextmanager
     def aside(
         self,
@@ -235,14 +241,15 @@ class Tap:
             >>> len(seen), len(beside)
             (1, 1)
         """
-        present = self._observers, self._edits
+        present = self._observers, self._edits, self._beside
         with self._clock.aside(checked_parts(conditions)):
             self._observers = [_selected(entry) for entry in observe]
             self._edits = self._edits + [_selected(entry) for entry in edit]
+            self._beside = True
             try:
                 yield
             finally:
-                self._observers, self._edits = present
+                self._observers, self._edits, self._beside = present
 
     def report(self) -> str:
         """What was seen, and which attention modules ran without any attention that can be seen."""
