@@ -473,17 +473,25 @@ class AttentionCall:
     def identity(self, *, batch: Rows | None = None) -> None:
         """Let each query attend to the key of its own place alone; no map is made.
 
+        Where image queries have both image and text keys, each patch attends to itself among the
+        patches and to the text as before; what text asks stays. That takes a mask, one number for
+        each query and key.
+
         Args:
             batch: As for ``mask_keys``.
 
         Raises:
-            UnsupportedEdit: there are not as many queries as keys, or the call is over.
+            UnsupportedEdit: there are not as many queries as keys, or the call is over; in joint
+                attention, also if an edit has replaced the map.
 
         Source:
             Ahn et al. (2024), "Self-Rectifying Diffusion Sampling with Perturbed-Attention
             Guidance", arXiv 2403.17377, equation 14.
         """
         self._start("identity")
+        if self.layout is not None and self.layout.kind == "joint":
+            self.add_bias(self._own_patches(self.layout), batch=batch)
+            return
         _, _, queries, keys = self.shape
         if queries != keys:
             raise UnsupportedEdit(
@@ -542,6 +550,14 @@ class AttentionCall:
         self._put(Borrowed(own.query, own.key, lent, own, *taken), rows)
 
     # Inside
+
+    def _own_patches(self, layout: TokenLayout) -> Tensor:
+        """A bias that hides all other patches from each patch."""
+        asking, asked = layout.queries_of("image"), layout.keys_of("image")
+        others = self.query.new_full((len(asking), len(asked)), -torch.inf).fill_diagonal_(0.0)
+        bias = self.query.new_zeros(self.shape[2:])
+        bias[asking.slice, asked.slice] = others
+        return bias
 
     def _of(self, batch: Rows) -> Weights:
         return self.weights if batch == ALL else self.weights.of(batch)
