@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from regard.errors import ArgumentError, unknown
 from regard.methods.method import Run
-from regard.tap import Select, has_names
+from regard.tap import Select, has_names, layer_places
 
 CONDITIONS = ("cond", "uncond", "both")
 
@@ -86,7 +86,7 @@ class Where:
         """Refuse what is not there in this run.
 
         Raises:
-            ArgumentError: a step lies beyond the last.
+            ArgumentError: a step lies beyond the last, or there is no attention in that place.
             UnknownName: no layer has such a path.
         """
         if self.span is not None and self.span.stop > run.steps:
@@ -96,6 +96,17 @@ class Where:
             )
         for part in self._parts():
             self._check_layer(part, run.layers)
+        if self.place is not None:
+            self._check_place(run)
+
+    def _check_place(self, run: Run) -> None:
+        there = {place for place in layer_places(run.pipeline).values() if place}
+        if self.place not in there:
+            raise ArgumentError(
+                f"{self.who}: place is '{self.place}', and {type(run.pipeline).__name__} has "
+                f"attention in {', '.join(sorted(there)) or 'no such places'}. Name layers with "
+                f"layers=, such as '{next(iter(run.layers), '')}'."
+            )
 
     def _parts(self) -> tuple[str, ...]:
         if self.layers is None:

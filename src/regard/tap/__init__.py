@@ -18,7 +18,7 @@ from regard.tap.edits import hide
 from regard.tap.layout import LayerShape, Segment, TokenLayout, layout_for, segments
 from regard.tap.observers import HeatMap, LayerHeat, LayerMean, Parity
 from regard.tap.select import Select, has_names
-from regard.tap.tap import Tap, attention_layers
+from regard.tap.tap import Tap, attention_layers, layer_places
 
 __all__ = [
     "AttentionCall",
@@ -36,6 +36,7 @@ __all__ = [
     "attention_layers",
     "has_names",
     "hide",
+    "layer_places",
     "layout_for",
     "segments",
     "shadowed",

@@ -468,6 +468,30 @@ def attention_layers(model: Any) -> dict[str, int]:
     }
 
 
+def layer_places(model: Any) -> dict[str, str | None]:
+    """The same layers as `attention_layers`, with the part of the model that each lies in.
+
+    Args:
+        model: What `Tap` takes.
+
+    Returns:
+        From the path of each layer to 'down', 'mid' or 'up'; None where a model has no such thing.
+
+    Raises:
+        ArgumentError: a pipeline without a denoiser.
+
+    Example:
+        >>> layer_places(nn.Sequential(nn.MultiheadAttention(8, num_heads=2)))
+        {'0': None}
+    """
+    found: dict[str, str | None] = {}
+    for prefix, part in _models(model).items():
+        family = family_of(part)
+        for layer in attention_layers(part):
+            found[_joined(prefix, layer)] = family.place(layer) if family else None
+    return found
+
+
 def attention_name(module: nn.Module) -> str | None:
     """What to call a module that is attention by its name or processor; None if it is not."""
     kind = type(getattr(module, "processor", module)).__name__
