@@ -1,7 +1,7 @@
 """How a pipeline calls its denoiser: seen once, and then repeated on latents of one's own."""
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -10,11 +10,15 @@ import torch
 from torch import Tensor, nn
 
 from regard.errors import ArgumentError
+from regard.look.generate import network_of
 from regard.methods import Extra, Moment
 from regard.tap import AttentionCall, Tap, shadowed
 
 LATENTS = ("sample", "hidden_states", "x")
 """What the argument of the latents is called, in UNets and in transformers."""
+
+POSITIONS = ("img_ids", "txt_ids")
+"""Arguments that have a row for each token and none for each image."""
 
 
 class _Seen(Exception):
@@ -31,6 +35,7 @@ class Denoiser:
         labels: One for each row of the batch: 'uncond' or 'cond'.
         first: The latents before the first step, [image, ...], not scaled for the denoiser.
         scheduler: The pipeline's.
+        apart: Whether the other half of the guidance is an evaluation of its own.
     """
 
     model: nn.Module
@@ -38,15 +43,16 @@ class Denoiser:
     labels: tuple[str, ...]
     first: Tensor
     scheduler: Any
+    apart: bool = False
 
     def moment(self, step: int, latents: Tensor, tap: Tap) -> Moment:
         """What a guide gets to see before a step."""
         timestep = self.scheduler.timesteps[step]
 
-        def evaluate(moved: Tensor) -> Tensor:
+        def evaluate(moved: Tensor, images: Sequence[int] | None = None) -> Tensor:
             # Some schedulers scale latents for the denoiser; a gradient has to go through that.
             scaled = getattr(self.scheduler, "scale_model_input", lambda sample, _: sample)
-            own = conditional(self.inputs, self.labels)
+            own = conditional(self.inputs, self.labels, images)
             own[_name_of_latents(own)] = scaled(moved, timestep)
             own["timestep"] = self._as_given(timestep, own["timestep"])
             output: Tensor = first_of(self.model(**own))
@@ -64,12 +70,13 @@ class Denoiser:
         return (timestep * scale).to(first.dtype).expand(first.shape) if first.ndim else timestep
 
 
-def denoiser_of(pipeline: Any, run: Callable[[], Any]) -> Denoiser:
+def denoiser_of(pipeline: Any, run: Callable[[], Any], *, apart: bool = False) -> Denoiser:
     """See how a pipeline begins: its first latents, and how it calls its denoiser.
 
     Args:
         pipeline: A diffusers pipeline.
         run: Runs it; ended at the first attention, and so in milliseconds.
+        apart: Whether it evaluates the two halves of the guidance one after the other.
 
     Raises:
         ArgumentError: the pipeline does not prepare latents in a method of that name.
@@ -92,8 +99,10 @@ def denoiser_of(pipeline: Any, run: Callable[[], Any]) -> Denoiser:
             run()
     except _Seen:
         pass
-    model = next(m for name in ("unet", "transformer") if (m := getattr(pipeline, name, None)))
-    return Denoiser(model, seen["inputs"], seen["labels"], prepared[0], pipeline.scheduler)
+    given, labels = seen["inputs"], seen["labels"]
+    return Denoiser(
+        network_of(pipeline), given, labels, prepared[0], pipeline.scheduler, apart=apart
+    )
 
 
 @contextmanager
@@ -118,48 +127,80 @@ def preparing(pipeline: Any, change: Callable[[Tensor], Tensor | None]) -> Itera
 
 
 @contextmanager
-def pushed(model: nn.Module, tap: Tap, extra: Extra, guidance: float) -> Iterator[None]:
-    """Push the conditional output of a denoiser away from that of one more evaluation.
+def pushed(
+    denoiser: Denoiser,
+    tap: Tap,
+    extras: Sequence[Extra],
+    guidance: float,
+    images: slice = slice(None),
+) -> Iterator[None]:
+    """Push the conditional output of a denoiser away from that of further evaluations.
 
     Args:
-        model: The denoiser.
+        denoiser: Of the pipeline that runs.
         tap: Watches it.
-        extra: What is different in that evaluation, and how far to push.
+        extras: What is different in those evaluations, and how far to push from each.
         guidance: The pipeline's guidance scale, which multiplies what is added here.
+        images: Which of the batch are pushed.
     """
-    names = list(inspect.signature(model.forward).parameters)
-    inside = False
+    names = list(inspect.signature(denoiser.model.forward).parameters)
 
     def after(_: nn.Module, args: Any, kwargs: dict[str, Any], output: Any) -> Any:
-        nonlocal inside
         step, labels = tap.step, tap.labels
-        if inside or (extra.steps is not None and step not in extra.steps):
+        if tap.beside or "cond" not in labels:  # a guide's own evaluation, or of the other half
+            return None
+        level = float(denoiser.scheduler.timesteps[step])
+        here = [each for each in extras if each.steps is None or step in each.steps]
+        due = [(each, scale) for each in here if (scale := each.scale(step, level))]
+        if not due:
             return None
         own = conditional(dict(zip(names, args, strict=False)) | kwargs, labels)
         rows = [row for row, label in enumerate(labels) if label == "cond"]
-        inside = True
-        try:
-            with tap.aside(edit=extra.edits):
-                other = first_of(model(**own))
-        finally:
-            inside = False
         whole = first_of(output)
-        scale = extra.scale(step, float(torch.as_tensor(own["timestep"]).flatten()[0]))
-        if "uncond" in labels:
-            scale = scale / guidance
         moved = whole.clone()
-        moved[rows] = whole[rows] + scale * (whole[rows] - other)
+        guided = denoiser.apart or "uncond" in labels
+        for each, scale in due:
+            apart = whole[rows] - _evaluated(denoiser.model, own, tap, each)
+            apart = apart * (scale / guidance if guided else scale)
+            moved[rows[images]] += apart[images]
         return with_first(output, moved)
 
-    hook = model.register_forward_hook(after, with_kwargs=True)
+    hook = denoiser.model.register_forward_hook(after, with_kwargs=True)
     try:
         yield
     finally:
         hook.remove()
 
 
-def conditional(inputs: Mapping[str, Any], labels: tuple[str, ...]) -> dict[str, Any]:
+def _evaluated(model: nn.Module, inputs: Mapping[str, Any], tap: Tap, extra: Extra) -> Tensor:
+    """What comes out under the edits of an extra evaluation; refused if they change no layer."""
+    reached, apt = False, []
+
+    def note(call: AttentionCall) -> None:
+        nonlocal reached
+        reached = reached or any(select(call) for select, _ in extra.edits)
+        if call.known_layout(extra.who).has(query="image", key="image"):
+            apt.append(call.layer)
+
+    with tap.aside(edit=extra.edits, observe=[note]):
+        output: Tensor = first_of(model(**inputs))
+    if extra.edits and not reached:
+        raise ArgumentError(
+            f"{extra.who}: it was asked to perturb no layer of {type(model).__name__} that attends "
+            f"from image to image. Name some with layers=, of these: {', '.join(apt) or 'none'}."
+        )
+    return output
+
+
+def conditional(
+    inputs: Mapping[str, Any], labels: tuple[str, ...], images: Sequence[int] | None = None
+) -> dict[str, Any]:
     """The rows of the prompt's half, of all arguments that have a row for each image.
+
+    Args:
+        inputs: The arguments by name.
+        labels: One for each row of the batch: 'uncond' or 'cond'.
+        images: Which images of the batch; None for all.
 
     Example:
         >>> whole = {"sample": torch.arange(4.0), "timestep": torch.tensor(7)}
@@ -167,6 +208,7 @@ def conditional(inputs: Mapping[str, Any], labels: tuple[str, ...]) -> dict[str,
         tensor([2., 3.])
     """
     rows = [row for row, label in enumerate(labels) if label == "cond"]
+    rows = rows if images is None else [rows[image] for image in images]
 
     def own(value: Any) -> Any:
         if torch.is_tensor(value) and value.ndim and len(value) == len(labels):
@@ -175,7 +217,7 @@ def conditional(inputs: Mapping[str, Any], labels: tuple[str, ...]) -> dict[str,
             return {name: own(each) for name, each in value.items()}
         return value
 
-    return {name: own(value) for name, value in inputs.items()}
+    return {name: value if name in POSITIONS else own(value) for name, value in inputs.items()}
 
 
 def first_of(output: Any) -> Any:

@@ -5,10 +5,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
 from torch import Tensor
 
+from regard.errors import ArgumentError
 from regard.look.denoiser import Denoiser, denoiser_of, preparing, pushed
-from regard.look.generate import ROWS, Course, Made, generate
+from regard.look.generate import ROWS, Course, Made, generate, guided_apart
+from regard.look.prompt import read
 from regard.look.settings import Progress, Settings
 from regard.methods import Changes, Guide, Method, Run
 from regard.tap import Edit, Observer, Select, Tap, attention_layers
@@ -36,14 +39,18 @@ class _Planned:
     """A variant, and what its methods do in the run.
 
     Attributes:
-        place: Its place among the variants.
+        place: Its place among the variants; None for a source that is drawn beside them.
+        seed: Of its first noise.
         variant: What was asked for.
         changes: One for each method.
+        prompt: What it reads, if a source has to be beside it; None for the prompt of all.
     """
 
-    place: int
+    place: int | None
+    seed: int
     variant: Variant
-    changes: tuple[Changes, ...]
+    changes: tuple[Changes, ...] = ()
+    prompt: str | None = None
 
     @property
     def guides(self) -> list[Guide]:
@@ -77,7 +84,8 @@ def generate_variants(
 
     Images are made in batches of up to `ROWS`, each row with its own edits, and the steps before
     any of them begins are made once for all. Variants with guides share a batch only if their
-    methods are the same.
+    methods are the same. Variants that read a prompt of their own have a bare picture, the source,
+    as the last of their batch, from the same noise.
 
     Args:
         pipeline: A diffusers pipeline.
@@ -96,10 +104,7 @@ def generate_variants(
         ArgumentError: as for `generate`.
     """
     run = run_of(pipeline, settings, prompt)
-    planned = [
-        _Planned(place, variant, tuple(each.plan(run) for each in variant.methods))
-        for place, variant in enumerate(variants)
-    ]
+    planned = [_planned(place, variant, run, settings) for place, variant in enumerate(variants)]
     batches = _batches(planned)
     made: dict[int, Made] = {}
     for number, batch in enumerate(batches):
@@ -111,7 +116,8 @@ def generate_variants(
         together = _made(pipeline, settings, batch, observe, start, advance)
         for row, each in enumerate(batch):
             latents = None if together.latents is None else together.latents[row : row + 1]
-            made[each.place] = Made([together.images[row]], latents)
+            if each.place is not None:
+                made[each.place] = Made([together.images[row]], latents)
     return [made[place] for place in range(len(variants))]
 
 
@@ -121,18 +127,47 @@ def run_of(pipeline: Any, settings: Settings, prompt: Prompt) -> Run:
     return Run(pipeline, prompt, settings.steps, settings.guidance, settings.seed, layers)
 
 
+def prompt_under(methods: Sequence[Method], prompt: str) -> str:
+    """What a picture under some methods reads: a prompt of theirs, or else that of the run.
+
+    Raises:
+        ArgumentError: two of them have one.
+    """
+    own = [each.prompt for each in methods if each.prompt is not None]
+    if len(own) > 1:
+        raise ArgumentError(
+            f"methods: a picture reads one prompt, and {len(own)} of its methods have one: "
+            f"{', '.join(map(repr, own))}. Draw one picture for each."
+        )
+    return own[0] if own else prompt
+
+
+def _planned(place: int, variant: Variant, run: Run, settings: Settings) -> _Planned:
+    """What the methods of a variant do in a run; all see the prompt that its picture reads."""
+    seed = settings.seed if variant.seed is None else variant.seed
+    own = None
+    if any(each.prompt is not None for each in variant.methods):
+        own = prompt_under(variant.methods, settings.prompt)
+        text = read(run.pipeline, replace(settings, prompt=own))
+        run = replace(run, prompt=text, source=run.prompt)
+    changes = tuple(each.plan(run) for each in variant.methods)
+    return _Planned(place, seed, variant, changes, own)
+
+
 def _batches(planned: Sequence[_Planned]) -> list[list[_Planned]]:
-    """Variants that can be made together."""
+    """Variants that can be made together; where one has to be beside them, the source is last."""
     groups: dict[Any, list[_Planned]] = {}
     for each in planned:
         # A guide moves all latents of a batch, so they must be meant to move alike.
         methods = [method.recipe() for method in each.variant.methods] if each.guides else None
-        groups.setdefault(repr(methods), []).append(each)
-    return [
-        group[first : first + ROWS]
-        for group in groups.values()
-        for first in range(0, len(group), ROWS)
-    ]
+        noise = None if each.prompt is None else each.seed
+        groups.setdefault((repr(methods), noise), []).append(each)
+    batches = []
+    for (_, noise), group in groups.items():
+        source = [] if noise is None else [_Planned(None, noise, Variant(seed=noise))]
+        room = ROWS - len(source)
+        batches += [[*group[first : first + room], *source] for first in range(0, len(group), room)]
+    return batches
 
 
 def _made(
@@ -143,23 +178,36 @@ def _made(
     start: Tensor | None,
     progress: Progress,
 ) -> Made:
-    guides = batch[0].guides
+    guides, beside = batch[0].guides, batch[-1].place is None
     # One list of edits serves all rows, or each row has its own.
-    alike = len(batch) == 1 or bool(guides)
+    alike = len(batch) == 1 or (bool(guides) and not beside)
     entries = batch[0].entries(None) if alike else _each_its_own(batch)
-    course = _course(pipeline, settings, batch, start, alone=not alike)
+    if beside:
+        entries = [(_of_all(select, len(batch)), edit) for select, edit in entries]
+    course = _course(pipeline, settings, batch, start, alone=not (alike or beside))
+    if beside:
+        reads = [settings.prompt if each.prompt is None else each.prompt for each in batch]
+        course = replace(course, prompts=reads)
     if not (entries or observe or guides):  # then the bare pipeline, at its own speed
         return generate(pipeline, settings, rows=len(batch), progress=progress, course=course)
     seen = _denoiser(pipeline, settings, course, len(batch)) if guides else None
+    watching = [*observe, *(each for guide in guides for each in guide.observe)]
     with ExitStack() as opened:
-        tap = opened.enter_context(Tap(pipeline, observe=observe, edit=entries))
+        tap = opened.enter_context(Tap(pipeline, observe=watching, edit=entries))
         if seen is not None:
-            course = _guided(pipeline, seen, guides, settings.guidance, course, tap, opened)
+            moved = slice(None, -1) if beside else slice(None)
+            course = _guided(pipeline, seen, guides, settings, course, tap, moved, opened)
         return generate(pipeline, settings, rows=len(batch), progress=progress, course=course)
 
 
 def _each_its_own(batch: Sequence[_Planned]) -> list[tuple[Select, Edit]]:
     return [entry for row, each in enumerate(batch) for entry in each.entries(row)]
+
+
+def _of_all(select: Select, images: int) -> Select:
+    """The same calls, if all images are there: a guide may evaluate some without their source."""
+    when = select.when
+    return replace(select, when=lambda call: call.images == images and (when is None or when(call)))
 
 
 def _course(
@@ -170,9 +218,9 @@ def _course(
     *,
     alone: bool,
 ) -> Course:
-    seeds = [settings.seed if each.variant.seed is None else each.variant.seed for each in batch]
+    seeds = [each.seed for each in batch]
     shared = _shared_steps(batch, settings.steps) if alone and len(set(seeds)) == 1 else 0
-    if shared and not _draws_noise(pipeline.scheduler):
+    if shared and not (_draws_noise(pipeline.scheduler) or guided_apart(pipeline, settings)):
         return Course(seeds=seeds[:1], alone=shared, start=start)
     if start is not None:
         start = start.expand(len(batch), *start.shape[1:])
@@ -187,39 +235,44 @@ def _shared_steps(batch: Sequence[_Planned], steps: int) -> int:
 
 def _draws_noise(scheduler: Any) -> bool:
     """Whether its steps are random, so that rows made together would not be what they are alone."""
-    algorithm = str(scheduler.config.get("algorithm_type", ""))
-    return "sde" in algorithm or any(part in type(scheduler).__name__ for part in STOCHASTIC)
+    told = scheduler.config
+    draws = "sde" in str(told.get("algorithm_type", "")) or told.get("stochastic_sampling", False)
+    return draws or any(part in type(scheduler).__name__ for part in STOCHASTIC)
 
 
 def _denoiser(pipeline: Any, settings: Settings, course: Course, rows: int) -> Denoiser:
     def run() -> None:
         generate(pipeline, settings, rows=rows, course=course)
 
-    return denoiser_of(pipeline, run)
+    return denoiser_of(pipeline, run, apart=guided_apart(pipeline, settings))
 
 
 def _guided(
     pipeline: Any,
     denoiser: Denoiser,
     guides: Sequence[Guide],
-    guidance: float,
+    settings: Settings,
     course: Course,
     tap: Tap,
+    moved: slice,
     opened: ExitStack,
 ) -> Course:
-    """Open what guides need, and let them move the latents."""
-    for guide in guides:
-        if guide.extra is not None:
-            opened.enter_context(pushed(denoiser.model, tap, guide.extra, guidance))
-    moves = [guide.latents for guide in guides if guide.latents is not None]
-    if not moves:
-        return course
+    """Open what guides need, and let them move the latents of these rows."""
+    extras = [guide.extra for guide in guides if guide.extra is not None]
+    if extras:
+        opened.enter_context(pushed(denoiser, tap, extras, settings.guidance, moved))
+    begin = [guide.latents for guide in guides if guide.latents is not None]
+    end = [guide.after for guide in guides if guide.after is not None]
 
-    def move(step: int, latents: Tensor) -> Tensor:
-        for each in moves:
-            latents = each(denoiser.moment(step, latents, tap)).detach()
-        return latents
+    def move(done: int, latents: Tensor) -> Tensor:
+        now = latents
+        for each in end if done else ():
+            now = each(done - 1, now)
+        for each in begin if done < len(denoiser.scheduler.timesteps) else ():
+            now = each(denoiser.moment(done, now, tap)).detach()
+        return torch.cat([now[moved], latents[len(now[moved]) :]])
 
-    first = move(0, denoiser.first)
-    opened.enter_context(preparing(pipeline, lambda latents: first))
-    return replace(course, move=move)
+    if begin:
+        first = move(0, denoiser.first)
+        opened.enter_context(preparing(pipeline, lambda latents: first))
+    return replace(course, move=move) if begin or end else course

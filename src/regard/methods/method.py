@@ -12,6 +12,9 @@ from regard.trace import Prompt
 
 P = ParamSpec("P")
 
+NAMING = ("words", "weights", "reweight")
+"""The settings that name words of the prompt."""
+
 
 @dataclass(frozen=True)
 class Run:
@@ -19,7 +22,9 @@ class Run:
 
     Attributes:
         pipeline: A diffusers pipeline.
-        prompt: Its words and tokens.
+        prompt: The words and tokens that the picture reads.
+        source: Those of the picture that is drawn beside it, as the last image of the batch, if a
+            method of it has a prompt of its own; else None.
         steps: Denoising steps.
         guidance: Weight of classifier-free guidance.
         seed: Of the first noise; what a method draws at random follows from it.
@@ -32,6 +37,7 @@ class Run:
     guidance: float
     seed: int
     layers: Mapping[str, int]
+    source: Prompt | None = None
 
 
 @dataclass(frozen=True)
@@ -76,8 +82,20 @@ class Method:
             >>> drop("dog").words, scale({"car": 2.0}).words
             (['dog'], ['car'])
         """
-        named = self.settings.get("words", self.settings.get("weights", ()))
+        named = next((self.settings[key] for key in NAMING if key in self.settings), ())
         return [named] if isinstance(named, str) else list(named)
+
+    @property
+    def prompt(self) -> str | None:
+        """The prompt that its picture reads instead of the run's, which is drawn beside it.
+
+        Example:
+            >>> from regard.methods import drop, prompt_to_prompt
+            >>> drop("dog").prompt, prompt_to_prompt("a dog").prompt
+            (None, 'a dog')
+        """
+        prompt: str | None = self.settings.get("prompt")
+        return prompt
 
     def recipe(self) -> dict[str, Any]:
         """What to write down so that `from_recipe` makes the same method again.

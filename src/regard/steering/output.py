@@ -75,12 +75,31 @@ def maps(before: Look, after: Look) -> Any:
     """Images and words' maps of both looks with their differences, as a figure."""
     from regard.views import differences
 
-    words = {
-        word: (finest_map(before, word), finest_map(after, word))
-        for word in before.trace.word_names
-    }
+    words = {name: _pair(before, after, *both) for name, both in paired(before, after).items()}
     first, second = (np.asarray(each.image.convert("RGB")) for each in (before, after))
     return differences(words, pictures=(first, second))
+
+
+def paired(before: Look, after: Look) -> dict[str, tuple[str | None, str | None]]:
+    """The words to compare: word for word in prompts of as many, else those of the same name."""
+    first, second = before.trace.word_names, after.trace.word_names
+    if len(first) == len(second):
+        both = zip(first, second, strict=True)
+        return {a if a == b else f"{a} \N{RIGHTWARDS ARROW} {b}": (a, b) for a, b in both}
+    return {
+        word: (word if word in first else None, word if word in second else None)
+        for word in dict.fromkeys([*first, *second])
+    }
+
+
+def _pair(before: Look, after: Look, first: str | None, second: str | None) -> Any:
+    """The maps of a word before and after; nobody looks at a word that a prompt has not."""
+    maps = [
+        None if word is None else finest_map(look, word)
+        for look, word in ((before, first), (after, second))
+    ]
+    there = next(each for each in maps if each is not None)
+    return tuple(there * 0 if each is None else each for each in maps)
 
 
 def _page(figure: Any, table: pd.DataFrame, recipe: Mapping[str, Any]) -> str:

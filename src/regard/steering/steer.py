@@ -35,7 +35,8 @@ def steer(
     Args:
         model: A diffusers text-to-image pipeline with a UNet, or the name or folder of one.
         prompt: What to draw.
-        methods: What to change, as `regard.methods` makes it, in this order; at least one.
+        methods: What to change, as `regard.methods` makes it, in this order; at least one. One may
+            have the second picture read another prompt.
         seed: Of the generator that draws the first noise.
         steps: Denoising steps.
         guidance: Weight of classifier-free guidance; up to 1 is off.
@@ -79,7 +80,8 @@ def steer(
     # First what may be refused: a method that does not fit says so before anything is drawn.
     after = look(pipeline, prompt, **shared, methods=methods, progress=_half(progress, 0))
     before = look(pipeline, prompt, **shared, progress=_half(progress, 1))
-    return Steered(before, after, changes(before, after, methods, pipeline), _recipe(after))
+    table = changes(before, after, methods, pipeline)
+    return Steered(before, after, table, _recipe(before, after))
 
 
 def replay(model: Any, recipe: Mapping[str, Any] | str | os.PathLike[str]) -> Steered:
@@ -122,15 +124,15 @@ def replay(model: Any, recipe: Mapping[str, Any] | str | os.PathLike[str]) -> St
     )
 
 
-def _recipe(after: Any) -> dict[str, Any]:
-    told = after.trace.recipe
+def _recipe(before: Any, after: Any) -> dict[str, Any]:
+    told = before.trace.recipe
     kept = ("model", "weights_sha256", "dtype", "prompt", "negative_prompt", "seed", "steps")
     kept += ("guidance_scale", "size", "keep", "scheduler", "scheduler_config", "versions")
     return {
         "format": FORMAT,
         "version": 1,
         **{name: told[name] for name in kept},
-        "methods": told["edits"],
+        "methods": after.trace.recipe["edits"],
     }
 
 

@@ -32,18 +32,29 @@ def changes(before: Look, after: Look, methods: Sequence[Any], pipeline: Any) ->
         their difference, or what only both together have, such as a distance.
     """
     named = [word for method in methods for word in method.words]
+    named += [word for word in _words(before, after) if not _in_both(word, before, after)]
     rows = [*_of_words(before, after), *_of_pixels(before, after, list(dict.fromkeys(named)))]
     return pd.DataFrame([*rows, *_judged(before, after, pipeline)], columns=COLUMNS)
 
 
 def _of_words(before: Look, after: Look) -> list[tuple[Any, ...]]:
     tables = [each.trace.words().set_index("word") for each in (before, after)]
+    tables = [each.reindex(_words(before, after)) for each in tables]
     units = {"mass": "share of attention", "entropy": "share of the most there can be"}
     return [
         (measure, word, unit, *_both(*(float(table.loc[word, measure]) for table in tables)))
         for measure, unit in units.items()
-        for word in before.trace.word_names
+        for word in _words(before, after)
     ]
+
+
+def _words(before: Look, after: Look) -> list[str]:
+    """The words of the first prompt, then those that only the second has."""
+    return list(dict.fromkeys([*before.trace.word_names, *after.trace.word_names]))
+
+
+def _in_both(word: str, before: Look, after: Look) -> bool:
+    return word in before.trace.word_names and word in after.trace.word_names
 
 
 def _both(before: float, after: float) -> tuple[float, float, float]:
@@ -57,13 +68,18 @@ def _of_pixels(before: Look, after: Look, words: Sequence[str]) -> list[tuple[An
     rows: list[tuple[Any, ...]] = [("distance", "", unit, nothing, nothing, whole)]
     distance = np.abs(first.astype(float) - second).mean(-1) / 255
     for word in words:
-        inside = region(before, word, distance.shape)
+        has = before if _has(before, word) else after
+        inside = region(has, word, distance.shape)
         parts = {"distance inside": inside, "distance outside": ~inside}
         rows += [
             (name, word, unit, nothing, nothing, float(distance[part].mean()))
             for name, part in parts.items()
         ]
     return rows
+
+
+def _has(look: Look, word: str) -> bool:
+    return word.casefold() in {token.name.casefold() for token in look.trace.tokens}
 
 
 def region(look: Look, word: str, size: tuple[int, ...]) -> np.ndarray:
@@ -90,11 +106,13 @@ def _judged(before: Look, after: Look, pipeline: Any) -> list[tuple[Any, ...]]:
     from regard.measures.alignment import clip_score
 
     images = [before.image, after.image]
-    fits = clip_score(images, [before.trace.recipe["prompt"]] * 2).values
+    prompt, other = (each.trace.recipe["prompt"] for each in (before, after))
     alike = float(judges.likeness(before.image, [after.image])[0])
     seen = [", ".join(sight) or "nothing" for sight in judges.sight(images)]
+    texts = {"clip_score": prompt} | ({"clip_score new prompt": other} if other != prompt else {})
+    fits = {name: clip_score(images, [text] * 2).values for name, text in texts.items()}
     return [
-        ("clip_score", "", "cosine", *_both(float(fits[0]), float(fits[1]))),
+        *((name, "", "cosine", *_both(float(a), float(b))) for name, (a, b) in fits.items()),
         ("clip_similarity", "", "cosine", float("nan"), float("nan"), alike),
         ("segmenter", "", "", *seen, "same" if seen[0] == seen[1] else "changed"),
     ]

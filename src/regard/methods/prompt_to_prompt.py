@@ -1,0 +1,262 @@
+"""Prompt-to-Prompt: another prompt drawn with the attention that the first one had.
+
+Both are drawn in one batch from one noise, the source as its last image. In the half of the
+guidance that reads the prompt, and in chosen steps, the edit attends as the source does: image to
+image in coarse layers, and image to text through a map from the source's tokens to its own.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from regard.errors import ArgumentError, PromptError, unknown
+from regard.methods.guide import Guide
+from regard.methods.local_blend import LocalBlend
+from regard.methods.method import Changes, Plan, Run, method
+from regard.methods.token_map import TokenMap, refined, replaced
+from regard.tap import AttentionCall, Edit, Select
+from regard.trace import Prompt
+
+MODES = {"replace": replaced, "refine": refined}
+DEFAULT = "default"
+
+Share = float | int | Sequence[float | int]
+"""The first share of the steps, 0..1, or the shares at which it begins and ends."""
+
+
+@method
+def prompt_to_prompt(
+    prompt: str,
+    *,
+    mode: str | None = None,
+    cross: Share | Mapping[str, Share] = 0.8,
+    self: Share = 0.4,
+    reweight: Mapping[str, float] | None = None,
+    local_blend: str | Sequence[str] = (),
+    largest: int = 256,
+    legacy: bool = False,
+) -> Plan:
+    """Draw another prompt with the attention of the first, which is drawn beside it.
+
+    Args:
+        prompt: What to draw instead; the run's own prompt for `reweight` alone.
+        mode: ``replace`` swaps word for word, ``refine`` keeps what both prompts share and leaves
+            new words their own attention; None takes ``replace`` for as many words.
+        cross: In which share of the steps words get the source's attention, from the first on: 0.8,
+            ``[0.2, 0.8]``, or one for each of some words of ``prompt``, with ``default`` for the
+            others (1 if left out).
+        self: In which share of the steps patches attend to patches as in the source.
+        reweight: What to multiply the attention of words by while they get the source's, as
+            `scale` does: rows then do not sum to 1, and maps show what there was before.
+        local_blend: Words of either prompt: where none of them is looked at, the source stays. Each
+            prompt needs one; empty for no blending.
+        largest: Layers of more patches than this keep their own attention to patches.
+        legacy: Carry tokens over as the authors' code does where that loses count: in ``replace``
+            after the last swapped word, in ``refine`` in the padding.
+
+    Returns:
+        A method; the picture under it reads ``prompt``.
+
+    Raises:
+        PromptError: the prompt is empty; in a run, one that the text encoder cuts off.
+        ArgumentError: a share outside 0..1, a factor that is no finite number, no patches; in a
+            run, prompts of different numbers of words in ``replace``, or a prompt without a word to
+            blend by.
+        UnknownName: there is no such mode; in a run, a word that ``prompt`` has not, or that
+            neither has.
+
+    Example:
+        >>> prompt_to_prompt("a dog on the beach", self=0.5).recipe()
+        {'method': 'prompt-to-prompt', 'prompt': 'a dog on the beach', 'self': 0.5}
+
+    Source:
+        Hertz et al. (2022), "Prompt-to-Prompt Image Editing with Cross Attention Control",
+        arXiv 2208.01626, section 3; numbers and fractions of steps are those of the authors' code.
+    """
+    if not prompt.strip():
+        raise PromptError(
+            "prompt_to_prompt: the prompt is empty and needs at least one word. Say what to draw "
+            "instead, such as 'a dog on the beach'."
+        )
+    if mode is not None and mode not in MODES:
+        raise unknown("mode", mode, MODES)
+    if largest < 1:
+        raise ArgumentError(f"prompt_to_prompt: largest is {largest} and must be 1 or more; 256.")
+    shares = dict(cross) if isinstance(cross, Mapping) else {DEFAULT: cross}
+    _check_shares({f"cross of '{word}'": share for word, share in shares.items()} | {"self": self})
+    factors = dict(reweight or {})
+    _check_factors(factors)
+    blend = [local_blend] if isinstance(local_blend, str) else list(local_blend)
+
+    def plan(run: Run) -> Changes:
+        source, edit = _both(run)
+        tokens = MODES[mode or _mode(source, edit)](source, edit, legacy=legacy)
+        of_tokens = {t: factor for word, factor in factors.items() for t in edit.spelled([word])}
+        across = _Across(tokens, of_tokens, _spans(edit, shares, run.steps + 1))
+        early = span(self, run.steps)
+        edits: list[tuple[Select, Edit]] = [(Select(kind="joint"), _refuse)]
+        if any(across.spans):
+            edits.append((Select(kind="cross", condition="cond"), across))
+        if early:
+            few = _at_most(largest)
+            edits.append((Select(kind="self", steps=early, condition="cond", when=few), _copy))
+        return Changes(edits, _guide(source, edit, blend))
+
+    return plan
+
+
+@dataclass(frozen=True, eq=False)
+class _Across:
+    """An edit of cross-attention: in their steps, tokens get the source's attention.
+
+    Attributes:
+        tokens: From the source's tokens to those of the edit.
+        factors: What the attention to some tokens is multiplied by meanwhile.
+        spans: The steps of each token.
+    """
+
+    tokens: TokenMap
+    factors: Mapping[int, float]
+    spans: Sequence[range]
+
+    def __call__(self, call: AttentionCall) -> None:
+        """Bring the source's attention to the tokens that are due in this step."""
+        if not call.known_layout("prompt_to_prompt").has(query="image", key="text"):
+            return
+        due = torch.tensor([call.step in steps for steps in self.spans], dtype=torch.float32)
+        if not due.any():
+            return
+        share = 1 - due * self.tokens.carried
+        call.borrow(_source_row(call), mapper=self.tokens.mapper * due, share=share)
+        for token, factor in self.factors.items():
+            if due[token]:
+                call.scale_keys([token], factor)
+
+
+def span(share: Share, count: int) -> range:
+    """The steps that a share of them stands for, from 0.
+
+    Args:
+        share: Its end, or its beginning and end, 0..1.
+        count: Of how many: the steps for self-attention, one more for cross-attention, as in the
+            authors' code.
+
+    Example:
+        >>> span(0.8, 51), span([0.25, 0.5], 8)
+        (range(0, 40), range(2, 4))
+    """
+    first, last = _ends(share)
+    return range(int(first * count), int(last * count))
+
+
+# Inside
+
+
+def _ends(share: Share) -> tuple[float, float]:
+    if isinstance(share, Sequence):
+        first, last = share
+        return float(first), float(last)
+    return 0.0, float(share)
+
+
+def _check_shares(shares: Mapping[str, Share]) -> None:
+    for name, share in shares.items():
+        if isinstance(share, Sequence) and len(share) != 2:
+            raise ArgumentError(
+                f"prompt_to_prompt: {name} is {list(share)} and must be a share of the steps, or "
+                f"the two at which it begins and ends, such as [0.2, 0.8]."
+            )
+        first, last = _ends(share)
+        if not 0 <= first <= last <= 1:
+            raise ArgumentError(
+                f"prompt_to_prompt: {name} is {share} and must lie in 0..1: the share of the "
+                f"steps, from the first on, that are the source's."
+            )
+
+
+def _check_factors(factors: Mapping[str, float]) -> None:
+    for word, factor in factors.items():
+        if not math.isfinite(factor):
+            raise ArgumentError(
+                f"prompt_to_prompt: reweight of '{word}' is {factor} and must be a finite number."
+            )
+
+
+def _both(run: Run) -> tuple[Prompt, Prompt]:
+    """The source's prompt and the edit's, if both are read to their ends."""
+    source, edit = run.source, run.prompt
+    if source is None:
+        raise ArgumentError(
+            "prompt_to_prompt: no source is drawn beside this picture. Pass the method to "
+            "regard.steer, regard.look or generate_variants."
+        )
+    for each in (source, edit):
+        if each.cut:
+            raise PromptError(
+                f"prompt_to_prompt: the text encoder takes {len(each.tokens)} tokens, which would "
+                f"cut this off: '{each.cut}'. Shorten the prompt."
+            )
+    return source, edit
+
+
+def _mode(source: Prompt, edit: Prompt) -> str:
+    counts = {
+        len({token.position for token in each.tokens if token.role == "word"})
+        for each in (source, edit)
+    }
+    return "replace" if len(counts) == 1 else "refine"
+
+
+def _spans(edit: Prompt, shares: Mapping[str, Share], count: int) -> list[range]:
+    """The steps in which each token gets the source's attention."""
+    spans = [span(shares.get(DEFAULT, 1.0), count)] * len(edit.tokens)
+    for word, share in shares.items():
+        if word != DEFAULT:
+            for token in edit.spelled([word]):
+                spans[token] = span(share, count)
+    return spans
+
+
+def _guide(source: Prompt, edit: Prompt, words: Sequence[str]) -> Guide | None:
+    if not words:
+        return None
+    known = [token.name for each in (source, edit) for token in each.tokens if token.role == "word"]
+    for word in words:
+        if word.casefold() not in {name.casefold() for name in known}:
+            raise unknown("word", word, dict.fromkeys(known), advice="local_blend takes either's.")
+    blend = LocalBlend(_tokens(source, words), _tokens(edit, words))
+    return Guide(after=blend.blended, observe=[(Select(kind="cross", condition="cond"), blend.see)])
+
+
+def _tokens(prompt: Prompt, words: Sequence[str]) -> list[int]:
+    """The tokens of those words that this prompt has."""
+    wanted = {word.casefold() for word in words}
+    found = [token.index for token in prompt.tokens if token.name.casefold() in wanted]
+    if not found:
+        raise ArgumentError(
+            f"prompt_to_prompt: '{prompt.text}' has none of the words of local_blend: "
+            f"{', '.join(words)}. Name one of each prompt, or one that both have."
+        )
+    return found
+
+
+def _source_row(call: AttentionCall) -> int:
+    """Where the source lies: it is the last image of the half that reads the prompt."""
+    return call.rows_of("cond").stop - 1
+
+
+def _copy(call: AttentionCall) -> None:
+    call.borrow(_source_row(call))
+
+
+def _at_most(patches: int) -> Callable[[AttentionCall], bool]:
+    return lambda call: call.shape[2] <= patches
+
+
+def _refuse(call: AttentionCall) -> None:
+    raise ArgumentError(
+        f"prompt_to_prompt: {call.layer} of {call.model} attends to text and image at once, and "
+        f"this method needs layers for text alone. Use a U-Net, such as 'openmoji'."
+    )

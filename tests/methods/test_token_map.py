@@ -1,0 +1,114 @@
+"""Which token stands for which: tables by hand, and alignments against all there are."""
+
+import itertools
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from looks import pipeline
+from regard.errors import ArgumentError
+from regard.look.prompt import read
+from regard.look.settings import Settings
+from regard.methods.token_map import aligned, refined, replaced
+
+LENGTH = 16
+
+
+def prompt(text):
+    """The tiny tokenizer knows 'cat' as one token and spells 'ox' as two."""
+    return read(pipeline(), Settings(text))
+
+
+def table(*entries, same=()):
+    found = torch.zeros(LENGTH, LENGTH)
+    for source, edit, weight in entries:
+        found[source, edit] = weight
+    for index in same:
+        found[index, index] = 1.0
+    return found
+
+
+# start a cat on end pads from 5 on; start a o x on end pads from 6 on.
+ONE_TO_TWO = [(2, 2, 0.5), (2, 3, 0.5), (3, 4, 1.0), (4, 5, 1.0), (5, 6, 1.0)]
+TWO_TO_ONE = [(2, 2, 1.0), (3, 2, 1.0), (4, 3, 1.0), (5, 4, 1.0)]
+TABLES = {
+    ("a cat on", "a dog on"): (table(same=range(16)), table(same=range(16))),
+    ("a cat on", "a ox on"): (
+        table(*ONE_TO_TWO, same=[0, 1, *range(6, 16)]),
+        table(*ONE_TO_TWO[:2], same=[0, 1, *range(4, 16)]),
+    ),
+    ("a ox on", "a cat on"): (
+        table(*TWO_TO_ONE, same=[0, 1, *range(6, 16)]),
+        table(*TWO_TO_ONE[:2], same=[0, 1, *range(3, 16)]),
+    ),
+    ("a ox on", "a ax on"): (table(same=range(16)), table(same=range(16))),
+}
+
+
+@pytest.mark.parametrize("pair", TABLES)
+def test_words_are_swapped_as_by_hand(pair):
+    source, edit = map(prompt, pair)
+    ours, legacy = TABLES[pair]
+    for expected, how in ((ours, {}), (legacy, {"legacy": True})):
+        found = replaced(source, edit, **how)
+        assert torch.equal(found.mapper, expected)
+        assert torch.equal(found.carried, torch.ones(LENGTH))
+
+
+@pytest.mark.parametrize("pair", TABLES)
+def test_a_swap_neither_makes_nor_loses_attention_and_the_authors_tail_does(pair):
+    source, edit = map(prompt, pair)
+    torch.testing.assert_close(replaced(source, edit).mapper.sum(1), torch.ones(LENGTH))
+    lengths = {len(each.pads) for each in (source, edit)}
+    whole = replaced(source, edit, legacy=True).mapper.sum(1)
+    assert torch.equal(whole, torch.ones(LENGTH)) == (len(lengths) == 1)
+
+
+def test_words_of_other_numbers_are_not_swapped():
+    with pytest.raises(
+        ArgumentError, match=r"'a cat' has 2 words, 'a red cat' 3\. Use mode 'refine'"
+    ):
+        replaced(prompt("a cat"), prompt("a red cat"))
+
+
+def test_new_words_keep_their_own_and_the_rest_is_carried():
+    # start a cat end pads from 4 on; start a red cat end pads from 5 on.
+    found = refined(prompt("a cat"), prompt("a red cat"))
+    expected = table((0, 0, 1.0), (1, 1, 1.0), (2, 3, 1.0), (3, 4, 1.0), same=range(5, 16))
+    assert torch.equal(found.mapper, expected)
+    assert found.carried.tolist() == [1, 1, 0, *[1] * 13]
+
+
+def test_padding_where_a_word_was_keeps_its_own_unless_legacy():
+    source, edit = prompt("a red cat"), prompt("a cat")
+    ours, legacy = refined(source, edit), refined(source, edit, legacy=True)
+    assert ours.mapper[:, 4].sum() == ours.carried[4] == 0  # the end of the source stood there
+    assert legacy.mapper[4, 4] == legacy.carried[4] == 1
+    assert torch.equal(ours.mapper[:, 5:], legacy.mapper[:, 5:])
+    assert torch.equal(ours.mapper[:, :4], legacy.mapper[:, :4])
+
+
+def longest(source, edit):
+    """How many tokens can be matched in order, by trying all subsets."""
+    for count in range(min(len(source), len(edit)), 0, -1):
+        subsets = set(itertools.combinations(source, count))
+        if subsets & set(itertools.combinations(edit, count)):
+            return count
+    return 0
+
+
+@given(*[st.lists(st.sampled_from("abc"), max_size=7)] * 2)
+def test_alignments_are_as_good_as_the_best_of_all(source, edit):
+    found = aligned(source, edit)
+    matched = [(old, new) for new, old in enumerate(found) if old is not None]
+    assert len(found) == len(edit)
+    assert all(source[old] == edit[new] for old, new in matched)
+    assert all(one[0] < two[0] for one, two in itertools.pairwise(matched))
+    assert len(matched) == longest(source, edit)
+
+
+def test_among_alignments_as_good_earlier_tokens_are_taken():
+    assert aligned("ab", "aab") == [0, None, 1]
+    assert aligned("aab", "ab") == [0, 2]
