@@ -1,0 +1,127 @@
+"""Maps of tokens on latents that the generation itself does not see, as guides need them."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from regard.errors import ArgumentError
+from regard.methods.guide import Moment
+from regard.tap import AttentionCall, Observer
+
+Size = int | Sequence[int] | None
+"""Rows and columns, or one number for both; None to choose."""
+
+USUAL_SIDE = 16
+
+
+class _Enough(Exception):
+    """Ends an evaluation of the denoiser when all maps are there."""
+
+
+class WordMaps:
+    """Attention to tokens, mean over heads and over the layers of one grid; differentiable.
+
+    The evaluation ends at the last of these layers: what comes after changes no map.
+
+    Args:
+        tokens: Indices into the text.
+        grid: Rows and columns of the layers to read, or one number for both; None for the smallest
+            grid with sides of 16 or more, or the finest that there is.
+        places: Where these layers lie, such as ``("down",)``; None for anywhere.
+    """
+
+    def __init__(
+        self, tokens: Sequence[int], grid: Size = None, places: Sequence[str] | None = None
+    ) -> None:
+        self.tokens = list(tokens)
+        self.places = places
+        self._asked = (grid, grid) if isinstance(grid, int) else grid
+        self._layers = 0
+        self.grid: tuple[int, int] | None = None
+
+    def read(
+        self, moment: Moment, latents: Tensor, images: Sequence[int] | None = None
+    ) -> Float[Tensor, "image y x token"]:
+        """The maps on some latents.
+
+        Args:
+            moment: What evaluates them.
+            latents: [image, ...], not scaled for the denoiser.
+            images: Which images of the batch these are; None for all.
+
+        Raises:
+            ArgumentError: no layer of the grid reads the text.
+        """
+        if self.grid is None:
+            self._survey(moment)
+        found: list[Tensor] = []
+
+        def gather(call: AttentionCall) -> None:
+            if self._grid_of(call) == self.grid:
+                found.append(self._columns(call))
+            if len(found) == self._layers:
+                raise _Enough
+
+        self._evaluate(moment, latents, images, gather)
+        maps = torch.cat(found, 1).mean(1)
+        return maps.unflatten(1, self.grid)
+
+    def _survey(self, moment: Moment) -> None:
+        """Choose the grid, and count its layers."""
+        seen: list[tuple[int, int]] = []
+
+        def note(call: AttentionCall) -> None:
+            grid = self._grid_of(call)
+            if grid is not None:
+                seen.append(grid)
+
+        with torch.no_grad():
+            self._evaluate(moment, moment.latents, None, note)
+        fine = [grid for grid in seen if min(grid) >= USUAL_SIDE]
+        wanted = self._asked or (min(fine) if fine else max(seen, default=(0, 0)))
+        self.grid = (int(wanted[0]), int(wanted[1]))
+        self._layers = seen.count(self.grid)
+        if not self._layers:
+            there = ", ".join(f"{y} x {x}" for y, x in sorted(set(seen))) or "none"
+            raise ArgumentError(
+                f"maps of words: no layer of {self.grid[0]} x {self.grid[1]} image tokens reads "
+                f"the text. There are: {there}."
+            )
+
+    def _evaluate(
+        self, moment: Moment, latents: Tensor, images: Sequence[int] | None, see: Observer
+    ) -> None:
+        with moment.tap.aside(observe=[see]), suppress(_Enough):
+            moment.evaluate(latents, images)
+
+    def _grid_of(self, call: AttentionCall) -> tuple[int, int] | None:
+        """The grid of a call in which image queries have text keys."""
+        layout = call.known_layout("maps of words")
+        if not layout.has(query="image", key="text"):
+            return None
+        if self.places is not None and call.place not in self.places:
+            return None
+        return layout.queries_of("image").grid
+
+    def _columns(self, call: AttentionCall) -> Float[Tensor, "image head query token"]:
+        layout = call.known_layout("maps of words")
+        first = layout.keys_of("text").start
+        columns = call.columns([first + token for token in self.tokens])
+        return columns[..., layout.queries_of("image").slice, :].float()
+
+
+def check_grid(who: str, grid: Size) -> None:
+    """Refuse what is no grid.
+
+    Raises:
+        ArgumentError: it is not one number above 0, nor two.
+
+    Example:
+        >>> check_grid("attend_and_excite", (16, 24))
+    """
+    sides = (1, 1) if grid is None else (grid,) * 2 if isinstance(grid, int) else tuple(grid)
+    if len(sides) != 2 or min(sides) < 1:
+        raise ArgumentError(f"{who}: grid is {grid} and must be one number above 0, or two.")
