@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from regard.errors import ArgumentError
+from regard.methods.attend_and_excite import attend_and_excite
+from regard.methods.guidance import perturbed_attention_guidance, smoothed_energy_guidance
 from regard.methods.guide import Extra, Guide, Moment
 from regard.methods.method import Changes, Method, Plan, Run, method
 from regard.methods.perturb import (
@@ -22,6 +24,7 @@ from regard.methods.perturb import (
     temperature,
     uniform,
 )
+from regard.methods.prompt_to_prompt import prompt_to_prompt
 from regard.registry import Registry
 
 __all__ = [
@@ -32,15 +35,19 @@ __all__ = [
     "Moment",
     "Plan",
     "Run",
+    "attend_and_excite",
     "drop",
     "from_recipe",
     "identity",
     "method",
     "methods",
+    "perturbed_attention_guidance",
+    "prompt_to_prompt",
     "scale",
     "scale_heads",
     "scale_layers",
     "shuffled",
+    "smoothed_energy_guidance",
     "temperature",
     "uniform",
 ]
@@ -48,12 +55,16 @@ __all__ = [
 methods = Registry(
     "method",
     {
+        "attend-and-excite": "regard.methods.attend_and_excite:attend_and_excite",
         "drop": "regard.methods.perturb:drop",
         "identity": "regard.methods.perturb:identity",
+        "perturbed-attention-guidance": "regard.methods.guidance:perturbed_attention_guidance",
+        "prompt-to-prompt": "regard.methods.prompt_to_prompt:prompt_to_prompt",
         "scale": "regard.methods.perturb:scale",
         "scale-heads": "regard.methods.perturb:scale_heads",
         "scale-layers": "regard.methods.perturb:scale_layers",
         "shuffled": "regard.methods.perturb:shuffled",
+        "smoothed-energy-guidance": "regard.methods.guidance:smoothed_energy_guidance",
         "temperature": "regard.methods.perturb:temperature",
         "uniform": "regard.methods.perturb:uniform",
     },
