@@ -9,12 +9,13 @@ from tempfile import TemporaryDirectory
 
 from playwright.sync_api import sync_playwright
 
-from regard import look, steer
+from regard import look, steer, sweep
 from regard.data.drawings import SUBJECTS
 from regard.data.prompts import prompts
 from regard.data.scenes import HELD_OUT_SINGLES, scene
 from regard.experiments.evaluate import confusion
 from regard.experiments.generation import draw
+from regard.experiments.sweeps.report import figures_of
 from regard.look.generate import pixels_of
 from regard.methods import drop
 from regard.steering.table import finest_map
@@ -49,6 +50,12 @@ def steered() -> None:
     differences(maps, pictures=pictures).savefig(
         FOLDER / "steered.png", metadata={"Software": None}
     )
+
+
+def swept() -> None:
+    """What becomes of a picture without each attention layer."""
+    found = sweep("openmoji", "a lion and a blue car", "layers", seeds=1)
+    figures_of(found)["sheet-000-seed-0"].save(FOLDER / "swept.png")
 
 
 def confusions(count: int = 2000) -> None:
@@ -90,5 +97,5 @@ def page() -> None:
 
 if __name__ == "__main__":
     FOLDER.mkdir(exist_ok=True)
-    for make in (scenes, generated, steered, confusions, page):
+    for make in (scenes, generated, steered, swept, confusions, page):
         make()

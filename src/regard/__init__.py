@@ -4,6 +4,7 @@
 * ``look``: make an image and see where each word was looked at; a ``Look`` holds both.
 * ``look_at``: show a picture to a vision transformer and see where each patch looks.
 * ``steer``: make it twice, with attention changed the second time, and see what that did.
+* ``sweep``: make it without each head, layer, word or place, and see which matter.
 * ``Tap`` and ``Select``: see and change the attention of any model.
 * ``Trace``: what was seen, labelled; it saves, loads and answers without torch.
 
@@ -15,7 +16,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
-__all__ = ["Look", "Select", "Tap", "Trace", "load", "look", "look_at", "steer"]
+__all__ = ["Look", "Select", "Tap", "Trace", "load", "look", "look_at", "steer", "sweep"]
 
 _HOMES = {
     "Look": "regard.look",
@@ -25,6 +26,7 @@ _HOMES = {
     "load": "regard.zoo",
     "look_at": "regard.look",
     "steer": "regard.steering",
+    "sweep": "regard.experiments.sweeps",
 }
 
 

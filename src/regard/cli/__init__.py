@@ -16,6 +16,7 @@ from regard.cli.score import score
 from regard.cli.see import look, words
 from regard.cli.steer import steer
 from regard.cli.study import study
+from regard.cli.sweep import sweep
 
 __all__ = ["app", "main"]
 
@@ -27,7 +28,19 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (look, words, steer, measure, measures, models, train, evaluate, score, study):
+for command in (
+    look,
+    words,
+    steer,
+    sweep,
+    measure,
+    measures,
+    models,
+    train,
+    evaluate,
+    score,
+    study,
+):
     app.command()(command)
 app.add_typer(data, name="data")
 

@@ -41,8 +41,8 @@ def steer(
     layers: Annotated[str | None, typer.Option(help="Only layers with this in their path.")] = None,
     kind: Annotated[str | None, typer.Option(help="Only self, cross or joint attention.")] = None,
     condition: Annotated[
-        str, typer.Option(help="Half of the guidance: cond, uncond or both.")
-    ] = "cond",
+        str | None, typer.Option(help="Half of the guidance: cond (the default), uncond or both.")
+    ] = None,
     recipe: Annotated[
         Path | None, typer.Option(help="Do again what this recipe.json says, instead.")
     ] = None,
@@ -66,7 +66,7 @@ def steer(
     from regard.steering import check_folder
 
     where = {
-        "steps": None if during is None else _during(during, 30 if steps is None else steps),
+        "steps": None if during is None else steps_of(during, 30 if steps is None else steps),
         "place": place,
         "layers": layers,
         "kind": kind,
@@ -197,11 +197,19 @@ def _number(text: str, what: str) -> float:
         ) from None
 
 
-def _during(text: str, steps: int) -> list[int]:
-    """The first step and the one after the last, of '3', '0-9' or '10-'."""
+def steps_of(text: str, steps: int, who: str = "steer") -> list[int]:
+    """The first step and the one after the last, of '3', '0-9' or '10-'.
+
+    Raises:
+        ArgumentError: it is none of these.
+
+    Example:
+        >>> steps_of("10-", 30), steps_of("5", 30)
+        ([10, 30], [5, 6])
+    """
     found = re.fullmatch(r"(\d+)(-(\d*))?", text.strip())
     if found is None:
-        raise ArgumentError(f"steer: --during is '{text}' and must be such as 0-9, 10- or 5.")
+        raise ArgumentError(f"{who}: --during is '{text}' and must be such as 0-9, 10- or 5.")
     first = int(found[1])
     if found[2] is None:
         return [first, first + 1]

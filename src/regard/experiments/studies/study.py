@@ -124,7 +124,13 @@ def check_folder(folder: str | os.PathLike[str], *, overwrite: bool = False) -> 
         ...     check_folder(room + "/new").name
         'new'
     """
-    return free(folder, who="Study.save", what="study", foreign=_foreign, overwrite=overwrite)
+    return free(
+        folder,
+        who="Study.save",
+        what="study",
+        foreign=lambda place: foreign(place, STAMP),
+        overwrite=overwrite,
+    )
 
 
 def _fill(study: Study, folder: Path) -> None:
@@ -202,11 +208,11 @@ def _apart(texts: Sequence[str]) -> list[str]:
     return [line for text in texts for line in (text, "")]
 
 
-def _foreign(folder: Path) -> str | None:
-    """Something in a folder that is no part of a saved study; None if all of it is."""
+def foreign(folder: Path, stamp: str) -> str | None:
+    """Something in a folder that its recipe of this format does not list; None if it lists all."""
     try:
         saved: Any = json.loads((folder / RECIPE).read_bytes())
-        files = set(saved["files"]) if saved["format"] == STAMP else set()
+        files = set(saved["files"]) if saved["format"] == stamp else set()
     except (OSError, ValueError, KeyError, TypeError):
         files = set()
     there = [each for each in sorted(folder.rglob("*")) if not each.is_dir()]

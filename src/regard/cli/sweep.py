@@ -1,0 +1,99 @@
+"""``regard sweep``."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from regard.cli.polite import STOPPED, bar, stop
+from regard.cli.steer import steps_of
+
+SHOWN = 12
+"""Rows of the summary that the terminal gets; all are in summary.csv."""
+
+
+def sweep(
+    over: Annotated[str, typer.Argument(help="heads, layers, words or places.")],
+    prompts: Annotated[list[str] | None, typer.Argument(help="What to draw.")] = None,
+    model: Annotated[str, typer.Option(help="A bundled model or a folder.")] = "openmoji",
+    seeds: Annotated[int, typer.Option(help="Pictures of each prompt, from seed 0 on.")] = 2,
+    steps: Annotated[int, typer.Option(help="Denoising steps.")] = 30,
+    guidance: Annotated[
+        float, typer.Option(help="Classifier-free guidance; up to 1 is off.")
+    ] = 4.0,
+    during: Annotated[
+        str | None, typer.Option(help="Steps without it, from 0, such as 0-9, 10- or 5.")
+    ] = None,
+    encoder: Annotated[
+        str | None, typer.Option(help="Judge of pictures; by default that of bundled models.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to write; by default sweep-OVER.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object and nothing else.")
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a sweep that is in the folder.")
+    ] = False,
+) -> None:
+    """Draw without each head, layer, word or place in its turn, and tell which matter.
+
+    Called again after an interruption, it goes on where it stopped.
+    """
+    from regard.experiments.store import forget
+    from regard.experiments.sweeps import check_folder
+    from regard.experiments.sweeps import sweep as run
+    from regard.experiments.sweeps.sweep import checked
+    from regard.zoo.memory import keep_memory
+
+    asked, _ = checked(prompts or [], over, seeds)  # a mistake is told before torch is loaded
+    span = None if during is None else steps_of(during, steps, "sweep")
+    folder = check_folder(out or Path(f"sweep-{over}"), overwrite=overwrite)
+    unfinished = folder.with_name(f"{folder.name}.unfinished")
+    keep_memory()  # the process is ours, and ends with this
+    drawn = {"seeds": seeds, "steps": steps, "guidance": guidance, "during": span}
+    try:
+        with bar(f"sweep over {over}") as advance:
+            found = run(
+                model, asked, over, **drawn, encoder=encoder, store=unfinished, progress=advance
+            )
+    except KeyboardInterrupt:
+        stop(_how_to_go_on(unfinished), STOPPED)
+    found.save(folder, overwrite=overwrite)
+    forget(unfinished, "sweep")
+    if as_json:
+        typer.echo(_json_of(found, folder))
+        return
+    typer.echo(text_of(found))
+    typer.echo(f"\nWrote {folder}. Open {folder / 'report.html'} in a browser.")
+
+
+def text_of(found: Any) -> str:
+    """The strongest rows for the terminal."""
+    from regard.experiments.sweeps.result import shown
+    from regard.views.report import with_ends
+
+    table = shown(found, SHOWN)
+    about = [name for name in ("layer", "place", "kind", "head", "word") if name in table]
+    told = with_ends(table.drop(columns=about))
+    lines = [told.to_string(index=False, float_format="{:.3f}".format, na_rep="-")]
+    rest = found.table["ablation"].nunique() - len(told)
+    lines += [f"... and {rest} more, in summary.csv."] if rest > 0 else []
+    return "\n".join([*lines, *found.notes])
+
+
+def _json_of(found: Any, folder: Path) -> str:
+    import json
+
+    from regard.experiments.sweeps.result import json_of
+
+    return json.dumps({**json_of(found), "folder": str(folder)})
+
+
+def _how_to_go_on(unfinished: Path) -> str:
+    finished = [each for each in unfinished.glob("*-seed-*") if each.is_dir()]
+    if not finished:
+        return "stopped; no prompt was finished yet, so nothing was written."
+    many = "prompt and seed is" if len(finished) == 1 else "prompts and seeds are"
+    return f"stopped; {len(finished)} {many} kept. The same command goes on from there."

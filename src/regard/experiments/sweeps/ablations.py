@@ -1,0 +1,167 @@
+"""What a sweep takes away: each head, layer, word or place in its turn."""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from regard.errors import ArgumentError
+from regard.look.generate import generate
+from regard.look.settings import Settings
+from regard.methods import Method, drop, scale_heads, scale_layers
+from regard.methods.where import Steps
+from regard.tap import AttentionCall, Tap, attention_layers
+from regard.trace import Prompt
+
+PLACES, KINDS = ("down", "mid", "up"), ("cross", "self", "joint")
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One attention layer, as it was seen in a first step.
+
+    Attributes:
+        path: Of its module.
+        heads: Their number.
+        kind: ``self``, ``cross`` or ``joint``; empty where the model is of no known family.
+        place: ``down``, ``mid`` or ``up``; empty where the model has no such parts.
+        reads: Whether the image reads the text there.
+    """
+
+    path: str
+    heads: int
+    kind: str
+    place: str
+    reads: bool
+
+    @property
+    def short(self) -> str:
+        """Where it lies, by its numbers, as in ``up 1.0.0 cross``.
+
+        Example:
+            >>> path = "up_blocks.1.attentions.0.transformer_blocks.2.attn2"
+            >>> Layer(path, 8, "cross", "up", True).short
+            'up 1.0.2 cross'
+        """
+        numbers = ".".join(re.findall(r"(?<=\.)\d+(?=\.|$)", self.path))
+        return " ".join(part for part in (self.place, numbers, self.kind) if part)
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """One thing that is taken away.
+
+    Attributes:
+        name: Unlike any other of its prompt.
+        label: Short, for pictures.
+        method: What takes it away.
+        told: Further columns of the table.
+    """
+
+    name: str
+    label: str
+    method: Method
+    told: dict[str, Any] = field(default_factory=dict)
+
+
+def layers_of(pipeline: Any, settings: Settings) -> list[Layer]:
+    """The attention layers of a pipeline in running order, from one step of a generation.
+
+    Raises:
+        NothingObserved: it has none that can be seen.
+        RegardError: it cannot make what the settings say.
+    """
+    seen: dict[str, Layer] = {}
+    with Tap(pipeline, observe=[lambda call: seen.setdefault(call.layer, _layer(call))]):
+        generate(pipeline, replace(settings, steps=1))
+    # Others, such as those of a text encoder, are none of the denoiser's.
+    known = attention_layers(pipeline)
+    return [layer for path, layer in seen.items() if path in known]
+
+
+def _layer(call: AttentionCall) -> Layer:
+    layout = call.layout
+    kind, reads = "", False
+    if layout is not None:
+        kind, reads = layout.kind, layout.has(query="image", key="text")
+    return Layer(call.layer, call.shape[1], kind, call.place or "", reads)
+
+
+def ablations(
+    over: str, layers: Sequence[Layer], prompt: Prompt, during: Steps = None
+) -> list[Ablation]:
+    """What is taken away from the pictures of a prompt, one after the other.
+
+    Args:
+        over: ``heads``, ``layers``, ``words`` or ``places``.
+        layers: Of the model.
+        prompt: Its words.
+        during: In which steps; None for all.
+
+    Raises:
+        ArgumentError: the model has nothing of the kind.
+    """
+    return _MAKERS[over](layers, prompt, during)
+
+
+def _heads(layers: Sequence[Layer], prompt: Prompt, during: Steps) -> list[Ablation]:
+    return [
+        Ablation(
+            f"{layer.path}:{head}",
+            f"{layer.short}, head {head}",
+            scale_heads(layer.path, {head: 0.0}, steps=during),
+            {"layer": layer.path, "place": layer.place, "kind": layer.kind, "head": head},
+        )
+        for layer in layers
+        for head in range(layer.heads)
+    ]
+
+
+def _layers(layers: Sequence[Layer], prompt: Prompt, during: Steps) -> list[Ablation]:
+    return [
+        Ablation(
+            layer.path,
+            layer.short,
+            scale_layers(0.0, layers=layer.path, steps=during),
+            {"layer": layer.path, "place": layer.place, "kind": layer.kind},
+        )
+        for layer in layers
+    ]
+
+
+def _words(layers: Sequence[Layer], prompt: Prompt, during: Steps) -> list[Ablation]:
+    if not any(layer.reads for layer in layers):
+        raise ArgumentError(
+            f"sweep: in none of the {len(layers)} attention layers of this model does the image "
+            f"read the text, so there are no words to leave out. Sweep heads or layers."
+        )
+    names = dict.fromkeys(token.name for token in prompt.tokens if token.role == "word")
+    return [Ablation(name, name, drop(name, steps=during), {"word": name}) for name in names]
+
+
+def _places(layers: Sequence[Layer], prompt: Prompt, during: Steps) -> list[Ablation]:
+    there = {(layer.place, layer.kind) for layer in layers if layer.place and layer.kind}
+    if not there:
+        raise ArgumentError(
+            f"sweep: the {len(layers)} attention layers of this model do not lie down, mid or up. "
+            f"Sweep layers or heads."
+        )
+    return [
+        Ablation(
+            f"{place} {kind}",
+            f"{place} {kind}",
+            scale_layers(0.0, place=place, kind=kind, steps=during),
+            {"place": place, "kind": kind},
+        )
+        for place in PLACES
+        for kind in KINDS
+        if (place, kind) in there
+    ]
+
+
+_MAKERS: dict[str, Callable[[Sequence[Layer], Prompt, Steps], list[Ablation]]] = {
+    "heads": _heads,
+    "layers": _layers,
+    "words": _words,
+    "places": _places,
+}

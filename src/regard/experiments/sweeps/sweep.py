@@ -1,0 +1,241 @@
+"""One call: take away each head, layer, word or place in its turn, and see what that did."""
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from regard.errors import ArgumentError, unknown
+from regard.experiments.store import Done, Store
+from regard.experiments.sweeps.result import Sweep
+from regard.look.settings import Progress, Settings
+
+OVER = ("heads", "layers", "words", "places")
+
+SIDE = 128
+"""Pixels that the pictures of a sweep keep a side: enough for a sheet, and 50 kB a picture."""
+
+
+def sweep(
+    model: Any,
+    prompts: str | Sequence[str],
+    over: str = "heads",
+    *,
+    seeds: int | Sequence[int] = 2,
+    steps: int = 30,
+    guidance: float = 4.0,
+    during: Any = None,
+    encoder: Any = None,
+    store: str | os.PathLike[str] | None = None,
+    progress: Progress | None = None,
+) -> Sweep:
+    """Take away each head, layer, word or place, and say what became of the picture without it.
+
+    Each picture is compared with the bare one of its prompt and seed. Pictures of a prompt and
+    seed are drawn in batches, each with its own part missing, and the steps before anything is
+    missing are made once for a batch. Only the half of the guidance that reads the prompt is
+    changed.
+
+    Args:
+        model: A diffusers text-to-image pipeline, or the name or folder of one.
+        prompts: What to draw; ten or more make intervals that can be trusted.
+        over: ``heads`` and ``layers``, each silenced; ``words``, each hidden from the image;
+            ``places``, the cross- or self-attention of a whole part of the model silenced.
+        seeds: How many, from 0; or which.
+        steps: Denoising steps.
+        guidance: Weight of classifier-free guidance; up to 1 is off.
+        during: In which steps something is missing: one, a range, or its first step and the one
+            after its last; None for all.
+        encoder: Who judges how well a picture fits its prompt and how far two are apart, as
+            `regard.zoo.encoder.encoder` takes it; None takes ``openmoji-clip`` for bundled models,
+            and nobody for others. With ``openmoji-clip`` the segmenter is asked too.
+        store: A folder to which what each prompt and seed gave is written at once. A call with
+            the same settings and folder goes on from there. None keeps nothing until the end.
+        progress: Called with the number of pictures drawn so far, and of all.
+
+    Returns:
+        A `Sweep`: ``.table``, ``.summary()`` and ``.save(folder)``.
+
+    Raises:
+        UnknownName: there is no such sweep or model.
+        PromptError: a prompt is empty, or longer than the text encoder takes.
+        ArgumentError: there is no prompt, or one twice, or no seed; a step that the run has not;
+            or the model has nothing to take away. All this is said before anything is drawn.
+        OutputError: the store holds something else, or another sweep, or cannot be written.
+        NothingObserved: the model has no attention that can be seen.
+
+    Example:
+        >>> found = sweep("openmoji", "a cat on the beach", "places", seeds=1, steps=1)
+        >>> found.table["ablation"].tolist()[:3]
+        ['down cross', 'down self', 'mid cross']
+
+    Source:
+        Michel et al. (2019), "Are Sixteen Heads Really Better than One?", arXiv 1905.10650,
+        section 3.2, for silencing one head at a time.
+    """
+    asked, numbers = checked(prompts, over, seeds)
+    first = [Settings(each, steps=steps, guidance=guidance, caller="sweep") for each in asked]
+    started = time.perf_counter()
+    # These import torch, so they wait until arguments are checked.
+    from regard.experiments.sweeps.ablations import ablations, layers_of
+    from regard.experiments.sweeps.judging import judges_of
+    from regard.look.generate import check, opened
+    from regard.look.prompt import read_whole
+
+    span = _span(during, steps)
+    pipeline = opened(model)
+    check(pipeline, first[0])
+    texts = [read_whole(pipeline, each) for each in first]
+    judges = judges_of(pipeline, encoder)
+    layers = layers_of(pipeline, first[0])
+    plans = {text.text: ablations(over, layers, text, span) for text in texts}
+    recipe = _recipe(pipeline, first[0], asked, numbers, over, span, judges)
+    kept = Store(store, recipe, who="sweep")
+    tell = _Counter(progress, [len(plans[each]) + 1 for each in asked for _ in numbers])
+    done: dict[tuple[str, int], Done] = {}
+    for number, (settings, text) in enumerate(zip(first, texts, strict=True)):
+        for seed in numbers:
+            name = f"{number:03}-seed-{seed}"
+            finished = kept.get(name)
+            if finished is None:
+                here = replace(settings, seed=seed)
+                finished = _drawn(pipeline, here, text, plans[text.text], judges, tell.drawn)
+                kept.put(name, finished)
+            done[text.text, seed] = finished
+            tell.next()
+    table = pd.DataFrame([row for each in done.values() for row in each.rows])
+    recipe["seconds"] = round(time.perf_counter() - started, 1)
+    return Sweep(over, table, done, recipe, tuple(judges.notes(asked)))
+
+
+def _drawn(
+    pipeline: Any,
+    settings: Settings,
+    text: Any,
+    plan: Sequence[Any],
+    judges: Any,
+    progress: Progress,
+) -> Done:
+    """All pictures of one prompt and seed, measured."""
+    from regard.look.variants import Variant, generate_variants
+
+    variants = [Variant(), *(Variant((each.method,)) for each in plan)]
+    made = generate_variants(pipeline, settings, text, variants, progress=progress)
+    images = [each.images[0] for each in made]
+    measured = judges.measured(settings.prompt, images)
+    rows = [
+        {
+            "ablation": each.name,
+            **each.told,
+            "prompt": settings.prompt,
+            "seed": settings.seed,
+            **{name: values[number] for name, values in measured.items()},
+        }
+        for number, each in enumerate(plan)
+    ]
+    labels = ["as it is", *(each.label for each in plan)]
+    return Done(rows, labels, np.stack([_small(each) for each in images]))
+
+
+def _small(image: Image.Image) -> np.ndarray:
+    image = image.convert("RGB")
+    if max(image.size) > SIDE:
+        image.thumbnail((SIDE, SIDE), Image.Resampling.BOX)
+    return np.asarray(image)
+
+
+def checked(
+    prompts: str | Sequence[str], over: str, seeds: int | Sequence[int]
+) -> tuple[list[str], list[int]]:
+    """The prompts and the seeds as lists.
+
+    Raises:
+        UnknownName: there is no such sweep.
+        ArgumentError: there is no prompt or seed, or one twice.
+
+    Example:
+        >>> checked("a cat", "heads", 2)
+        (['a cat'], [0, 1])
+    """
+    if over not in OVER:
+        raise unknown("sweep", over, OVER)
+    asked = [prompts] if isinstance(prompts, str) else list(prompts)
+    if not asked:
+        raise ArgumentError(
+            "sweep: there is no prompt. Give at least one, such as 'a lion and a blue car'."
+        )
+    twice = [each for number, each in enumerate(asked) if each in asked[:number]]
+    if twice:
+        raise ArgumentError(f"sweep: the prompt '{twice[0]}' comes twice. Give each once.")
+    if isinstance(seeds, int) and seeds < 1:
+        raise ArgumentError(f"sweep: seeds is {seeds} and must be 1 or more; 2 is usual.")
+    numbers = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
+    if not numbers or len(set(numbers)) < len(numbers):
+        raise ArgumentError(f"sweep: seeds are {numbers}. Give at least one, and each once.")
+    for each in numbers:
+        Settings("a cat", seed=each, caller="sweep")  # which says what is wrong with a seed
+    return asked, numbers
+
+
+def _span(during: Any, steps: int) -> list[int] | None:
+    """The first step in which something is missing, and the one after the last."""
+    from regard.methods.where import Where
+
+    span = Where("sweep", during).span
+    if span is None:
+        return None
+    if span.stop > steps:
+        raise ArgumentError(
+            f"sweep: step {span.stop - 1} is asked for, and the run has {steps}: 0..{steps - 1}."
+        )
+    return [span.start, span.stop]
+
+
+def _recipe(
+    pipeline: Any,
+    settings: Settings,
+    prompts: Sequence[str],
+    seeds: Sequence[int],
+    over: str,
+    during: list[int] | None,
+    judges: Any,
+) -> dict[str, Any]:
+    """With what a sweep is made, as plain JSON values."""
+    from regard.look.observe import recipe_of
+
+    told = recipe_of(pipeline, settings)
+    for name in ("prompt", "seed", "negative_prompt"):
+        told.pop(name)
+    which = judges.encoder
+    return {
+        "over": over,
+        "prompts": list(prompts),
+        "seeds": list(seeds),
+        "during": during,
+        **told,
+        "encoder": None if which is None else which.name,
+        "encoder_sha256": None if which is None else which.recipe.get("weights_sha256"),
+    }
+
+
+class _Counter:
+    """Progress of several runs, in pictures of all."""
+
+    def __init__(self, progress: Progress | None, sizes: Sequence[int]) -> None:
+        self._progress: Callable[[int, int], Any] = progress or (lambda done, total: None)
+        self._sizes, self._before = list(sizes), 0
+        self._total = sum(sizes)
+
+    def drawn(self, done: int, steps: int) -> None:
+        """Steps of the run at hand."""
+        self._progress(self._before + done * self._sizes[0] // steps, self._total)
+
+    def next(self) -> None:
+        """The run at hand is finished."""
+        self._before += self._sizes.pop(0)
+        self._progress(self._before, self._total)
