@@ -22,6 +22,10 @@ STRONG = {
     "drop": {"words": "cat"},
     "identity": {},
     "perturbed-attention-guidance": {"scale": 5.0, "layers": "attn1"},
+    "prompt-to-prompt": {
+        "prompt": PROMPT.replace("grass", "snow"),
+        "cross": {"default": 0.5, "turtle": 0.0},
+    },
     "scale": {"weights": {"turtle": 4.0}},
     "scale-heads": {"layer": LAYER, "factors": {"0": 0.0}},
     "scale-layers": {"factor": 0.25, "kind": "cross"},
@@ -49,8 +53,13 @@ PUSHES = ["perturbed-attention-guidance", "smoothed-energy-guidance"]
 MOVES = ["attend-and-excite"]
 """They move latents, wherever attention is."""
 
-HALVES = [name for name in STRONG if name not in PUSHES + MOVES]
-SEVERAL_LAYERS = [name for name in STRONG if name not in ["scale-heads", *MOVES]]
+READS = ["prompt-to-prompt"]
+"""They read another prompt, and say in shares of the steps until when not only that."""
+
+IN_STEPS = [name for name in STRONG if name not in READS]
+HALVES = [name for name in IN_STEPS if name not in PUSHES + MOVES]
+SEVERAL_LAYERS = [name for name in IN_STEPS if name not in ["scale-heads", *MOVES]]
+LAST = ["identity", *READS]
 
 
 def made(*variants, **settings):
@@ -96,7 +105,7 @@ def test_each_image_of_a_batch_has_its_own_method():
         torch.testing.assert_close(latents, made(methods_of_one)[0], rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", STRONG)
+@pytest.mark.parametrize("name", IN_STEPS)
 def test_steps_before_a_method_begins_are_those_of_the_bare_run(name):
     late = strong(name, steps=[2, 3])
     together = made([], [late], [strong(name, steps=1)])
@@ -120,7 +129,7 @@ def test_even_attention_stays_even_in_any_order():
 @pytest.mark.parametrize(("first", "second"), PAIRS)
 def test_methods_compose_whichever_the_order_that_their_scores_allow(first, second):
     """A map that was replaced has no scores any more; all else goes with all else."""
-    pair = sorted([first, second], key=lambda name: name == "identity")
+    pair = sorted([first, second], key=lambda name: name in LAST)
     both = made([strong(name) for name in pair])[0]
     for name in pair:
         assert not torch.allclose(both, made([strong(name)])[0], atol=1e-4)
@@ -136,7 +145,7 @@ def test_the_half_that_is_asked_for_is_changed(name):
         assert not torch.allclose(one, other, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", STRONG)
+@pytest.mark.parametrize("name", IN_STEPS)
 def test_steps_that_a_run_has_not_are_refused_before_it_runs(name):
     who = name.replace("-", "_")
     with pytest.raises(ArgumentError, match=rf"^{who}: step 3 is asked for, and the run has 3"):
