@@ -6,9 +6,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
 import joint
 from looks import PROMPT
+from regard.cli import app
 from regard.errors import ArgumentError, PromptError, UnknownName
 from regard.look import look
 from regard.look.generate import opened
@@ -253,6 +255,14 @@ def test_what_one_encoder_cuts_off_the_other_still_reads():
         read_whole(sd3(), wanted)
     trace = look(sd3(), LONG, steps=1).trace
     assert (trace.recipe["cut"], trace.recipe["partly_cut"]) == ("", "clock")
+
+
+def test_the_command_line_tells_what_only_one_encoder_reads(tmp_path):
+    sd3().save_pretrained(tmp_path / "model")
+    options = ["--model", str(tmp_path / "model"), "--steps", "1", "--out", str(tmp_path / "out")]
+    done = CliRunner().invoke(app, ["look", LONG, *options])
+    assert done.exit_code == 0, done.stderr
+    assert "and only the other read on from: 'clock'." in done.stderr
 
 
 def test_what_no_encoder_reads_is_cut():

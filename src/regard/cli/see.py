@@ -150,6 +150,12 @@ def _draw(
     seen.save(folder, overwrite=overwrite)
     if seen.cut:
         tell(f"the prompt is longer than the text encoder takes; it was cut before: '{seen.cut}'.")
+    partly = seen.trace.recipe["partly_cut"]
+    if partly != seen.cut:
+        tell(
+            f"the prompt is longer than one of the text encoders takes, and only the other read on "
+            f"from: '{partly}'."
+        )
     typer.echo(text_of(seen.trace.words()))
     typer.echo(f"\nWrote {folder}. Open {folder / 'page.html'} in a browser.")
 
