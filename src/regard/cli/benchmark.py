@@ -1,0 +1,105 @@
+"""``regard benchmark``."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from regard.cli.polite import STOPPED, bar, stop
+
+benchmark = typer.Typer(
+    help="Compare methods on prompts that everybody takes.", no_args_is_help=True
+)
+
+
+@benchmark.command("attend-and-excite")
+def attend_and_excite(
+    model: Annotated[str, typer.Option(help="A bundled model or a folder.")] = "openmoji",
+    method: Annotated[
+        list[str] | None,
+        typer.Option(help="A method that takes words; several times for several."),
+    ] = None,
+    seeds: Annotated[int, typer.Option(help="Pictures of each prompt, from seed 0 on.")] = 4,
+    steps: Annotated[int, typer.Option(help="Denoising steps.")] = 30,
+    guidance: Annotated[
+        float, typer.Option(help="Classifier-free guidance; up to 1 is off.")
+    ] = 4.0,
+    encoder: Annotated[
+        str, typer.Option(help="Of pictures and texts: a bundled model or a folder.")
+    ] = "openmoji-clip",
+    captioner: Annotated[
+        str, typer.Option(help="A bundled model, a folder, or none.")
+    ] = "openmoji-captioner",
+    quick: Annotated[bool, typer.Option("--quick", help="Every twelfth prompt, one seed.")] = False,
+    out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("benchmark"),
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object and nothing else.")
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a benchmark that is in the folder.")
+    ] = False,
+) -> None:
+    """Draw 276 prompts of two subjects, bare and under methods, and count what is neglected.
+
+    Called again after an interruption, it goes on where it stopped.
+    """
+    from regard.experiments.benchmark import benchmark as compute
+    from regard.experiments.benchmark import check_folder
+    from regard.experiments.benchmark.run import CONTENDERS, checked, quick_prompts
+    from regard.experiments.store import forget
+    from regard.zoo.memory import keep_memory
+
+    names = list(method or CONTENDERS)
+    prompts = quick_prompts() if quick else None
+    checked(prompts, names, seeds)  # a mistake is told before torch is loaded
+    folder = check_folder(out, overwrite=overwrite)
+    unfinished = folder.with_name(f"{folder.name}.unfinished")
+    keep_memory()  # the process is ours, and ends with this
+    drawn = {"seeds": 1 if quick else seeds, "steps": steps, "guidance": guidance}
+    judges = {"encoder": encoder, "captioner": None if captioner == "none" else captioner}
+    try:
+        with bar("drawing") as advance:
+            found = compute(
+                model,
+                methods=names,
+                prompts=prompts,
+                **drawn,
+                **judges,
+                store=unfinished,
+                progress=advance,
+            )
+    except KeyboardInterrupt:
+        stop(_how_to_go_on(unfinished), STOPPED)
+    found.save(folder, overwrite=overwrite)
+    forget(unfinished, "benchmark")
+    if as_json:
+        typer.echo(_json_of(found, folder))
+        return
+    typer.echo(text_of(found))
+    typer.echo(f"\nWrote {folder}. Open {folder / 'report.html'} in a browser.")
+
+
+def text_of(found: Any) -> str:
+    """The means of all sets for the terminal, and what was not measured."""
+    from regard.experiments.benchmark.report import table_of
+    from regard.views.report import with_ends
+
+    shown = with_ends(table_of(found.summary())).set_index("method").T
+    shown.index = shown.index.str.replace("_", " ")
+    return "\n".join([shown.to_string(float_format="{:.3g}".format, na_rep="-"), *found.notes])
+
+
+def _json_of(found: Any, folder: Path) -> str:
+    import json
+
+    from regard.experiments.benchmark.result import json_of
+
+    return json.dumps({**json_of(found), "folder": str(folder)})
+
+
+def _how_to_go_on(unfinished: Path) -> str:
+    finished = [each for each in unfinished.glob("[0-9]*") if each.is_dir()]
+    if not finished:
+        return "stopped; no prompt was finished yet, so nothing was written."
+    many = "prompt is" if len(finished) == 1 else "prompts are"
+    return f"stopped; {len(finished)} {many} kept. The same command goes on from there."

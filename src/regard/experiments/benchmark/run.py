@@ -1,0 +1,224 @@
+"""One call: the prompts of the Attend-and-Excite benchmark, bare and under some methods."""
+
+import inspect
+import os
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from regard.data.prompts import prompts as published
+from regard.data.scenes import mentions_in
+from regard.errors import ArgumentError
+from regard.experiments.benchmark.result import BARE, Benchmark
+from regard.experiments.store import Done, Store
+from regard.look.settings import Progress, Settings
+
+SETS = ("animals", "animals_objects", "objects")
+CONTENDERS = ("attend-and-excite",)
+
+QUICK = 12
+"""A quick benchmark takes every so many of the prompts."""
+
+
+def benchmark(
+    model: Any = "openmoji",
+    *,
+    methods: Sequence[str] = CONTENDERS,
+    prompts: Sequence[str] | None = None,
+    seeds: int = 4,
+    steps: int = 30,
+    guidance: float = 4.0,
+    encoder: Any = "openmoji-clip",
+    captioner: str | os.PathLike[str] | None = "openmoji-captioner",
+    store: str | os.PathLike[str] | None = None,
+    progress: Progress | None = None,
+) -> Benchmark:
+    """Draw prompts with two subjects bare and under methods, and count what is neglected.
+
+    All pictures of a prompt are drawn one method after the other, so that their seconds can be
+    compared, and judged when all are drawn.
+
+    Args:
+        model: A diffusers text-to-image pipeline, or the name or folder of one.
+        methods: Names in `regard.methods.methods` of methods that take ``words``, which are the
+            subjects of each prompt.
+        prompts: Some of `regard.data.prompts.prompts`; None for all 276.
+        seeds: Pictures of each prompt, from seed 0 on.
+        steps: Denoising steps.
+        guidance: Weight of classifier-free guidance; up to 1 is off.
+        encoder: Of pictures and texts, as `regard.zoo.encoder.encoder` takes it.
+        captioner: As `regard.zoo.judge.captions` takes it; None for no captions.
+        store: A folder to which the pictures of each prompt are written at once. A call with the
+            same settings and folder goes on from there. None keeps nothing until the end.
+        progress: Called with the number of pictures drawn so far, and of all.
+
+    Returns:
+        A `Benchmark`: ``.table``, ``.summary()`` and ``.save(folder)``.
+
+    Raises:
+        UnknownName: there is no such method or model.
+        ArgumentError: a method takes no words; a prompt is not of the benchmark, or one comes
+            twice; no seed. All this is said before anything is drawn.
+        DataError: the encoder or the captioner cannot be opened.
+        OutputError: the store holds something else, or cannot be written.
+
+    Example:
+        >>> some = ["a cat and a dog"]
+        >>> how = {"prompts": some, "seeds": 1, "steps": 1, "captioner": None}
+        >>> found = benchmark(methods=["attend-and-excite"], **how)
+        >>> found.table["method"].tolist()
+        ['bare', 'attend-and-excite']
+
+    Source:
+        Chefer et al. (2023), "Attend-and-Excite: Attention-Based Semantic Guidance for
+        Text-to-Image Diffusion Models", arXiv 2301.13826, section 4.
+
+    Differs from the paper:
+        Also says by a segmenter which subjects are there, and in which colours, where it knows
+        them; the paper's encoder and captioner are CLIP ViT-B/16 and BLIP.
+    """
+    asked, names = checked(prompts, methods, seeds)
+    contenders = {name: _maker(name) for name in names}
+    # These import torch, so they wait until arguments are checked.
+    from regard.experiments.benchmark.judging import judged, judges_of
+    from regard.look.generate import check, opened
+    from regard.look.prompt import read_whole
+
+    pipeline = opened(model)
+    shared = {"steps": steps, "guidance": guidance, "caller": "benchmark"}
+    settings = [Settings(each, **shared) for each in asked]
+    check(pipeline, settings[0])
+    texts = [read_whole(pipeline, each) for each in settings]
+    judges = judges_of(pipeline, encoder, captioner)
+    recipe = _recipe(pipeline, settings[0], asked, names, seeds)
+    kept = Store(store, recipe, who="benchmark")
+    total = len(asked) * (len(names) + 1) * seeds
+    cells = []
+    for number, (each, text) in enumerate(zip(settings, texts, strict=True)):
+        done = kept.get(f"{number:03}")
+        if done is None:
+            done = _drawn(pipeline, each, text, contenders, seeds)
+            kept.put(f"{number:03}", done)
+        cells.append(done)
+        if progress is not None:
+            progress(len(cells) * total // len(asked), total)
+    table = pd.DataFrame([row for done in cells for row in done.rows])
+    pictures = [picture for done in cells for picture in done.pictures]
+    measured = judged(table["prompt"].tolist(), pictures, judges)
+    return Benchmark(
+        pd.concat([table, measured], axis=1),
+        {**recipe, **judges.recipe},
+        tuple(judges.notes),
+        dict(zip(asked, cells, strict=True)),
+    )
+
+
+def quick_prompts() -> list[str]:
+    """A few prompts of each set.
+
+    Example:
+        >>> len(quick_prompts())
+        23
+    """
+    return list(published()[::QUICK])
+
+
+def checked(
+    prompts: Sequence[str] | None, methods: Sequence[str], seeds: int
+) -> tuple[list[str], list[str]]:
+    """The prompts and the names of the methods, if they can be.
+
+    Raises:
+        UnknownName: there is no such method.
+        ArgumentError: a method takes no words, or comes twice; a prompt is not of the benchmark,
+            or comes twice; or there is no seed.
+
+    Example:
+        >>> checked(["a cat and a dog"], ["attend-and-excite"], 1)
+        (['a cat and a dog'], ['attend-and-excite'])
+    """
+    asked, names = list(published() if prompts is None else prompts), list(methods)
+    for what, listed in (("prompt", asked), ("method", names)):
+        twice = [each for number, each in enumerate(listed) if each in listed[:number]]
+        if not listed or twice:
+            told = f"'{twice[0]}' comes twice" if twice else "there is none"
+            raise ArgumentError(f"benchmark: {told}. Give each {what} once, and at least one.")
+    strange = [each for each in asked if each not in set_of()]
+    if strange:
+        raise ArgumentError(
+            f"benchmark: '{strange[0]}' is no prompt of the benchmark. Take some of "
+            f"regard.data.prompts.prompts()."
+        )
+    if seeds < 1:
+        raise ArgumentError(f"benchmark: seeds is {seeds} and must be 1 or more; 4 is usual.")
+    for name in names:
+        _maker(name)
+    return asked, names
+
+
+def set_of() -> dict[str, str]:
+    """From each prompt of the benchmark to the set that it is of.
+
+    Example:
+        >>> set_of()["a cat and a dog"]
+        'animals'
+    """
+    return {prompt: name for name in SETS for prompt in published(name)}
+
+
+def _maker(name: str) -> Callable[..., Any]:
+    """The function of a method that takes words."""
+    from regard.methods import methods
+
+    make: Callable[..., Any] = methods.get(name)
+    if "words" not in inspect.signature(make).parameters:
+        raise ArgumentError(
+            f"benchmark: {name} takes no words, so it cannot be told the subjects of a prompt. "
+            f"Take a method such as {' or '.join(CONTENDERS)}."
+        )
+    return make
+
+
+def _drawn(
+    pipeline: Any,
+    settings: Settings,
+    text: Any,
+    contenders: dict[str, Callable[..., Any]],
+    seeds: int,
+) -> Done:
+    """The pictures of one prompt: bare, then under each method, all seeds in one batch."""
+    from regard.look.variants import Variant, generate_variants
+
+    words = [mention.subject for mention in mentions_in(settings.prompt)]
+    entries = {BARE: (), **{name: (make(words),) for name, make in contenders.items()}}
+    rows, labels, pictures = [], [], []
+    for name, methods in entries.items():
+        variants = [Variant(methods, seed) for seed in range(seeds)]
+        started = time.perf_counter()
+        made = generate_variants(pipeline, settings, text, variants)
+        seconds = (time.perf_counter() - started) / seeds
+        for seed, each in enumerate(made):
+            told = {"set": set_of()[settings.prompt], "prompt": settings.prompt}
+            rows.append({**told, "seed": seed, "method": name, "seconds": seconds})
+            labels.append(f"{name} {seed}")
+            pictures.append(np.asarray(each.images[0].convert("RGB")))
+    return Done(rows, labels, np.stack(pictures))
+
+
+def _recipe(
+    pipeline: Any,
+    settings: Settings,
+    prompts: Sequence[str],
+    methods: Sequence[str],
+    seeds: int,
+) -> dict[str, Any]:
+    """With what all was drawn, as plain JSON values."""
+    from regard.look.observe import recipe_of
+
+    told = recipe_of(pipeline, settings)
+    for name in ("prompt", "seed", "negative_prompt"):
+        told.pop(name)
+    return {"prompts": list(prompts), "seeds": seeds, "methods": list(methods), **told}

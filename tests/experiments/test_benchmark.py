@@ -1,0 +1,135 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from looks import pipeline
+from regard.errors import ArgumentError, OutputError, UnknownName
+from regard.experiments.benchmark import Benchmark, benchmark, check_folder
+from regard.experiments.benchmark.report import table_of
+from regard.experiments.benchmark.run import quick_prompts, set_of
+from regard.experiments.store import Done
+from regard.look import look
+
+PROMPTS = ["a cat and a dog", "a bird and a yellow apple"]
+HOW = {"methods": ["attend-and-excite"], "steps": 2, "captioner": None}
+
+
+@pytest.fixture(scope="module")
+def found():
+    return benchmark(pipeline(), prompts=PROMPTS, seeds=2, **HOW)
+
+
+def test_each_prompt_seed_and_method_has_its_row_and_its_picture(found):
+    assert found.methods == ["bare", "attend-and-excite"]
+    columns = found.table[["prompt", "method", "seed"]].itertuples(index=False, name=None)
+    assert list(columns) == [
+        (prompt, method, seed) for prompt in PROMPTS for method in found.methods for seed in (0, 1)
+    ]
+    bare = look(pipeline(), PROMPTS[1], steps=2, guidance=4.0, seed=1).image
+    difference = found.cells[PROMPTS[1]].pictures[1].astype(int) - np.asarray(bare)
+    assert abs(difference).max() <= 1
+    assert (found.table["seconds"] > 0).all()
+
+
+def test_without_a_segmenter_that_knows_the_pictures_nothing_is_said_of_subjects(found):
+    assert "neglected" not in found.table
+    assert found.table["full_prompt"].between(-1, 1).all()
+    assert (found.table["weaker_half"] <= 1).all()
+    assert any("segmenter" in note for note in found.notes)
+
+
+def test_an_interrupted_benchmark_goes_on_and_draws_no_prompt_twice(tmp_path, monkeypatch):
+    from regard.experiments.benchmark import run
+
+    drawn, draw = [], run._drawn
+    monkeypatch.setattr(run, "_drawn", lambda *args: (drawn.append(args[1].prompt), draw(*args))[1])
+
+    def stop(done, total):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        benchmark(pipeline(), prompts=PROMPTS, seeds=1, **HOW, store=tmp_path / "b", progress=stop)
+    told = []
+    again = benchmark(
+        pipeline(), prompts=PROMPTS, seeds=1, **HOW, store=tmp_path / "b",
+        progress=lambda *at: told.append(at),
+    )  # fmt: skip
+    assert drawn == PROMPTS
+    assert told == [(2, 4), (4, 4)]
+    assert len(again.table) == 4
+    with pytest.raises(OutputError, match="unfinished benchmark with another seeds"):
+        benchmark(pipeline(), prompts=PROMPTS, seeds=2, **HOW, store=tmp_path / "b")
+
+
+def test_saved_it_is_complete_and_not_replaced_unasked(found, tmp_path):
+    folder = found.save(tmp_path / "b")
+    told = json.loads((folder / "recipe.json").read_text())
+    assert all((folder / name).is_file() for name in told["files"])
+    assert len(pd.read_csv(folder / "table.csv")) == 8
+    assert "The Attend-and-Excite benchmark" in (folder / "report.html").read_text()
+    with pytest.raises(OutputError, match="holds a benchmark"):
+        check_folder(folder)
+    assert found.save(folder, overwrite=True) == folder
+
+
+def made_up(**columns):
+    """Two prompts of one set, two seeds, two methods."""
+    rows = [
+        {"set": "animals", "prompt": prompt, "seed": seed, "method": method}
+        for prompt in PROMPTS
+        for method in ("bare", "m")
+        for seed in (0, 1)
+    ]
+    cells = {prompt: Done([], [], np.zeros((0, 1, 1, 3), np.uint8)) for prompt in PROMPTS}
+    return Benchmark(pd.DataFrame(rows).assign(**columns), {"seeds": 2, "steps": 1}, (), cells)
+
+
+def test_the_summary_is_what_is_worked_out_by_hand():
+    found = made_up(neglected=[1, 1, 1, 0, 0, 1, 0, 0], seconds=[1.0, 1, 3, 3, 1, 1, 1, 1])
+    told = found.summary().set_index(["set", "method", "measure"])
+    row = told.loc["all", "m", "neglected"]
+    assert (row["mean"], row["ratio"]) == (0.25, pytest.approx(1 / 3))
+    # Prompts differ by -1/2 each: every draw of prompts has that mean, and of four exchanges of
+    # their signs two are as far from 0.
+    assert (row["difference"], row["difference_low"], row["difference_high"]) == (-0.5, -0.5, -0.5)
+    assert row["p"] == 0.5
+    assert (row["low"], row["high"]) == (0.0, 0.5)
+    assert told.loc["all", "m", "seconds"]["ratio"] == 2.0
+    assert np.isnan(told.loc["all", "bare", "neglected"]["difference"])
+    wide = table_of(found.summary())
+    assert wide["cost"].tolist() == [1.0, 2.0]
+    assert wide["neglected"].tolist() == [0.75, 0.25]
+
+
+def test_what_is_measured_nowhere_in_a_set_has_no_mean():
+    told = made_up(misbound_colours=[np.nan] * 8, seconds=1.0).summary()
+    assert told[told["measure"] == "misbound_colours"]["mean"].isna().all()
+
+
+def test_a_quick_benchmark_has_prompts_of_each_set():
+    assert {set_of()[each] for each in quick_prompts()} == {"animals", "animals_objects", "objects"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "message"),
+    [
+        ({"methods": ["excite"]}, UnknownName, "no method is named 'excite'"),
+        ({"methods": ["temperature"]}, ArgumentError, "temperature takes no words"),
+        ({"methods": []}, ArgumentError, "Give each method once, and at least one"),
+        ({"methods": ["drop", "drop"]}, ArgumentError, "'drop' comes twice"),
+        ({"prompts": []}, ArgumentError, "Give each prompt once"),
+        ({"prompts": ["a house"]}, ArgumentError, "'a house' is no prompt of the benchmark"),
+        ({"seeds": 0}, ArgumentError, "seeds is 0"),
+        ({"captioner": "nobody", "prompts": PROMPTS}, UnknownName, "nobody"),
+    ],
+)
+def test_mistakes_are_told_before_anything_is_drawn(settings, error, message, monkeypatch):
+    def never(*args):
+        raise AssertionError("it drew")
+
+    monkeypatch.setattr("regard.experiments.benchmark.run._drawn", never)
+    asked = {"methods": ["attend-and-excite"], "captioner": None, "steps": 1, **settings}
+    with pytest.raises(error, match=message):
+        benchmark(pipeline(), **asked)

@@ -1,0 +1,79 @@
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from looks import pipeline
+from regard.cli import app
+
+FEW = ["a cat and a dog"]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    pipeline().save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture(autouse=True)
+def there(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("regard.experiments.benchmark.run.quick_prompts", lambda: FEW)
+    return tmp_path
+
+
+def run(*words):
+    return CliRunner().invoke(app, ["benchmark", "attend-and-excite", *map(str, words)])
+
+
+QUICK = ("--quick", "--steps", 2, "--captioner", "none", "--out", "b")
+
+
+def test_a_table_is_printed_and_the_folder_is_complete(model, there):
+    done = run("--model", model, *QUICK)
+    assert done.exit_code == 0, done.output
+    assert "weaker half" in done.stdout
+    assert "cost" in done.stdout
+    assert f"Open {there / 'b' / 'report.html'}" in done.stdout
+    assert not (there / "b.unfinished").exists()
+    again = run("--model", model, *QUICK)
+    assert again.exit_code == 2
+    assert "holds a benchmark" in again.stderr
+    told = run("--model", model, *QUICK, "--overwrite", "--json")
+    assert {row["method"] for row in json.loads(told.stdout)["summary"]} == {
+        "bare", "attend-and-excite",
+    }  # fmt: skip
+
+
+def test_an_interrupted_one_says_what_is_kept_and_goes_on(model, there, monkeypatch):
+    from regard.experiments.benchmark import judging
+
+    def stop(*args):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(judging, "judged", stop)
+        done = run("--model", model, *QUICK)
+    assert done.exit_code == 130
+    assert "1 prompt is kept. The same command goes on" in done.stderr
+    assert not (there / "b").exists()
+    assert run("--model", model, *QUICK).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--method", "atend-and-excite"], "Did you mean 'attend-and-excite'"),
+        (["--method", "uniform"], "uniform takes no words"),
+        (["--seeds", 0], "seeds is 0"),
+        (["--captioner", "nobody"], "nobody"),
+        (["--model", "nowhere"], "nowhere"),
+    ],
+)
+def test_a_mistake_is_one_line_and_writes_nothing(model, there, words, message):
+    done = run("--model", model, *QUICK, *words)
+    assert done.exit_code == 2
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert list(there.iterdir()) == []
