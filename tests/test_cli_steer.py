@@ -45,6 +45,30 @@ def test_changes_are_those_asked_for_in_the_order_of_the_help(model, there):
     assert images[0] == images[1]
 
 
+def test_another_prompt_and_its_settings_are_those_of_the_method(model, there):
+    done = run(
+        PROMPT, "--to", "a dog and a turtle on grass", "--cross-steps", 0.5, "--cross-steps",
+        "dog=0-1", "--self-steps", 0.5, "--reweight", "dog=2", "--local-blend", "cat, dog",
+        "--mode", "refine", "--legacy", "--drop", "grass", "--during", 1, "--model", model,
+        "--steps", 2, "--out", "new",
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    methods = json.loads((there / "new" / "recipe.json").read_text())["methods"]
+    assert methods[0] == {
+        "method": "prompt-to-prompt", "prompt": "a dog and a turtle on grass", "mode": "refine",
+        "cross": {"default": 0.5, "dog": [0.0, 1.0]}, "self": 0.5, "reweight": {"dog": 2.0},
+        "local_blend": ["cat", "dog"], "legacy": True,
+    }  # fmt: skip
+    assert methods[1] == {"method": "drop", "words": ["grass"], "steps": [1, 2]}
+
+
+def test_a_word_of_the_same_prompt_can_be_reweighted(model, there):
+    done = run(PROMPT, "--reweight", "cat=2", "--model", model, "--steps", 2, "--out", "new")
+    assert done.exit_code == 0, done.output
+    [method] = json.loads((there / "new" / "recipe.json").read_text())["methods"]
+    assert method == {"method": "prompt-to-prompt", "prompt": PROMPT, "reweight": {"cat": 2.0}}
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -61,9 +85,18 @@ def test_changes_are_those_asked_for_in_the_order_of_the_help(model, there):
         ([PROMPT, "--method", "unifrm"], "Did you mean 'uniform'"),
         ([PROMPT, "--method", "drop"], "--method drop needs words"),
         ([PROMPT, "--drop", "cat", "--kind", "self"], "drop takes no --kind"),
+        ([PROMPT, "--to", "a dog", "--during", "0"], "prompt-to-prompt takes no --during"),
+        ([PROMPT, "--to", " "], "the prompt is empty"),
+        ([PROMPT, "--to", "a dog", "--cross-steps", "dog="], "--cross-steps is '' and must be a"),
+        ([PROMPT, "--to", "a dog", "--self-steps", "1.2.3"], "--self-steps is '1.2.3' and must"),
+        ([PROMPT, "--to", "a dog", "--self-steps", "1.5"], "self is 1.5 and must lie in 0..1"),
+        ([PROMPT, "--to", "a dog", "--reweight", "dog"], "--reweight is 'dog' and must be WORD="),
+        ([PROMPT, "--to", "a dog", "--local-blend", "bird"], "no word is named 'bird'"),
+        ([PROMPT, "--to", "a dog", "--mode", "swap"], "no mode is named 'swap'"),
         ([PROMPT, "--drop", "cat", "--during", "early"], "--during is 'early' and must be"),
         ([PROMPT, "--drop", "cat", "--during", "0-9"], "step 9 is asked for, and the run has 2"),
         ([PROMPT, "--recipe", "x.json"], "Leave the prompt and the changes away, --seed, --steps"),
+        (["--recipe", "x.json", "--place", "up"], "Leave the prompt and the changes away, --seed"),
         (["--recipe", "x.json"], "Leave the prompt and the changes away, --seed, --steps"),
     ],
 )

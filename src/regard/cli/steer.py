@@ -11,99 +11,158 @@ from regard.cli.polite import bar
 from regard.cli.see import folder_name
 from regard.errors import ArgumentError
 
+CALLED = {"steps": "during"}
+"""Options that are not called as the setting is."""
+
+# Options of drawing have None for a default, so that what was given can be told from what was not.
+Prompt = Annotated[str | None, typer.Argument(help="What to draw.")]
+Several = list[str] | None
+Drop = Annotated[Several, typer.Option(help="Hide a word from the image; may be given again.")]
+Scale = Annotated[
+    Several, typer.Option(help="WORD=FACTOR of the attention it gets; again for more.")
+]
+Head = Annotated[
+    Several, typer.Option(help="LAYER:HEAD=FACTOR of what a head puts out; 0 silences it.")
+]
+ScaleLayers = Annotated[
+    float | None, typer.Option(help="Factor of what whole layers put out; 0 silences them.")
+]
+Temperature = Annotated[
+    float | None, typer.Option(help="Above 1 attention spreads, below 1 it sharpens.")
+]
+Other = Annotated[
+    Several,
+    typer.Option(help="Another method with its own settings, such as uniform or shuffled."),
+]
+To = Annotated[
+    str | None,
+    typer.Option(help="Draw this prompt, with attention of the first: Prompt-to-Prompt."),
+]
+CrossSteps = Annotated[
+    Several,
+    typer.Option(
+        help="Share of the steps in which words get the first prompt's attention, such as 0.8 or "
+        "0.2-0.8; again as WORD=SHARE. By default 0.8."
+    ),
+]
+SelfSteps = Annotated[
+    str | None,
+    typer.Option(help="Likewise for what patches get from patches; by default 0.4."),
+]
+Reweight = Annotated[
+    Several, typer.Option(help="WORD=FACTOR of the attention of the first prompt; again for more.")
+]
+LocalBlend = Annotated[
+    str | None,
+    typer.Option(help="Words such as 'cat,dog': elsewhere the picture stays as it was."),
+]
+Mode = Annotated[
+    str | None, typer.Option(help="replace or refine; by default by the number of words.")
+]
+Legacy = Annotated[
+    bool, typer.Option("--legacy", help="Carry tokens over as the authors' code does.")
+]
+During = Annotated[
+    str | None, typer.Option(help="Steps of the changes, from 0, such as 0-9, 10- or 5.")
+]
+Place = Annotated[str | None, typer.Option(help="Only down, mid or up.")]
+Layers = Annotated[str | None, typer.Option(help="Only layers with this in their path.")]
+Kind = Annotated[str | None, typer.Option(help="Only self, cross or joint attention.")]
+Condition = Annotated[
+    str | None, typer.Option(help="Half of the guidance: cond, uncond or both; by default cond.")
+]
+Recipe = Annotated[Path | None, typer.Option(help="Do again what this recipe.json says, instead.")]
+Out = Annotated[
+    Path | None, typer.Option(help="Folder to write; by default named after the prompt.")
+]
+Model = Annotated[
+    str | None, typer.Option(help="A bundled model or a folder; by default openmoji.")
+]
+Seed = Annotated[int | None, typer.Option(help="Seed of the first noise; by default 0.")]
+Steps = Annotated[int | None, typer.Option(help="Denoising steps; by default 30.")]
+Guidance = Annotated[
+    float | None,
+    typer.Option(help="Classifier-free guidance; by default 4.0, and up to 1 it is off."),
+]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace a steering that is in the folder.")
+]
+
 
 def steer(
-    prompt: Annotated[str | None, typer.Argument(help="What to draw.")] = None,
-    drop: Annotated[
-        list[str] | None, typer.Option(help="Hide a word from the image; may be given again.")
-    ] = None,
-    scale: Annotated[
-        list[str] | None, typer.Option(help="WORD=FACTOR of the attention it gets; again for more.")
-    ] = None,
-    head: Annotated[
-        list[str] | None,
-        typer.Option(help="LAYER:HEAD=FACTOR of what a head puts out; 0 silences it."),
-    ] = None,
-    scale_layers: Annotated[
-        float | None, typer.Option(help="Factor of what whole layers put out; 0 silences them.")
-    ] = None,
-    temperature: Annotated[
-        float | None, typer.Option(help="Above 1 attention spreads, below 1 it sharpens.")
-    ] = None,
-    method: Annotated[
-        list[str] | None,
-        typer.Option(help="Another method with its own settings, such as uniform or shuffled."),
-    ] = None,
-    during: Annotated[
-        str | None, typer.Option(help="Steps of the changes, from 0, such as 0-9, 10- or 5.")
-    ] = None,
-    place: Annotated[str | None, typer.Option(help="Only down, mid or up.")] = None,
-    layers: Annotated[str | None, typer.Option(help="Only layers with this in their path.")] = None,
-    kind: Annotated[str | None, typer.Option(help="Only self, cross or joint attention.")] = None,
-    condition: Annotated[
-        str | None, typer.Option(help="Half of the guidance: cond (the default), uncond or both.")
-    ] = None,
-    recipe: Annotated[
-        Path | None, typer.Option(help="Do again what this recipe.json says, instead.")
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder to write; by default named after the prompt.")
-    ] = None,
-    model: Annotated[
-        str | None, typer.Option(help="A bundled model or a folder; by default openmoji.")
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of the first noise; by default 0.")] = None,
-    steps: Annotated[int | None, typer.Option(help="Denoising steps; by default 30.")] = None,
-    guidance: Annotated[
-        float | None,
-        typer.Option(help="Classifier-free guidance; by default 4.0, and up to 1 it is off."),
-    ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace a steering that is in the folder.")
-    ] = False,
+    prompt: Prompt = None,
+    to: To = None,
+    cross_steps: CrossSteps = None,
+    self_steps: SelfSteps = None,
+    reweight: Reweight = None,
+    local_blend: LocalBlend = None,
+    mode: Mode = None,
+    legacy: Legacy = False,
+    drop: Drop = None,
+    scale: Scale = None,
+    head: Head = None,
+    scale_layers: ScaleLayers = None,
+    temperature: Temperature = None,
+    method: Other = None,
+    during: During = None,
+    place: Place = None,
+    layers: Layers = None,
+    kind: Kind = None,
+    condition: Condition = None,
+    recipe: Recipe = None,
+    out: Out = None,
+    model: Model = None,
+    seed: Seed = None,
+    steps: Steps = None,
+    guidance: Guidance = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Draw a prompt twice from the same noise, with attention changed the second time."""
-    from regard.steering import check_folder
-
-    where = {
-        "steps": None if during is None else steps_of(during, 30 if steps is None else steps),
-        "place": place,
-        "layers": layers,
-        "kind": kind,
-        "condition": condition,
-    }
-    changes = {
-        "drop": drop,
-        "scale": scale,
-        "scale-heads": head,
-        "scale-layers": scale_layers,
-        "temperature": temperature,
-        "method": method,
-    }
-    given = {name: value for name, value in changes.items() if value not in (None, [])}
+    span = None if during is None else steps_of(during, 30 if steps is None else steps)
+    where = _given(steps=span, place=place, layers=layers, kind=kind, condition=condition)
+    of_prompt = _given(
+        prompt=to, cross=cross_steps, self=self_steps, reweight=reweight, local_blend=local_blend,
+        mode=mode, legacy=legacy or None,
+    )  # fmt: skip
+    changes = _given(
+        drop=drop, scale=scale, scale_heads=head, scale_layers=scale_layers,
+        temperature=temperature, method=method, prompt_to_prompt=of_prompt,
+    )  # fmt: skip
+    settings = _given(seed=seed, steps=steps, guidance=guidance)
+    where_to = {"out": out, "overwrite": overwrite}
     if recipe is not None:
-        if prompt is not None or given or (seed, steps, guidance) != (None, None, None):
+        if prompt is not None or changes or settings or where:
             raise ArgumentError(
                 "steer: --recipe says what to draw and to change, and how. Leave the prompt and "
                 "the changes away, --seed, --steps and --guidance too, or --recipe."
             )
-        folder = check_folder(
-            out or Path(f"{recipe.resolve().parent.name}-again"), overwrite=overwrite
+        name = f"{recipe.resolve().parent.name}-again"
+        _write(lambda: _again(model or "openmoji", recipe), name, **where_to)
+        return
+    if prompt is None or not changes:
+        raise ArgumentError(
+            "steer: give a prompt and at least one change, such as "
+            "regard steer 'a cat and a car' --drop car."
         )
-        steered = _again(model or "openmoji", recipe)
-    else:
-        if prompt is None or not given:
-            raise ArgumentError(
-                "steer: give a prompt and at least one change, such as "
-                "regard steer 'a cat and a car' --drop car."
-            )
-        folder = check_folder(
-            out or Path(f"{folder_name(prompt, seed)}-steered"), overwrite=overwrite
-        )
-        methods = _methods(given, where)
-        settings = {"seed": seed, "steps": steps, "guidance": guidance}
-        asked = {name: value for name, value in settings.items() if value is not None}
-        steered = _drawn(model or "openmoji", prompt, methods, **asked)
+    name = f"{folder_name(prompt, settings.get('seed', 0))}-steered"
+    _write(
+        lambda: _drawn(model or "openmoji", prompt, _methods(prompt, changes, where), **settings),
+        name,
+        **where_to,
+    )
+
+
+def _given(**options: Any) -> dict[str, Any]:
+    """The options that were given."""
+    return {name: value for name, value in options.items() if value not in (None, [], {})}
+
+
+def _write(draw: Callable[[], Any], name: str, *, out: Path | None, overwrite: bool) -> None:
+    """Draw, and write it into a folder that was found free before."""
+    from regard.steering import check_folder
+
+    folder = check_folder(out or Path(name), overwrite=overwrite)
+    steered = draw()
     steered.save(folder, overwrite=overwrite)
     typer.echo(text_of(steered.table))
     typer.echo(f"\nWrote {folder}. Open {folder / 'page.html'} in a browser.")
@@ -126,27 +185,60 @@ def _again(model: str, recipe: Path) -> Any:
     return replay(model, recipe)
 
 
-def _methods(given: dict[str, Any], where: dict[str, Any]) -> list[Any]:
+def _methods(prompt: str, given: dict[str, Any], asked: dict[str, Any]) -> list[Any]:
     """The methods that were asked for, in the order of the help."""
     import regard.methods as room
 
     made: list[Any] = []
-    asked = {name: value for name, value in where.items() if value is not None}
+    if "prompt_to_prompt" in given:
+        settings = {"prompt": prompt, **_of_prompt(given["prompt_to_prompt"])}
+        alone = asked if len(given) == 1 else {}
+        made.append(_fitted(room.prompt_to_prompt, alone, **settings))
     if "drop" in given:
         made.append(_fitted(room.drop, asked, words=given["drop"]))
     if "scale" in given:
-        made.append(_fitted(room.scale, asked, weights=dict(map(_weight, given["scale"]))))
-    for each in given.get("scale-heads", ()):
+        made.append(_fitted(room.scale, asked, weights=_weights(given["scale"], "--scale")))
+    for each in given.get("scale_heads", ()):
         layer, number, factor = _head(each)
         alone = {name: value for name, value in asked.items() if name in ("steps", "condition")}
         made.append(_fitted(room.scale_heads, alone, layer=layer, factors={number: factor}))
-    if "scale-layers" in given:
-        made.append(_fitted(room.scale_layers, asked, factor=given["scale-layers"]))
+    if "scale_layers" in given:
+        made.append(_fitted(room.scale_layers, asked, factor=given["scale_layers"]))
     if "temperature" in given:
         made.append(_fitted(room.temperature, asked, factor=given["temperature"]))
     for name in given.get("method", ()):
         made.append(_fitted(room.methods.get(name), asked))
     return made
+
+
+def _of_prompt(given: dict[str, Any]) -> dict[str, Any]:
+    """The settings of Prompt-to-Prompt."""
+    settings = dict(given)
+    if "cross" in given:
+        named = [each.rpartition("=") for each in given["cross"]]
+        shares = {word or "default": _share(text, "--cross-steps") for word, _, text in named}
+        settings["cross"] = shares if any(word for word, *_ in named) else shares["default"]
+    if "self" in given:
+        settings["self"] = _share(given["self"], "--self-steps")
+    if "reweight" in given:
+        settings["reweight"] = _weights(given["reweight"], "--reweight")
+    if "local_blend" in given:
+        settings["local_blend"] = [word.strip() for word in given["local_blend"].split(",")]
+    return settings
+
+
+def _share(text: str, option: str) -> float | list[float]:
+    """The share of the steps that '0.8' or '0.2-0.8' stands for."""
+    found = re.fullmatch(r"([\d.]+)(?:-([\d.]+))?", text.strip())
+    try:
+        shares = [] if found is None else [float(each) for each in found.groups() if each]
+    except ValueError:
+        shares = []
+    if not shares:
+        raise ArgumentError(
+            f"steer: {option} is '{text}' and must be a share of the steps such as 0.8 or 0.2-0.8."
+        )
+    return shares if len(shares) == 2 else shares[0]
 
 
 def _fitted(make: Callable[..., Any], where: dict[str, Any], **settings: Any) -> Any:
@@ -167,16 +259,23 @@ def _fitted(make: Callable[..., Any], where: dict[str, Any], **settings: Any) ->
     foreign = [name for name in where if name not in known]
     if foreign:
         raise ArgumentError(
-            f"steer: {who} takes no --{foreign[0]}. It takes {', '.join(k for k in known)}."
+            f"steer: {who} takes no --{CALLED.get(foreign[0], foreign[0])}. "
+            f"It takes {', '.join(known)}."
         )
     return make(**settings, **where)
 
 
-def _weight(text: str) -> tuple[str, float]:
-    word, equals, factor = text.rpartition("=")
-    if not equals or not word:
-        raise ArgumentError(f"steer: --scale is '{text}' and must be WORD=FACTOR, such as car=2.")
-    return word, _number(factor, f"--scale {word}")
+def _weights(texts: Sequence[str], option: str) -> dict[str, float]:
+    """From words to factors, of 'car=2'."""
+    weights = {}
+    for text in texts:
+        word, equals, factor = text.rpartition("=")
+        if not equals or not word:
+            raise ArgumentError(
+                f"steer: {option} is '{text}' and must be WORD=FACTOR, such as car=2."
+            )
+        weights[word] = _number(factor, f"{option} {word}")
+    return weights
 
 
 def _head(text: str) -> tuple[str, int, float]:
