@@ -322,7 +322,7 @@ def identity(
     steps: Steps = None,
     condition: str = "cond",
 ) -> Plan:
-    """Let every image patch attend to itself alone in self-attention.
+    """Let every image patch attend to itself alone among the patches, and to text as before.
 
     Args:
         layers: As for `drop`.
@@ -345,8 +345,13 @@ def identity(
         Ahn et al. (2024), "Self-Rectifying Diffusion Sampling with Perturbed-Attention Guidance",
         arXiv 2403.17377, equation 14.
     """
-    where = Where("identity", steps, layers, place, "self", condition)
-    return lambda run: _everywhere(run, where, lambda call: call.identity())
+    where = Where("identity", steps, layers, place, None, condition)
+
+    def alone(call: AttentionCall) -> None:
+        if call.known_layout("identity").has(query="image", key="image"):
+            call.identity()
+
+    return lambda run: _everywhere(run, where, alone)
 
 
 @method
