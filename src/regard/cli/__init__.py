@@ -8,7 +8,9 @@ from typing import Annotated
 
 import typer
 
+from regard.cli.benchmark import benchmark
 from regard.cli.data import data
+from regard.cli.learn_weights import learn_weights
 from regard.cli.measure import measure, measures
 from regard.cli.models import evaluate, models, train
 from regard.cli.polite import Polite
@@ -32,6 +34,7 @@ for command in (
     look,
     words,
     steer,
+    learn_weights,
     sweep,
     measure,
     measures,
@@ -42,6 +45,7 @@ for command in (
     study,
 ):
     app.command()(command)
+app.add_typer(benchmark, name="benchmark")
 app.add_typer(data, name="data")
 
 

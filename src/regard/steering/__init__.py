@@ -3,10 +3,22 @@
 * `steer`: draw twice, and say what became different; a `Steered` holds both looks and the table.
 * `replay`: do again what a saved recipe says.
 * `check_folder`: whether `Steered.save` could write somewhere, asked before the work is done.
+* `learn_word_weights`: with which weights of its words a prompt gives a picture; `WordWeights`
+  holds them, and `check_weights_folder` is to it what `check_folder` is to `Steered`.
 """
 
+from regard.steering.learn import learn_word_weights
 from regard.steering.output import check_folder
 from regard.steering.result import Steered
 from regard.steering.steer import replay, steer
+from regard.steering.weights import WordWeights, check_weights_folder
 
-__all__ = ["Steered", "check_folder", "replay", "steer"]
+__all__ = [
+    "Steered",
+    "WordWeights",
+    "check_folder",
+    "check_weights_folder",
+    "learn_word_weights",
+    "replay",
+    "steer",
+]

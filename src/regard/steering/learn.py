@@ -1,0 +1,173 @@
+"""Which weights of its words would a picture have been drawn with? Learned; all else is fixed."""
+
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from regard.data.pictures import as_rgb, read_picture
+from regard.errors import ArgumentError
+from regard.look.prompt import check_words, read_whole
+from regard.look.settings import Progress, Settings
+from regard.measures.intervals import bootstrap
+from regard.steering.weights import END, PAD, WordWeights
+from regard.trace import Prompt
+
+WHO = "learn_word_weights"
+
+
+def learn_word_weights(
+    model: Any,
+    prompt: str,
+    target: Any,
+    *,
+    words: Sequence[str] | None = None,
+    seeds: int = 4,
+    iterations: int = 100,
+    rate: float = 0.05,
+    batch: int = 4,
+    groups: int = 1,
+    decay: float = 1e-4,
+    smooth: float = 1e-3,
+    draws: int = 32,
+    progress: Progress | None = None,
+) -> WordWeights:
+    """Learn how much attention each word of a prompt should get, 1 as it is, to draw a picture.
+
+    What is learned is the logarithm of each weight, which is added to the scores; the weight of
+    the first token is 1, and all tokens after the words have one weight together, named ``[end]``.
+    The loss is that of training: noise is added to the target and has to be told from it.
+
+    Args:
+        model: A diffusers pipeline with a UNet, or the name or folder of one.
+        prompt: What to draw.
+        target: The picture: a file, PIL, or uint8 [y, x, 3]; as large as the model draws.
+        words: Which words get a weight; None for all.
+        seeds: Trainings, each with noise of its own.
+        iterations: Steps of each training.
+        rate: Learning rate of Adam; a weight changes by at most about this share in an iteration.
+        batch: Noisy targets in an iteration, at noise levels spread over all there are.
+        groups: Parts of the generation that have weights of their own.
+        decay: Factor of the squared logarithms in the loss.
+        smooth: Factor of the squared differences between neighbouring parts in the loss.
+        draws: Noisy targets, the same for all, on which the result is judged and none is trained.
+        progress: Called after each iteration with those done and those there are, of all seeds.
+
+    Returns:
+        The weights with intervals over seeds, and the loss on held-out noise with them, without
+        them, and with them dealt to other words.
+
+    Raises:
+        PromptError: the prompt is empty or too long.
+        UnknownName: there is no such model, or no such word in the prompt.
+        DataError: the target cannot be read.
+        ArgumentError: the target has another size, a number cannot be, or the model has no
+            cross-attention, no UNet, or a scheduler without noise levels of its own.
+        NothingObserved: the model has no attention.
+
+    Example:
+        >>> from regard.data import scene
+        >>> found = learn_word_weights(
+        ...     "openmoji", "a cat", scene(0).image, seeds=1, iterations=1, batch=1, draws=1)
+        >>> list(found.table["word"])
+        ['a', 'cat', '[end]']
+
+    Source:
+        The weights are ours; the loss is that of Gal et al. (2022), "An Image is Worth One Word",
+        arXiv 2208.01618, section 4, who learn an embedding in place of weights.
+    """
+    settings = Settings(prompt, steps=1, guidance=1.0, caller=WHO)
+    check_words(words, WHO)
+    _check_numbers(seeds, iterations, rate, batch, groups, decay, smooth, draws)
+    picture = _opened(target)
+    from regard.look.generate import opened  # these load torch
+    from regard.steering.denoising import Training, gates_of, judged, task_of, trained
+
+    pipeline = opened(model)
+    text = read_whole(pipeline, settings)
+    names = _names(text, words)
+    task = task_of(pipeline, settings, picture, gates_of(text, names), groups)
+    found = np.zeros((seeds, groups, len(names)))
+    for seed in range(seeds):
+
+        def advance(done: int, before: int = seed) -> None:
+            if progress is not None:
+                progress(before * iterations + done, seeds * iterations)
+
+        course = Training(seed, iterations, rate, batch, decay, smooth)
+        found[seed] = trained(task, len(names), course, advance).numpy()
+    recipe = {
+        "prompt": prompt, "words": names, "seeds": seeds, "iterations": iterations, "rate": rate,
+        "batch": batch, "groups": groups, "decay": decay, "smooth": smooth, "draws": draws,
+    }  # fmt: skip
+    table, losses = weights_table(names, found), judged(task, names, found.mean(0), draws)
+    padded = any(token.role == "pad" for token in text.tokens)
+    return WordWeights(prompt, table, losses, picture, recipe, PAD if padded else None)
+
+
+def weights_table(names: Sequence[str], logs: np.ndarray) -> pd.DataFrame:
+    """A row for each word of each part: its weight, with an interval over seeds.
+
+    Args:
+        names: The words.
+        logs: Logarithms of the weights, [seed, group, word].
+
+    Returns:
+        The columns word, part, weight, low and high; 1 is as it is.
+    """
+    rows = []
+    for part in range(logs.shape[1]):
+        for place, name in enumerate(names):
+            found = bootstrap(logs[:, part, place])
+            weights = (math.exp(each) for each in (found.mean, found.low, found.high))
+            rows.append((name, part, *weights))
+    return pd.DataFrame(rows, columns=["word", "part", "weight", "low", "high"])
+
+
+# Inside
+
+
+def _opened(target: Any) -> Image.Image:
+    if isinstance(target, str | os.PathLike):
+        return read_picture(Path(target))
+    return as_rgb(target)
+
+
+def _names(text: Prompt, words: Sequence[str] | None) -> list[str]:
+    """The words that get a weight, as the prompt spells them, and what stands for all after."""
+    own = {token.name.casefold(): token.name for token in text.tokens if token.role == "word"}
+    if words is not None:
+        text.spelled(words)
+        own = {word.casefold(): own.get(word.casefold(), word) for word in words}
+        own.pop(END, None)
+        own.pop(PAD, None)
+    ends = any(token.name == END for token in text.tokens)
+    return [*own.values(), *([END] if ends else [])]
+
+
+def _check_numbers(
+    seeds: int,
+    iterations: int,
+    rate: float,
+    batch: int,
+    groups: int,
+    decay: float,
+    smooth: float,
+    draws: int,
+) -> None:
+    counts = {
+        "seeds": seeds, "iterations": iterations, "batch": batch, "groups": groups, "draws": draws,
+    }  # fmt: skip
+    for name, count in counts.items():
+        if count < 1:
+            raise ArgumentError(f"{WHO}: {name} is {count} and must be 1 or more.")
+    if not 0 < rate < math.inf:
+        raise ArgumentError(f"{WHO}: rate is {rate} and must be above 0 and finite; 0.05 is usual.")
+    for name, factor in {"decay": decay, "smooth": smooth}.items():
+        if not 0 <= factor < math.inf:
+            raise ArgumentError(f"{WHO}: {name} is {factor} and must be 0 or more and finite.")

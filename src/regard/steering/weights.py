@@ -1,0 +1,171 @@
+"""What learning the weights of words gives: the weights, how sure they are, and what they do."""
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+from PIL import Image
+
+from regard.errors import ArgumentError
+from regard.steering.result import Steered
+from regard.trace.folder import complete, free
+
+if TYPE_CHECKING:
+    from regard.methods import Method
+
+END, PAD = "[end]", "[pad]"
+
+WEIGHTS, LOSSES, RECIPE, TARGET, PICTURES = (
+    "weights.csv", "losses.csv", "recipe.json", "target.png", "pictures.png",
+)  # fmt: skip
+PARTS = {WEIGHTS, LOSSES, RECIPE, TARGET, PICTURES, "before.png", "after.png"}
+
+
+def check_weights_folder(folder: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+    """Refuse a folder that `WordWeights.save` could not write, before the work is done.
+
+    Args:
+        folder: Where to.
+        overwrite: Whether earlier weights that were saved there may be replaced.
+
+    Returns:
+        Where it will lie.
+
+    Raises:
+        OutputError: there is a file, a folder with something in it, or no permission.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as room:
+        ...     check_weights_folder(room + "/new").name
+        'new'
+    """
+    return free(
+        folder,
+        who="WordWeights.save",
+        what="set of word weights",
+        foreign=_foreign,
+        overwrite=overwrite,
+    )
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class WordWeights:
+    """How much attention each word should get for a prompt to give a picture; 1 is as it is.
+
+    Read them as shares of one another: only what some words get more of than others is learned.
+
+    Attributes:
+        prompt: The prompt.
+        table: A row for each word of each part of the generation: word, part, weight, and low and
+            high, its interval over seeds; ``[end]`` stands for all tokens after the words.
+        losses: The loss on held-out noise without weights (none), with those that were learned,
+            and with those dealt to other words (shuffled); change from none with its interval, and
+            its p value.
+        target: The picture.
+        recipe: With what it was learned, plain JSON values.
+        padding: ``[pad]`` where the text is filled up with such tokens, else None.
+    """
+
+    prompt: str
+    table: pd.DataFrame
+    losses: pd.DataFrame
+    target: Image.Image
+    recipe: Mapping[str, Any]
+    padding: str | None
+
+    def __repr__(self) -> str:
+        change = self.losses.set_index("weights").loc["learned", "change"]
+        return f"WordWeights({self.prompt!r}; held-out loss {change:+.4f})"
+
+    def methods(self, steps: int = 30) -> "list[Method]":
+        """What draws with these weights, for `regard.steer`.
+
+        Args:
+            steps: Denoising steps of the run, over which the parts are spread.
+
+        Returns:
+            `scale` with ``renormalise``, once for each part.
+
+        Raises:
+            ArgumentError: there are fewer steps than parts.
+        """
+        from regard.methods import scale  # loads torch
+
+        parts = int(self.table["part"].max()) + 1
+        if steps < parts:
+            raise ArgumentError(
+                f"WordWeights.methods: there are {steps} steps for {parts} parts. Take at least "
+                f"{parts} steps."
+            )
+        ends = [round(part * steps / parts) for part in range(parts + 1)]
+        made = []
+        for part, rows in self.table.groupby("part"):
+            weights = dict(zip(rows["word"], rows["weight"].astype(float), strict=True))
+            if END in weights and self.padding is not None:
+                weights[self.padding] = weights[END]
+            when = None if parts == 1 else [ends[part], ends[part + 1]]
+            made.append(scale(weights, renormalise=True, steps=when))
+        return made
+
+    def save(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        drawn: Steered | None = None,
+        overwrite: bool = False,
+    ) -> None:
+        """Write weights.csv, losses.csv, recipe.json and target.png.
+
+        It is written under another name beside ``folder`` and renamed when it is complete.
+
+        Args:
+            folder: The folder to make; those above it are made too.
+            drawn: What `regard.steer` drew with ``methods()``: then before.png, after.png and
+                pictures.png, all three side by side, are written too, and the recipe is one that
+                ``regard steer --recipe`` draws again.
+            overwrite: Replace what was saved there earlier; a folder that holds anything else is
+                never replaced.
+
+        Raises:
+            OutputError: something is there already, or writing failed; nothing is lost.
+        """
+        target = check_weights_folder(folder, overwrite=overwrite)
+
+        def fill(fresh: Path) -> None:
+            fresh.mkdir()
+            self.table.to_csv(fresh / WEIGHTS, index=False, float_format="%.6g")
+            self.losses.to_csv(fresh / LOSSES, index=False, float_format="%.6g")
+            recipe = {**(drawn.recipe if drawn else {}), "learned": dict(self.recipe)}
+            text = json.dumps(recipe, indent=1, ensure_ascii=False) + "\n"
+            (fresh / RECIPE).write_text(text, encoding="utf-8")
+            self.target.save(fresh / TARGET)
+            if drawn is not None:
+                _draw(drawn, self.target, fresh)
+
+        complete(target, fill, who="WordWeights.save")
+
+
+def _draw(drawn: Steered, target: Image.Image, folder: Path) -> None:
+    from regard.views import contact_sheet
+
+    images = {"before": drawn.before.image, "after": drawn.after.image}
+    for name, image in images.items():
+        image.save(folder / f"{name}.png")
+    shown = {**images, "target": target}
+    larger = max(1, math.ceil(192 / target.width))
+    contact_sheet(list(shown.values()), list(shown), scale=larger).save(folder / PICTURES)
+
+
+def _foreign(folder: Path) -> str | None:
+    """Something that no weights wrote; None if all of it is from some."""
+    names = {found.name for found in folder.iterdir()}
+    strange = sorted(names - PARTS)
+    if strange:
+        return strange[0]
+    return None if {WEIGHTS, RECIPE} <= names else sorted(names)[0]
