@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from joint import tiny_flux_pipeline, tiny_sd3_pipeline
 from looks import pipeline
 from regard.errors import ArgumentError, PromptError, UnknownName
 from regard.look import look
@@ -347,6 +348,12 @@ def test_a_source_that_is_cut_off_and_two_prompts_at_once_are_refused():
         edited(EDIT, prompt_to_prompt(LONGER))
     with pytest.raises(ArgumentError, match="reads one prompt, and 2"):
         look(pipeline(), SOURCE, methods=[prompt_to_prompt(EDIT), prompt_to_prompt(LONGER)])
+
+
+@pytest.mark.parametrize("model", [tiny_sd3_pipeline, tiny_flux_pipeline])
+def test_models_without_layers_for_text_alone_are_refused(model):
+    with pytest.raises(ArgumentError, match="Pipeline attends to text and image at once"):
+        look(model(), SOURCE, steps=1, methods=[prompt_to_prompt(EDIT)])
 
 
 # Against a dense computation

@@ -62,8 +62,8 @@ def prompt_to_prompt(
     Raises:
         PromptError: the prompt is empty; in a run, one that the text encoder cuts off.
         ArgumentError: a share outside 0..1, a factor that is no finite number, no patches; in a
-            run, prompts of different numbers of words in ``replace``, or a prompt without a word to
-            blend by.
+            run, prompts of different numbers of words in ``replace``, a prompt without a word to
+            blend by, or a model with joint attention.
         UnknownName: there is no such mode; in a run, a word that ``prompt`` has not, or that
             neither has.
 
@@ -192,6 +192,8 @@ def _both(run: Run) -> tuple[Prompt, Prompt]:
             "prompt_to_prompt: no source is drawn beside this picture. Pass the method to "
             "regard.steer, regard.look or generate_variants."
         )
+    if getattr(run.pipeline, "unet", None) is None:
+        raise _joint(type(run.pipeline).__name__)
     for each in (source, edit):
         if each.cut:
             raise PromptError(
@@ -256,7 +258,11 @@ def _at_most(patches: int) -> Callable[[AttentionCall], bool]:
 
 
 def _refuse(call: AttentionCall) -> None:
-    raise ArgumentError(
-        f"prompt_to_prompt: {call.layer} of {call.model} attends to text and image at once, and "
-        f"this method needs layers for text alone. Use a U-Net, such as 'openmoji'."
+    raise _joint(f"{call.layer} of {call.model}")
+
+
+def _joint(what: str) -> ArgumentError:
+    return ArgumentError(
+        f"prompt_to_prompt: {what} attends to text and image at once, and this method needs "
+        f"layers for text alone. Use a U-Net, such as 'openmoji'."
     )
