@@ -18,6 +18,7 @@ from regard.methods import (
     uniform,
 )
 from regard.tap import Select
+from tiny import tiny_pipeline
 
 CROSS = "down_blocks.0.attentions.0.transformer_blocks.0.attn2"
 TURTLE = [5, 6, 7, 8, 9, 10]
@@ -159,3 +160,35 @@ def test_settings_that_cannot_be_are_refused_at_once(make, message):
 def test_weights_too_large_for_the_numbers_are_told():
     with pytest.raises(ArgumentError, match="^look: after step 0 the latents are no numbers any"):
         probs_under(scale({"cat": 1e38}), scale({"turtle": -1e38}), scale_layers(1e30))
+
+
+def half_pipeline():
+    model = tiny_pipeline()
+    for part in (model.unet, model.vae, model.text_encoder):
+        part.half()
+    return model
+
+
+@pytest.mark.parametrize(
+    ("half", "method", "message"),
+    [
+        (True, scale({"cat": 1e30}), "^scale_keys: the factor is 1e.30, and float16 holds numbers"),
+        (False, scale({"cat": 1e39}), "^scale_keys: the factor is 1e.39, and float32 holds"),
+        (True, scale_layers(-1e5), "^scale_heads: the factor is -100000, and float16 holds"),
+        (True, scale({"cat": 6e4}), "after step 0 the latents are no numbers any more: .* float16"),
+        (False, scale({"cat": 1e30}), "after step 0 the latents are no numbers any more"),
+        (True, temperature(1e-30), "after step 0 the latents are no numbers any more"),
+    ],
+)
+def test_what_grows_past_all_numbers_is_one_clear_line(half, method, message):
+    model = half_pipeline() if half else pipeline()
+    settings = Settings(PROMPT, steps=2)
+    with pytest.raises(ArgumentError, match=message):
+        generate_variants(model, settings, read_whole(model, settings), [Variant((method,))])
+
+
+@pytest.mark.parametrize("factor", [1e30, 1e300])
+def test_a_huge_share_is_all_there_is(factor):
+    """The logarithm is added to the scores, which holds any factor."""
+    probs = probs_under(scale({"cat": factor}, renormalise=True))[0]
+    torch.testing.assert_close(probs[..., 2], torch.ones_like(probs[..., 2]))

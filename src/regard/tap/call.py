@@ -299,14 +299,14 @@ class AttentionCall:
         keys = self._checked(keys, "scale_keys")
         if not math.isfinite(factor):
             raise ArgumentError(f"scale_keys: factor is {factor} and must be a finite number.")
-        _check_holds("scale_keys", factor, self.value.dtype)
         if renormalise:
             if factor < 0:
                 raise ArgumentError(
                     f"scale_keys: factor is {factor} and must be >= 0 with renormalise=True."
                 )
-            self._bias_keys(keys, torch.tensor(factor).log().item(), batch)
+            self._bias_keys(keys, math.log(factor) if factor else -math.inf, batch)
             return
+        _check_holds("scale_keys", factor, self.value.dtype)
         self._start("scale_keys")
         per_key = self.value.new_ones(self.shape[-1], 1)
         per_key[keys] = factor
@@ -622,7 +622,7 @@ def _check_holds(verb: str, factor: float, dtype: torch.dtype) -> None:
     if abs(factor) > most:
         raise ArgumentError(
             f"{verb}: the factor is {factor:g}, and {str(dtype).removeprefix('torch.')} holds "
-            f"numbers up to {most:g}. Use a smaller one, or a model in float32."
+            f"numbers up to {most:g}. Use a smaller one, or a model with larger numbers."
         )
 
 
