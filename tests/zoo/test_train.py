@@ -7,7 +7,7 @@ from torch import nn
 from regard.errors import ArgumentError, DataError, RegardError, UnknownName
 from regard.zoo import library_model
 from regard.zoo.recipe import Recipe
-from regard.zoo.train import Job, train
+from regard.zoo.train import Job, optimisers, train
 from small_recipes import NAMES
 
 
@@ -95,8 +95,8 @@ class Pull:
 
     part = ""
 
-    def __init__(self, factor=1.0):
-        self.network = nn.Linear(1, 1, bias=False)
+    def __init__(self, factor=1.0, side=1):
+        self.network = nn.Linear(side, side, bias=side > 1)
         with torch.no_grad():
             self.network.weight.fill_(1.0)
         self.factor = factor
@@ -118,7 +118,7 @@ def job(steps, task=None, **settings):
 
 
 def rates(each):
-    return [each.optimiser.param_groups[0]["lr"] for _ in each.run()]
+    return [each.optimisers[0].param_groups[0]["lr"] for _ in each.run()]
 
 
 def test_the_learning_rate_warms_up_stays_and_falls_over_the_last_fifth():
@@ -171,8 +171,9 @@ def test_a_broken_write_leaves_the_checkpoint_before(tmp_path, monkeypatch):
     assert path.read_bytes() == before
 
 
-def test_a_checkpoint_brings_back_step_weights_average_and_optimiser(tmp_path):
-    first, second = job(20), job(20)
+@pytest.mark.parametrize("muon", [False, True])
+def test_a_checkpoint_brings_back_step_weights_average_and_optimisers(tmp_path, muon):
+    first, second = (job(20, Pull(side=32), muon=muon) for _ in range(2))
     run = first.run()
     next(run)
     next(run)
@@ -183,6 +184,26 @@ def test_a_checkpoint_brings_back_step_weights_average_and_optimiser(tmp_path):
     next(second.run())
     assert torch.equal(first.weights[0], second.weights[0])
     assert torch.equal(first.average[0], second.average[0])
+
+
+def test_muon_takes_the_matrices_inside_and_adamw_the_rest():
+    network = nn.Sequential(nn.Linear(32, 40), nn.Linear(40, 10))
+    rest, muon = optimisers(list(network.parameters()), {"learning_rate": 0.1, "muon": True})
+    assert [tuple(w.shape) for w in muon.param_groups[0]["params"]] == [(40, 32)]
+    shapes = [tuple(w.shape) for w in rest.param_groups[0]["params"]]
+    assert shapes == [(40,), (10, 40), (10,)]
+    assert len(optimisers(list(network.parameters()), {"learning_rate": 0.1})) == 1
+
+
+def test_a_move_of_muon_turns_every_direction_alike():
+    """Whatever the gradient: a move is orthogonal, 0.2 sqrt(side) long in each direction."""
+    weight = nn.Parameter(torch.zeros(32, 32))
+    weight.grad = torch.diag(torch.linspace(1, 3, 32))
+    bias = nn.Parameter(torch.zeros(32))
+    _, muon = optimisers([weight, bias], {"learning_rate": 0.1, "weight_decay": 0.0, "muon": True})
+    muon.step()
+    lengths = torch.linalg.svdvals(weight.detach())
+    torch.testing.assert_close(lengths, torch.full((32,), 0.1 * 0.2 * 32**0.5), rtol=0.4, atol=0)
 
 
 def test_training_uses_the_package_recipe():

@@ -55,7 +55,7 @@ def attend_and_excite(
         max_refinements: Moves that a refinement makes at most.
         smoothing: Sigma of the 3 x 3 kernel that smooths maps before the peak is taken; 0 for none.
         padding: Whether the end of the text and the tokens after it compete for places as words
-            do; None: if the text encoder pads with its end token, as Stable Diffusion 1 does.
+            do; None: for a UNet whose text encoder pads with its end token, as Stable Diffusion 1.
         grid: Rows and columns of the layers whose maps are read, or one number for both; None for
             the smallest grid with sides of 16 or more, or the finest that there is.
 
@@ -200,9 +200,9 @@ def smoothed(
     wider than its name by the square root of 2.
 
     Example:
-        >>> point = torch.zeros(1, 1, 3, 3)
-        >>> point[..., 1, 1] = 1.0
-        >>> smoothed(point, 0.5)[0, 0, 1]
+        >>> point = torch.zeros(1, 1, 5, 5)
+        >>> point[..., 2, 2] = 1.0
+        >>> smoothed(point, 0.5)[0, 0, 2, 1:4]
         tensor([0.1221, 0.3319, 0.1221])
     """
     if not sigma:
@@ -221,7 +221,8 @@ def _rivals(run: Run, padding: bool | None) -> list[int]:
     """The tokens that compete for places: not the start, and the end only with the padding."""
     if padding is None:
         tokenizer: Any = run.pipeline.tokenizer
-        padding = tokenizer.pad_token_id == tokenizer.eos_token_id
+        unet = getattr(run.pipeline, "unet", None) is not None  # others have T5's padding too
+        padding = unet and tokenizer.pad_token_id == tokenizer.eos_token_id
     if padding:
         return [token.index for token in run.prompt.tokens if token.role != "start"][:-1]
     return [token.index for token in run.prompt.tokens if token.role == "word"]

@@ -125,10 +125,11 @@ def _about(plan: Recipe) -> str:
 def _trained(plan: Recipe) -> str:
     settings = ", ".join(f"{key} {value}" for key, value in plan.train.items())
     made = _beside(plan.name, "training.json").get("steps")
+    how = "Muon for matrices, AdamW for the rest" if plan.train.get("muon") else "AdamW"
     these = f" The weights in the package have had {made} steps." if made else ""
     return (
-        f"## Training\n\n`regard train {plan.name}`: AdamW, warm-up, plateau, linear decay over "
-        f"the last fifth, averaged weights.{these}\n\nRecipe: {settings}."
+        f"## Training\n\n`regard train {plan.name}`: {how}, warm-up, plateau, linear decay "
+        f"over the last fifth, averaged weights.{these}\n\nRecipe: {settings}."
     )
 
 

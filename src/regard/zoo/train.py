@@ -5,7 +5,7 @@ import os
 import pickle
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
@@ -18,6 +18,9 @@ from torch import Tensor, nn
 from regard.errors import ArgumentError, DataError, RegardError
 from regard.zoo.memory import keep_memory
 from regard.zoo.recipe import Recipe, recipe
+
+MATRIX = 32
+"""Rows and columns from which on Muon takes a matrix, where a recipe has it."""
 
 
 @runtime_checkable  # or the tests could not check annotations
@@ -86,7 +89,8 @@ def train(
         DataError: there is nothing to resume.
 
     Source:
-        AdamW: Loshchilov and Hutter (2019), arXiv 1711.05101. Warm-up, plateau and decay:
+        AdamW: Loshchilov and Hutter (2019), arXiv 1711.05101. Muon: Liu et al. (2025), "Muon is
+        Scalable for LLM Training", arXiv 2502.16982. Warm-up, plateau and decay:
         Hu et al. (2024), MiniCPM, arXiv 2404.06395, section 4. Averaged weights: Karras et al.
         (2024), arXiv 2312.02696, section 3.
     """
@@ -129,18 +133,12 @@ def _check_folder(checkpoint: Path, resume: bool) -> None:
 
 
 class Job:
-    """A training in progress: the task, its optimiser, its averaged weights, its step."""
+    """A training in progress: the task, its optimisers, its averaged weights, its step."""
 
     def __init__(self, task: Task, plan: Recipe, steps: int) -> None:
         self.task, self.settings, self.steps, self.step = task, plan.train, steps, 0
         self.weights = [p for p in task.network.parameters() if p.requires_grad]
-        self.optimiser = torch.optim.AdamW(
-            self.weights,
-            lr=plan.train["learning_rate"],
-            betas=(0.9, plan.train.get("beta2", 0.99)),
-            weight_decay=plan.train.get("weight_decay", 0.01),
-            fused=True,
-        )
+        self.optimisers = optimisers(self.weights, plan.train)
         self.average = [w.detach().clone() for w in self.weights]
 
     def adopt(self, folder: Path) -> None:
@@ -168,7 +166,7 @@ class Job:
     def _one(self) -> float:
         # Randomness belongs to the step, not to the process: a resumed run repeats the same draws.
         torch.manual_seed(self.settings["seed"] * 1_000_003 + self.step)
-        for group in self.optimiser.param_groups:
+        for group in [group for each in self.optimisers for group in each.param_groups]:
             group["lr"] = self.settings["learning_rate"] * self._rate()
         loss = self.task.loss(self.task.batch(self.step), self.step)
         if not torch.isfinite(loss):
@@ -178,8 +176,9 @@ class Job:
             )
         loss.backward()
         nn.utils.clip_grad_norm_(self.weights, self.settings.get("clip", 1.0))
-        self.optimiser.step()
-        self.optimiser.zero_grad(set_to_none=True)
+        for each in self.optimisers:
+            each.step()
+            each.zero_grad(set_to_none=True)
         self._follow()
         return loss.item()
 
@@ -221,7 +220,7 @@ class Job:
             "step": self.step,
             "network": self.task.network.state_dict(),
             "average": self.average,
-            "optimiser": self.optimiser.state_dict(),
+            "optimisers": [each.state_dict() for each in self.optimisers],
         }
         torch.save(state, partial)
         os.replace(partial, path)
@@ -236,9 +235,34 @@ class Job:
                 f"train: {path} is damaged or no checkpoint; remove it and begin anew."
             ) from damaged
         self.task.network.load_state_dict(state["network"])
-        self.optimiser.load_state_dict(state["optimiser"])
+        for each, own in zip(self.optimisers, state["optimisers"], strict=True):
+            each.load_state_dict(own)
         _copy(state["average"], self.average)
         self.step = state["step"]
+
+
+def optimisers(weights: list[Any], settings: Mapping[str, Any]) -> list[torch.optim.Optimizer]:
+    """AdamW for all weights, or with ``muon`` in the recipe Muon for the matrices inside.
+
+    Both take the recipe's learning rate and decay: Muon's moves are brought to the size of AdamW's.
+    """
+    decay = settings.get("weight_decay", 0.01)
+    inside = [w for w in weights if w.ndim == 2 and min(w.shape) >= MATRIX]
+    inside = inside if settings.get("muon", False) else []
+    # Not with `in`: that would compare tensors element by element.
+    apart = {id(w) for w in inside}
+    rest = torch.optim.AdamW(
+        [w for w in weights if id(w) not in apart],
+        lr=settings["learning_rate"],
+        betas=(0.9, settings.get("beta2", 0.99)),
+        weight_decay=decay,
+        fused=True,
+    )
+    if not inside:
+        return [rest]
+    rate = settings["learning_rate"]
+    muon = torch.optim.Muon(inside, lr=rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw")
+    return [rest, muon]
 
 
 @torch.no_grad()
