@@ -186,6 +186,8 @@ def captions(
         pixels = eyes.pixels(as_pictures(images[first : first + batch], first))
         tokens = network.generate(
             pixel_values=pixels,
+            # Of the start and the end that the library puts in: without it, it warns.
+            attention_mask=pixels.new_ones(len(pixels), 2, dtype=torch.long),
             max_length=LONGEST,
             min_length=shortest,
             num_beams=beams,
