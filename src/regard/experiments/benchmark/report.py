@@ -14,9 +14,9 @@ SHOWN_PROMPTS = 8
 NAMES = {
     "neglected": "share of pictures that neglect a subject",
     "neglected_subjects": "share of subjects that are neglected",
-    "misbound_colours": "share of colours that are wrong, of subjects that are there",
+    "misbound_colours": "share of colours that are wrong",
     "full_prompt": "cosine of picture and prompt",
-    "weaker_half": "cosine of picture and the half of the prompt that it fits least",
+    "weaker_half": "cosine of picture and weaker half of the prompt",
     "caption_similarity": "cosine of caption and prompt",
     "seconds": "seconds of one picture",
 }
@@ -86,8 +86,9 @@ def table_of(summary: pd.DataFrame, part: str = ALL) -> pd.DataFrame:
 def _lead(found: Benchmark) -> str:
     few = len(found.cells) < len(_published())
     part = f"{len(found.cells)} of the {len(_published())}" if few else f"All {len(_published())}"
+    seeds = found.recipe["seeds"]
     return (
-        f"{part} prompts, {found.recipe['seeds']} seeds, {found.recipe['steps']} steps: "
+        f"{part} prompts, {seeds} seed{'s' * (seeds != 1)}, {found.recipe['steps']} steps: "
         f"{len(found.table)} pictures. Means over pictures; the intervals of 95 % draw prompts "
         f"anew. 'cost' is the time of a picture against that of the bare pipeline in this run."
     )
