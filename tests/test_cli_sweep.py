@@ -87,7 +87,7 @@ def test_stopped_before_anything_was_finished_it_says_so(model, there, monkeypat
     monkeypatch.setattr("regard.experiments.sweeps.sweep", stopped)
     done = run("heads", PROMPT, "--model", model)
     assert done.exit_code == 130
-    assert "no prompt was finished yet, so nothing was written" in done.stderr
+    assert "no prompt and seed was finished yet, so nothing was written" in done.stderr
     assert not list(there.iterdir())
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from regard.cli.polite import STOPPED, bar, stop
+from regard.cli.polite import STOPPED, bar, how_to_go_on, stop
 
 benchmark = typer.Typer(
     help="Compare methods on prompts that everybody takes.", no_args_is_help=True
@@ -69,7 +69,7 @@ def attend_and_excite(
                 progress=advance,
             )
     except KeyboardInterrupt:
-        stop(_how_to_go_on(unfinished), STOPPED)
+        stop(how_to_go_on(unfinished, "prompt", "prompts"), STOPPED)
     found.save(folder, overwrite=overwrite)
     forget(unfinished, "benchmark")
     if as_json:
@@ -95,11 +95,3 @@ def _json_of(found: Any, folder: Path) -> str:
     from regard.experiments.benchmark.result import json_of
 
     return json.dumps({**json_of(found), "folder": str(folder)})
-
-
-def _how_to_go_on(unfinished: Path) -> str:
-    finished = [each for each in unfinished.glob("[0-9]*") if each.is_dir()]
-    if not finished:
-        return "stopped; no prompt was finished yet, so nothing was written."
-    many = "prompt is" if len(finished) == 1 else "prompts are"
-    return f"stopped; {len(finished)} {many} kept. The same command goes on from there."

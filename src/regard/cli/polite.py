@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NoReturn
 
 import typer
@@ -55,6 +56,21 @@ def _said(failed: OSError) -> str:
         return str(failed)
     where = f"'{failed.filename}': " if failed.filename is not None else ""
     return f"{where}{failed.strerror}. Make room, or choose a place where you may read and write."
+
+
+def how_to_go_on(unfinished: Path, one: str, many: str) -> str:
+    """What to say of an experiment that was stopped.
+
+    Args:
+        unfinished: The folder with its finished parts; perhaps not there yet.
+        one: What a part is called.
+        many: What several are called.
+    """
+    finished = sum(each.is_dir() for each in unfinished.glob("[0-9]*"))
+    if not finished:
+        return f"stopped; no {one} was finished yet, so nothing was written."
+    kept = f"{one} is" if finished == 1 else f"{many} are"
+    return f"stopped; {finished} {kept} kept. The same command goes on from there."
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from regard.cli.polite import STOPPED, bar, stop
+from regard.cli.polite import STOPPED, bar, how_to_go_on, stop
 from regard.cli.steer import steps_of
 
 SHOWN = 12
@@ -59,7 +59,7 @@ def sweep(
                 model, asked, over, **drawn, encoder=encoder, store=unfinished, progress=advance
             )
     except KeyboardInterrupt:
-        stop(_how_to_go_on(unfinished), STOPPED)
+        stop(how_to_go_on(unfinished, "prompt and seed", "prompts and seeds"), STOPPED)
     found.save(folder, overwrite=overwrite)
     forget(unfinished, "sweep")
     if as_json:
@@ -89,11 +89,3 @@ def _json_of(found: Any, folder: Path) -> str:
     from regard.experiments.sweeps.result import json_of
 
     return json.dumps({**json_of(found), "folder": str(folder)})
-
-
-def _how_to_go_on(unfinished: Path) -> str:
-    finished = [each for each in unfinished.glob("*-seed-*") if each.is_dir()]
-    if not finished:
-        return "stopped; no prompt was finished yet, so nothing was written."
-    many = "prompt and seed is" if len(finished) == 1 else "prompts and seeds are"
-    return f"stopped; {len(finished)} {many} kept. The same command goes on from there."

@@ -11,7 +11,7 @@ import pandas as pd
 
 from regard.look import Look
 from regard.steering.table import finest_map
-from regard.trace.folder import complete, free
+from regard.trace.folder import complete, free, stranger
 
 BEFORE, AFTER, MAPS, TABLE, RECIPE, PAGE = (
     "before", "after", "maps.png", "table.csv", "recipe.json", "page.html",
@@ -38,7 +38,13 @@ def check_folder(folder: str | os.PathLike[str], *, overwrite: bool = False) -> 
         ...     check_folder(room + "/new").name
         'new'
     """
-    return free(folder, who="Steered.save", what="steering", foreign=_foreign, overwrite=overwrite)
+    return free(
+        folder,
+        who="Steered.save",
+        what="steering",
+        foreign=lambda place: stranger(place, PARTS, {RECIPE}),
+        overwrite=overwrite,
+    )
 
 
 def write(
@@ -124,12 +130,3 @@ def _page(figure: Any, table: pd.DataFrame, recipe: Mapping[str, Any]) -> str:
 def _settings(method: Mapping[str, Any]) -> str:
     rest = {name: value for name, value in method.items() if name != "method"}
     return json.dumps(rest, ensure_ascii=False) if rest else "as it is"
-
-
-def _foreign(folder: Path) -> str | None:
-    """Something that no steering wrote; None if all of it is from one."""
-    names = {found.name for found in folder.iterdir()}
-    strange = sorted(names - PARTS)
-    if strange:
-        return strange[0]
-    return None if RECIPE in names else sorted(names)[0]

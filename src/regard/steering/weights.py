@@ -13,7 +13,7 @@ from PIL import Image
 
 from regard.errors import ArgumentError
 from regard.steering.result import Steered
-from regard.trace.folder import complete, free
+from regard.trace.folder import complete, free, stranger
 
 if TYPE_CHECKING:
     from regard.methods import Method
@@ -49,7 +49,7 @@ def check_weights_folder(folder: str | os.PathLike[str], *, overwrite: bool = Fa
         folder,
         who="WordWeights.save",
         what="set of word weights",
-        foreign=_foreign,
+        foreign=lambda place: stranger(place, PARTS, {WEIGHTS, RECIPE}),
         overwrite=overwrite,
     )
 
@@ -160,12 +160,3 @@ def _draw(drawn: Steered, target: Image.Image, folder: Path) -> None:
     shown = {**images, "target": target}
     larger = max(1, math.ceil(192 / target.width))
     contact_sheet(list(shown.values()), list(shown), scale=larger).save(folder / PICTURES)
-
-
-def _foreign(folder: Path) -> str | None:
-    """Something that no weights wrote; None if all of it is from some."""
-    names = {found.name for found in folder.iterdir()}
-    strange = sorted(names - PARTS)
-    if strange:
-        return strange[0]
-    return None if {WEIGHTS, RECIPE} <= names else sorted(names)[0]

@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from regard.errors import OutputError
@@ -84,6 +84,27 @@ def free(
         raise OutputError(f"{who}: '{target}' is a file. Choose the name of a folder.")
     check_above(target, who=who)
     return target
+
+
+def stranger(folder: Path, parts: Collection[str], needed: Collection[str]) -> str | None:
+    """Something in a folder that is no part of what it should hold; None if all of it is.
+
+    Args:
+        folder: Not empty.
+        parts: Names of all there may be.
+        needed: Those without which it is no such folder, whatever else there is.
+
+    Example:
+        >>> with tempfile.TemporaryDirectory() as room:
+        ...     (Path(room) / "notes.txt").touch()
+        ...     stranger(Path(room), {"recipe.json"}, {"recipe.json"})
+        'notes.txt'
+    """
+    names = sorted(found.name for found in folder.iterdir())
+    strange = [name for name in names if name not in parts]
+    if strange:
+        return strange[0]
+    return None if set(needed) <= set(names) else names[0]
 
 
 def check_above(target: Path, *, who: str) -> None:

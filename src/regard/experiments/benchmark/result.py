@@ -10,17 +10,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from regard.experiments.folder import RECIPE, SavedFolder
 from regard.experiments.store import Done
-from regard.experiments.studies.study import foreign, plain_rows
+from regard.experiments.studies.study import plain_rows
 from regard.measures.intervals import bootstrap, paired
-from regard.trace.folder import complete, free
 
-TABLE, SUMMARY, RECIPE, PAGE, FIGURES = (
-    "table.csv", "summary.csv", "recipe.json", "report.html", "figures",
-)  # fmt: skip
+TABLE, SUMMARY, PAGE, FIGURES = "table.csv", "summary.csv", "report.html", "figures"
 
-STAMP = "regard-benchmark"
-"""What marks the recipe of a saved benchmark."""
+FOLDER = SavedFolder("Benchmark.save", "benchmark", "regard-benchmark")
+check_folder = FOLDER.check
 
 BARE, ALL = "bare", "all"
 
@@ -99,9 +97,7 @@ class Benchmark:
         Raises:
             OutputError: something is there already, or writing failed.
         """
-        target = check_folder(folder, overwrite=overwrite)
-        complete(target, lambda fresh: _fill(self, fresh), who="Benchmark.save")
-        return target
+        return FOLDER.write(folder, lambda fresh: _fill(self, fresh), overwrite=overwrite)
 
     def _told(
         self, part: str, method: str, measure: str, level: float, seed: int
@@ -131,34 +127,6 @@ class Benchmark:
         return rows if part == ALL else rows[rows["set"] == part]
 
 
-def check_folder(folder: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
-    """Refuse a folder that `Benchmark.save` could not write, before the work is done.
-
-    Args:
-        folder: Where a benchmark is to be saved.
-        overwrite: Whether a benchmark that was saved there may be replaced.
-
-    Returns:
-        Where it will lie.
-
-    Raises:
-        OutputError: there is a file, a folder with something in it, or no permission.
-
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as room:
-        ...     check_folder(room + "/new").name
-        'new'
-    """
-    return free(
-        folder,
-        who="Benchmark.save",
-        what="benchmark",
-        foreign=lambda place: foreign(place, STAMP),
-        overwrite=overwrite,
-    )
-
-
 def json_of(found: Benchmark) -> dict[str, Any]:
     """Recipe, notes and summary as plain JSON values."""
     return {**found.recipe, "notes": list(found.notes), "summary": plain_rows(found.summary())}
@@ -176,5 +144,5 @@ def _fill(found: Benchmark, folder: Path) -> None:
     found.summary().to_csv(folder / SUMMARY, index=False, float_format="%.6g")
     (folder / PAGE).write_text(page_of(found, figures), encoding="utf-8")
     files = [TABLE, SUMMARY, RECIPE, PAGE, *(f"{FIGURES}/{name}.png" for name in figures)]
-    told = {"format": STAMP, **found.recipe, "notes": list(found.notes), "files": files}
+    told = {"format": FOLDER.stamp, **found.recipe, "notes": list(found.notes), "files": files}
     (folder / RECIPE).write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")

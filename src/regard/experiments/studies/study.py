@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from regard.trace.folder import complete, free
+from regard.experiments.folder import RECIPE, SavedFolder
 from regard.views.report import Plate, Section, png_of, report, with_ends
 
-PAGE, SUMMARY, FINDINGS, RECIPE = "report.html", "summary.md", "findings.json", "recipe.json"
+PAGE, SUMMARY, FINDINGS = "report.html", "summary.md", "findings.json"
 TABLES, FIGURES = "tables", "figures"
 
-STAMP = "regard-study"
-"""What marks the recipe of a saved study."""
+FOLDER = SavedFolder("Study.save", "study", "regard-study")
+check_folder = FOLDER.check
 
 SHOWN = {
     "claim": "claim", "predicted": "predicted beforehand", "measured": "measured [95 %]",
@@ -96,41 +96,11 @@ class Study:
         Raises:
             OutputError: something is there already, or writing failed.
         """
-        target = check_folder(folder, overwrite=overwrite)
-        complete(target, lambda fresh: _fill(self, fresh), who="Study.save")
-        return target
+        return FOLDER.write(folder, lambda fresh: _fill(self, fresh), overwrite=overwrite)
 
 
 MOST_IN_MARKDOWN = 16
 """Rows of a table that the summary shows: one a class, or one a layer."""
-
-
-def check_folder(folder: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
-    """Refuse a folder that `Study.save` could not write, before the work is done.
-
-    Args:
-        folder: Where a study is to be saved.
-        overwrite: Whether a study that was saved there may be replaced.
-
-    Returns:
-        Where it will lie.
-
-    Raises:
-        OutputError: there is a file, a folder with something in it, or no permission.
-
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as room:
-        ...     check_folder(room + "/new").name
-        'new'
-    """
-    return free(
-        folder,
-        who="Study.save",
-        what="study",
-        foreign=lambda place: foreign(place, STAMP),
-        overwrite=overwrite,
-    )
 
 
 def _fill(study: Study, folder: Path) -> None:
@@ -149,7 +119,7 @@ def _fill(study: Study, folder: Path) -> None:
     files = [PAGE, SUMMARY, FINDINGS, RECIPE]
     files += [f"{TABLES}/{name}.csv" for name in study.tables]
     files += [f"{FIGURES}/{name}.png" for name in study.figures]
-    recipe = {"format": STAMP, "study": study.name, **study.recipe, "files": files}
+    recipe = {"format": FOLDER.stamp, "study": study.name, **study.recipe, "files": files}
     (folder / RECIPE).write_text(json.dumps(recipe, indent=1), encoding="utf-8")
 
 
@@ -206,16 +176,3 @@ def _told(value: Any) -> str:
 def _apart(texts: Sequence[str]) -> list[str]:
     """Paragraphs with an empty line after each."""
     return [line for text in texts for line in (text, "")]
-
-
-def foreign(folder: Path, stamp: str) -> str | None:
-    """Something in a folder that its recipe of this format does not list; None if it lists all."""
-    try:
-        saved: Any = json.loads((folder / RECIPE).read_bytes())
-        files = set(saved["files"]) if saved["format"] == stamp else set()
-    except (OSError, ValueError, KeyError, TypeError):
-        files = set()
-    there = [each for each in sorted(folder.rglob("*")) if not each.is_dir()]
-    names = [each.relative_to(folder).as_posix() for each in there]
-    alien = next((name for name in names if name not in files), None)
-    return alien or (None if files else next(each.name for each in sorted(folder.iterdir())))

@@ -12,17 +12,15 @@ import pandas as pd
 import xarray as xr
 
 from regard.axes import SAMPLE
+from regard.experiments.folder import RECIPE, SavedFolder
 from regard.experiments.store import Done
-from regard.experiments.studies.study import foreign, plain_rows
+from regard.experiments.studies.study import plain_rows
 from regard.measures.intervals import intervals
-from regard.trace.folder import complete, free
 
-TABLE, SUMMARY, RECIPE, PAGE, FIGURES = (
-    "table.csv", "summary.csv", "recipe.json", "report.html", "figures",
-)  # fmt: skip
+TABLE, SUMMARY, PAGE, FIGURES = "table.csv", "summary.csv", "report.html", "figures"
 
-STAMP = "regard-sweep"
-"""What marks the recipe of a saved sweep."""
+FOLDER = SavedFolder("Sweep.save", "sweep", "regard-sweep")
+check_folder = FOLDER.check
 
 EFFECTS = ("perceptual_distance", "distance", "clip_change", "neglected_change", "still_shown")
 """What is averaged; the first that was measured is what a sweep is sorted by."""
@@ -98,9 +96,7 @@ class Sweep:
         Raises:
             OutputError: something is there already, or writing failed.
         """
-        target = check_folder(folder, overwrite=overwrite)
-        complete(target, lambda fresh: _fill(self, fresh), who="Sweep.save")
-        return target
+        return FOLDER.write(folder, lambda fresh: _fill(self, fresh), overwrite=overwrite)
 
     def _spread(self, name: str, level: float, seed: int) -> pd.DataFrame:
         """Mean, low and high of one effect for each ablation."""
@@ -112,34 +108,6 @@ class Sweep:
         found = intervals(values, clusters=prompts, level=level, seed=seed)
         ends = {end: found[end].values for end in ("mean", "low", "high")}
         return pd.DataFrame(ends, index=wide.columns)
-
-
-def check_folder(folder: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
-    """Refuse a folder that `Sweep.save` could not write, before the work is done.
-
-    Args:
-        folder: Where a sweep is to be saved.
-        overwrite: Whether a sweep that was saved there may be replaced.
-
-    Returns:
-        Where it will lie.
-
-    Raises:
-        OutputError: there is a file, a folder with something in it, or no permission.
-
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as room:
-        ...     check_folder(room + "/new").name
-        'new'
-    """
-    return free(
-        folder,
-        who="Sweep.save",
-        what="sweep",
-        foreign=lambda place: foreign(place, STAMP),
-        overwrite=overwrite,
-    )
 
 
 def _fill(sweep: Sweep, folder: Path) -> None:
@@ -154,7 +122,7 @@ def _fill(sweep: Sweep, folder: Path) -> None:
     sweep.summary().to_csv(folder / SUMMARY, index=False, float_format="%.6g")
     (folder / PAGE).write_text(page_of(sweep, figures), encoding="utf-8")
     files = [TABLE, SUMMARY, RECIPE, PAGE, *(f"{FIGURES}/{name}.png" for name in figures)]
-    told = {"format": STAMP, **sweep.recipe, "notes": list(sweep.notes), "files": files}
+    told = {"format": FOLDER.stamp, **sweep.recipe, "notes": list(sweep.notes), "files": files}
     (folder / RECIPE).write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
 
 
