@@ -83,7 +83,12 @@ def test_a_word_of_the_same_prompt_can_be_reweighted(model, there):
             "has heads 0",
         ),
         ([PROMPT, "--method", "unifrm"], "Did you mean 'uniform'"),
-        ([PROMPT, "--method", "drop"], "--method drop needs words"),
+        ([PROMPT, "--method", "drop"], "--method drop needs --words"),
+        ([PROMPT, "--method", "scale"], "--method scale needs weights. Use its own option"),
+        ([PROMPT, "--method", "attend-and-excite"], "needs --words, such as --words cat,dog"),
+        ([PROMPT, "--method", "attend-and-excite", "--words", "dog"], "no word is named 'dog'"),
+        ([PROMPT, "--method", "uniform", "--words", "cat"], "no --method that was given takes"),
+        ([PROMPT, "--words", "cat"], "no --method that was given takes words"),
         ([PROMPT, "--drop", "cat", "--kind", "self"], "drop takes no --kind"),
         ([PROMPT, "--to", "a dog", "--during", "0"], "prompt-to-prompt takes no --during"),
         ([PROMPT, "--to", " "], "the prompt is empty"),
@@ -113,3 +118,11 @@ def test_a_recipe_that_is_not_there_is_one_line(model, there):
     assert done.exit_code == 2
     assert "'x.json' cannot be read" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_a_method_gets_its_words(model, there):
+    options = ("--method", "attend-and-excite", "--words", "cat, turtle", "--steps", 2)
+    done = run(PROMPT, "--model", model, *options, "--out", "new")
+    assert done.exit_code == 0, done.output
+    [method] = json.loads((there / "new" / "recipe.json").read_text())["methods"]
+    assert method == {"method": "attend-and-excite", "words": ["cat", "turtle"]}

@@ -62,6 +62,9 @@ Mode = Annotated[
 Legacy = Annotated[
     bool, typer.Option("--legacy", help="Carry tokens over as the authors' code does.")
 ]
+Words = Annotated[
+    str | None, typer.Option(help="Words for --method, such as cat,dog for attend-and-excite.")
+]
 During = Annotated[
     str | None, typer.Option(help="Steps of the changes, from 0, such as 0-9, 10- or 5.")
 ]
@@ -104,6 +107,7 @@ def steer(
     scale_layers: ScaleLayers = None,
     temperature: Temperature = None,
     method: Other = None,
+    words: Words = None,
     during: During = None,
     place: Place = None,
     layers: Layers = None,
@@ -126,7 +130,7 @@ def steer(
     )  # fmt: skip
     changes = _given(
         drop=drop, scale=scale, scale_heads=head, scale_layers=scale_layers,
-        temperature=temperature, method=method, prompt_to_prompt=of_prompt,
+        temperature=temperature, method=method, words=words, prompt_to_prompt=of_prompt,
     )  # fmt: skip
     settings = _given(seed=seed, steps=steps, guidance=guidance)
     where_to = {"out": out, "overwrite": overwrite}
@@ -206,9 +210,29 @@ def _methods(prompt: str, given: dict[str, Any], asked: dict[str, Any]) -> list[
         made.append(_fitted(room.scale_layers, asked, factor=given["scale_layers"]))
     if "temperature" in given:
         made.append(_fitted(room.temperature, asked, factor=given["temperature"]))
-    for name in given.get("method", ()):
-        made.append(_fitted(room.methods.get(name), asked))
+    makers = [room.methods.get(name) for name in given.get("method", ())]
+    words = _words(makers, given.get("words"))
+    for make in makers:
+        made.append(_fitted(make, asked, **(words if _takes_words(make) else {})))
     return made
+
+
+def _words(makers: Sequence[Callable[..., Any]], text: str | None) -> dict[str, Any]:
+    """What --words says, as a setting of the methods that take some."""
+    if text is None:
+        return {}
+    if not any(_takes_words(make) for make in makers):
+        raise ArgumentError(
+            f"steer: --words is '{text}', and no --method that was given takes words. Give one "
+            f"that does, such as attend-and-excite."
+        )
+    return {"words": [word.strip() for word in text.split(",") if word.strip()]}
+
+
+def _takes_words(make: Callable[..., Any]) -> bool:
+    import inspect
+
+    return "words" in inspect.signature(make).parameters
 
 
 def _of_prompt(given: dict[str, Any]) -> dict[str, Any]:
@@ -252,6 +276,8 @@ def _fitted(make: Callable[..., Any], where: dict[str, Any], **settings: Any) ->
         if each.default is inspect.Parameter.empty and name not in settings
     ]
     who = make.__name__.replace("_", "-")
+    if needed == ["words"]:
+        raise ArgumentError(f"steer: --method {who} needs --words, such as --words cat,dog.")
     if needed:
         raise ArgumentError(
             f"steer: --method {who} needs {', '.join(needed)}. Use its own option, or Python."
