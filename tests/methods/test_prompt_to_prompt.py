@@ -66,7 +66,9 @@ def differ(one, other, atol=1e-3):
 @pytest.mark.parametrize("prompt", [EDIT, LONGER])
 @pytest.mark.parametrize("guidance", [4.0, 1.0])
 def test_without_the_sources_attention_it_is_the_other_prompt_drawn_alone(prompt, guidance):
-    same(edited(prompt, cross=0, self=0, guidance=guidance), alone(prompt, guidance))
+    expected = alone(prompt, guidance)
+    rounding = 1e-5 * float(expected.abs().max())  # these latents reach 3
+    same(edited(prompt, cross=0, self=0, guidance=guidance), expected, rounding)
     differ(edited(prompt, guidance=guidance), alone(prompt, guidance))
 
 
