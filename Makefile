@@ -29,7 +29,7 @@ imports: $(STAMP)
 	$(BIN)/lint-imports
 
 tests: $(STAMP) browser
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses auto --dist loadfile
 
 browser:  # the page is tested in a real browser; where none can be installed, those tests say so
 	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || \

@@ -42,7 +42,7 @@ def test_a_table_is_printed_and_the_folder_is_complete(model, there):
     assert "holds a benchmark" in again.stderr
     told = run("--model", model, *QUICK, "--overwrite", "--json")
     assert {row["method"] for row in json.loads(told.stdout)["summary"]} == {
-        "bare", "attend-and-excite",
+        "bare", "attend-and-excite", "choose-noise",
     }  # fmt: skip
 
 

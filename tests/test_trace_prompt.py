@@ -3,8 +3,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 
-from regard.errors import ArgumentError
-from regard.trace import Token, tokens_from_offsets, words_of
+from regard.errors import ArgumentError, UnknownName
+from regard.trace import Prompt, Token, tokens_from_offsets, words_of
 from regard.trace.words import names_of
 
 # Tests share the machine, so no example has a deadline.
@@ -133,3 +133,14 @@ def test_the_tokens_of_a_clip_tokenizer_spell_the_words_in_order():
     assert spelling["brat"] == "brat"
     assert spelling["Turtle"] == "turtle"
     assert sum(token.word == "brat" for token in tokens) > 1
+
+
+def test_a_word_is_carried_by_its_tokens_and_the_next_that_is_free():
+    names = ["a", "cat", "and", "dog", "turtle", "turtle"]
+    words = [Token(at, name, name, "word", at - 1) for at, name in enumerate(names, start=1)]
+    tokens = [Token(0, "", None, "start", None), *words, Token(7, "", None, "end", None)]
+    read = Prompt("a cat and dog turtle", tuple(tokens))
+    assert read.carriers(["cat", "dog", "turtle"]) == [[2, 3], [4], [5, 6]]
+    assert read.carriers(["turtle", "cat"]) == [[5, 6], [2, 3]]
+    with pytest.raises(UnknownName):
+        read.carriers(["cow"])

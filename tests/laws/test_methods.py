@@ -19,6 +19,7 @@ LAYER = "down_blocks.0.attentions.0.transformer_blocks.0.attn2"
 
 STRONG = {
     "attend-and-excite": {"words": "turtle", "thresholds": {"0": 0.5}, "max_refinements": 2},
+    "choose-noise": {"words": ["cat", "turtle"], "candidates": 6},
     "drop": {"words": "cat"},
     "identity": {},
     "perturbed-attention-guidance": {"scale": 5.0, "layers": "attn1"},
@@ -38,6 +39,7 @@ STRONG = {
 
 NEUTRAL = {
     "attend-and-excite": {"words": ["cat"], "scale_factor": 0.0},
+    "choose-noise": {"words": "cat", "candidates": 1},
     "perturbed-attention-guidance": {"scale": 0.0},
     "scale": {"weights": {"turtle": 1.0}},
     "scale-heads": {"layer": LAYER, "factors": {"0": 1.0}},
@@ -56,7 +58,10 @@ MOVES = ["attend-and-excite"]
 READS = ["prompt-to-prompt"]
 """They read another prompt, and say in shares of the steps until when not only that."""
 
-IN_STEPS = [name for name in STRONG if name not in READS]
+BEGINS = ["choose-noise"]
+"""They change what the run begins with, and no step of it."""
+
+IN_STEPS = [name for name in STRONG if name not in READS + BEGINS]
 HALVES = [name for name in IN_STEPS if name not in PUSHES + MOVES]
 SEVERAL_LAYERS = [name for name in IN_STEPS if name not in ["scale-heads", *MOVES]]
 LAST = ["identity", *READS]
@@ -114,9 +119,9 @@ def test_steps_before_a_method_begins_are_those_of_the_bare_run(name):
     assert not torch.allclose(together[1], together[2], atol=1e-4)
 
 
-# Even attention stays even in any order, and has no peak to move to; there is nothing to perturb in
-# what is the identity.
-ALIKE = [("shuffled", "uniform"), ("attend-and-excite", "uniform")]
+# Even attention stays even in any order, and has no peak to move to or to choose by; there is nothing
+# to perturb in what is the identity.
+ALIKE = [("shuffled", "uniform"), ("attend-and-excite", "uniform"), ("choose-noise", "uniform")]
 ALIKE += [("identity", name) for name in PUSHES]
 PAIRS = [pair for pair in itertools.combinations(STRONG, 2) if pair not in ALIKE]
 

@@ -49,12 +49,17 @@ class Denoiser:
         """What a guide gets to see before a step."""
         timestep = self.scheduler.timesteps[step]
 
-        def evaluate(moved: Tensor, images: Sequence[int] | None = None) -> Tensor:
+        def evaluate(
+            moved: Tensor,
+            images: Sequence[int] | None = None,
+            scheduler: Any = self.scheduler,
+            level: Tensor = timestep,
+        ) -> Tensor:
             # Some schedulers scale latents for the denoiser; a gradient has to go through that.
-            scaled = getattr(self.scheduler, "scale_model_input", lambda sample, _: sample)
+            scaled = getattr(scheduler, "scale_model_input", lambda sample, _: sample)
             own = conditional(self.inputs, self.labels, images)
-            own[_name_of_latents(own)] = scaled(moved, timestep)
-            own["timestep"] = self._as_given(timestep, own["timestep"])
+            own[_name_of_latents(own)] = scaled(moved, level)
+            own["timestep"] = self._as_given(level, own["timestep"])
             output: Tensor = first_of(self.model(**own))
             return output
 

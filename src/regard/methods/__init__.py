@@ -11,6 +11,7 @@ from typing import Any
 
 from regard.errors import ArgumentError
 from regard.methods.attend_and_excite import attend_and_excite
+from regard.methods.choose_noise import choose_noise
 from regard.methods.guidance import perturbed_attention_guidance, smoothed_energy_guidance
 from regard.methods.guide import Extra, Guide, Moment
 from regard.methods.method import Changes, Method, Plan, Run, method
@@ -36,6 +37,7 @@ __all__ = [
     "Plan",
     "Run",
     "attend_and_excite",
+    "choose_noise",
     "drop",
     "from_recipe",
     "identity",
@@ -56,6 +58,7 @@ methods = Registry(
     "method",
     {
         "attend-and-excite": "regard.methods.attend_and_excite:attend_and_excite",
+        "choose-noise": "regard.methods.choose_noise:choose_noise",
         "drop": "regard.methods.perturb:drop",
         "identity": "regard.methods.perturb:identity",
         "perturbed-attention-guidance": "regard.methods.guidance:perturbed_attention_guidance",

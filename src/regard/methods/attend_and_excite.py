@@ -35,6 +35,7 @@ def attend_and_excite(
     max_refinements: int = 20,
     smoothing: float = 0.5,
     padding: bool | None = None,
+    carriers: bool = False,
     grid: Size = None,
 ) -> Plan:
     """Move the latents before a step so that each of some words has a strong peak in its map.
@@ -56,6 +57,8 @@ def attend_and_excite(
         smoothing: Sigma of the 3 x 3 kernel that smooths maps before the peak is taken; 0 for none.
         padding: Whether the end of the text and the tokens after it compete for places as words
             do; None: for a UNet whose text encoder pads with its end token, as Stable Diffusion 1.
+        carriers: Whether the token after a word counts as the word's too: a causal text encoder
+            may leave it there. See `regard.trace.Prompt.carriers`.
         grid: Rows and columns of the layers whose maps are read, or one number for both; None for
             the smallest grid with sides of 16 or more, or the finest that there is.
 
@@ -96,7 +99,9 @@ def attend_and_excite(
                 f"attend_and_excite: a threshold is for step {late[0]}, and the run has "
                 f"{run.steps}: 0..{run.steps - 1}."
             )
-        places = Places([run.prompt.spelled([word]) for word in asked], _rivals(run, padding))
+        spelled = [run.prompt.spelled([word]) for word in asked]
+        own = run.prompt.carriers(asked) if carriers else spelled
+        places = Places(own, _rivals(run, padding))
         factors = torch.linspace(*scale_range, run.steps).sqrt() * scale_factor
         excite = Excite(
             places, WordMaps(places.rivals, grid), span, aims, factors, max_refinements, smoothing

@@ -23,7 +23,8 @@ class Moment:
         timestep: Its noise level, as the scheduler has it.
         latents: [image, ...], not scaled for the denoiser.
         evaluate: The denoiser's output on latents of that shape, the prompt's half alone;
-            differentiable. With the numbers of some images of the batch, on latents of those.
+            differentiable. With the numbers of some images of the batch, on latents of those; with
+            a scheduler and one of its timesteps, at that noise level.
         tap: Watches the denoiser; see `Tap.aside`.
     """
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -43,7 +44,11 @@ class WordMaps:
         self.grid: tuple[int, int] | None = None
 
     def read(
-        self, moment: Moment, latents: Tensor, images: Sequence[int] | None = None
+        self,
+        moment: Moment,
+        latents: Tensor,
+        images: Sequence[int] | None = None,
+        *level: Any,
     ) -> Float[Tensor, "image y x token"]:
         """The maps on some latents.
 
@@ -51,6 +56,7 @@ class WordMaps:
             moment: What evaluates them.
             latents: [image, ...], not scaled for the denoiser.
             images: Which images of the batch these are; None for all.
+            *level: A scheduler and one of its timesteps; nothing for those of the moment.
 
         Raises:
             ArgumentError: no layer of the grid reads the text.
@@ -65,7 +71,7 @@ class WordMaps:
             if len(found) == self._layers:
                 raise _Enough
 
-        self._evaluate(moment, latents, images, gather)
+        self._evaluate(moment, latents, gather, images, *level)
         maps = torch.cat(found, 1).mean(1)
         return maps.unflatten(1, self.grid)
 
@@ -79,7 +85,7 @@ class WordMaps:
                 seen.append(grid)
 
         with torch.no_grad():
-            self._evaluate(moment, moment.latents, None, note)
+            self._evaluate(moment, moment.latents, note)
         fine = [grid for grid in seen if min(grid) >= USUAL_SIDE]
         wanted = self._asked or (min(fine) if fine else max(seen, default=(0, 0)))
         self.grid = (int(wanted[0]), int(wanted[1]))
@@ -91,11 +97,9 @@ class WordMaps:
                 f"the text. There are: {there}."
             )
 
-    def _evaluate(
-        self, moment: Moment, latents: Tensor, images: Sequence[int] | None, see: Observer
-    ) -> None:
+    def _evaluate(self, moment: Moment, latents: Tensor, see: Observer, *how: Any) -> None:
         with moment.tap.aside(observe=[see]), suppress(_Enough):
-            moment.evaluate(latents, images)
+            moment.evaluate(latents, *how)
 
     def _grid_of(self, call: AttentionCall) -> tuple[int, int] | None:
         """The grid of a call in which image queries have text keys."""

@@ -47,6 +47,24 @@ class Prompt:
             found.update(spelling)
         return sorted(found)
 
+    def carriers(self, words: Sequence[str]) -> list[list[int]]:
+        """The indices of the tokens that carry each of some words: its own, and the next.
+
+        A causal text encoder reads from left to right, so the token after a word is the first that
+        has read all of it; in "a cat and a dog" it may be "and" that places look at for the cat.
+        A next token that belongs to another of the words, or to none at all, does not count.
+
+        Args:
+            words: Words of the prompt, as `spelled` takes them.
+
+        Raises:
+            UnknownName: as for `spelled`.
+        """
+        spelled = [self.spelled([word]) for word in words]
+        taken = {index for indices in spelled for index in indices}
+        free = {t.index for t in self.tokens if t.role == "word"} - taken
+        return [sorted({*own, *(free & {index + 1 for index in own})}) for own in spelled]
+
     def _names(self) -> list[str]:
         return list(dict.fromkeys(t.name for t in self.tokens if t.role == "word"))
 

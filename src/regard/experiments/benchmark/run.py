@@ -17,7 +17,7 @@ from regard.experiments.store import Done, Store
 from regard.look.settings import Progress, Settings
 
 SETS = ("animals", "animals_objects", "objects")
-CONTENDERS = ("attend-and-excite",)
+CONTENDERS = ("attend-and-excite", "choose-noise")
 
 QUICK = 12
 """A quick benchmark takes every so many of the prompts."""
