@@ -119,8 +119,8 @@ def test_steps_before_a_method_begins_are_those_of_the_bare_run(name):
     assert not torch.allclose(together[1], together[2], atol=1e-4)
 
 
-# Even attention stays even in any order, and has no peak to move to or to choose by; there is nothing
-# to perturb in what is the identity.
+# Even attention stays even in any order, and has no peak to move to or to choose by; there is
+# nothing to perturb in what is the identity.
 ALIKE = [("shuffled", "uniform"), ("attend-and-excite", "uniform"), ("choose-noise", "uniform")]
 ALIKE += [("identity", name) for name in PUSHES]
 PAIRS = [pair for pair in itertools.combinations(STRONG, 2) if pair not in ALIKE]

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional
+from torch.overrides import _get_current_function_mode_stack
 from torch.utils.checkpoint import checkpoint
 
 from regard.errors import ArgumentError, NothingObserved
@@ -511,3 +512,34 @@ def test_compiled_models_run_eagerly_while_any_tap_is_open():
     with torch.no_grad():
         compiled(x)
     assert graphs
+
+
+def test_it_steps_aside_where_nothing_is_asked_once_the_model_is_known(unet):
+    """Being seen costs: after the first forward only the layers and steps of some entry are."""
+    watched = {}
+    layers = dict(unet.named_modules())
+    cross, own = (
+        layers[f"mid_block.attentions.0.transformer_blocks.0.{x}"] for x in ("attn2", "attn1")
+    )
+    hooks = [
+        each.to_out[0].register_forward_hook(lambda *_, name=name: watched.update({name: modes()}))
+        for name, each in (("cross", cross), ("self", own))
+    ]
+    edit = (Select(kind="cross", steps=range(2)), lambda call: call.scale_keys([1], 3.0))
+    outputs, found = [], []
+    with torch.no_grad(), Tap(unet, edit=[edit]) as tap:
+        for step in range(3):
+            tap.step = step
+            outputs.append(unet(**unet_inputs()).sample)
+            found.append((watched["cross"], watched["self"]))
+    for hook in hooks:
+        hook.remove()
+    assert found == [(1, 1), (1, 0), (0, 0)]
+    assert torch.equal(outputs[0], outputs[1])
+    with torch.no_grad():
+        assert torch.equal(outputs[2], unet(**unet_inputs()).sample)
+    assert not torch.allclose(outputs[1], outputs[2], atol=1e-4)
+
+
+def modes() -> int:
+    return len(_get_current_function_mode_stack())

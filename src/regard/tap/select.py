@@ -59,10 +59,8 @@ class Select:
             ArgumentError: ``kind`` is asked of a model of no known family.
         """
         return (
-            (self.place is None or call.place == self.place)
-            and self._has_step(call.step)
-            and self._has_layer(call.layer)
-            and (self.kind is None or call.kind == self.kind)
+            self.has_step(call.step)
+            and self.has_layer(call)
             and (self.condition is None or self.condition in call.conditions)
             and (self.sample is None or self.sample < call.images)
             and (self.when is None or self.when(call))
@@ -86,12 +84,30 @@ class Select:
             return rows
         return slice(rows.start + self.sample, rows.start + self.sample + 1)
 
-    def _has_step(self, step: int) -> bool:
+    def has_step(self, step: int) -> bool:
+        """Whether calls of a step are chosen, as far as its number tells.
+
+        Example:
+            >>> Select(steps=range(10)).has_step(10), Select().has_step(10)
+            (False, True)
+        """
         if self.steps is None:
             return True
         return step == self.steps if isinstance(self.steps, int) else step in self.steps
 
-    def _has_layer(self, layer: str) -> bool:
+    def has_layer(self, call: AttentionCall) -> bool:
+        """Whether calls like this are chosen at any time: by their layer, its place and their kind.
+
+        Raises:
+            ArgumentError: ``kind`` is asked of a model of no known family.
+        """
+        return (
+            (self.place is None or call.place == self.place)
+            and self._has_path(call.layer)
+            and (self.kind is None or call.kind == self.kind)
+        )
+
+    def _has_path(self, layer: str) -> bool:
         if self.layers is None:
             return True
         if callable(self.layers):

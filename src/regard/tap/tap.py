@@ -45,6 +45,7 @@ class Frame:
         product: Factors of the last matrix product: perhaps q and k.
         pending: A softmax of that product, which has not met its values yet.
         quiet: Whether neither it nor a part of it is attention, by name or by what it did.
+        asked: Whether any observer or edit is ever for a call of it.
     """
 
     layer: str
@@ -53,6 +54,7 @@ class Frame:
     product: tuple[Tensor, Tensor] | None = None
     pending: Pending | None = None
     quiet: bool = True
+    asked: bool = False
 
 
 class Given(NamedTuple):
@@ -140,6 +142,7 @@ class Tap:
         self._visited: dict[str, str] = {}
         self._unread: dict[str, str] = {}
         self._quiet: set[str] = set()
+        self._unasked: set[str] = set()
         self._beside = False
 
     def __enter__(self) -> "Tap":
@@ -241,15 +244,15 @@ class Tap:
             >>> len(seen), len(beside)
             (1, 1)
         """
-        present = self._observers, self._edits, self._beside
+        present = self._observers, self._edits, self._unasked, self._beside
         with self._clock.aside(checked_parts(conditions)):
             self._observers = [_selected(entry) for entry in observe]
             self._edits = self._edits + [_selected(entry) for entry in edit]
-            self._beside = True
+            self._unasked, self._beside = set(), True
             try:
                 yield
             finally:
-                self._observers, self._edits, self._beside = present
+                self._observers, self._edits, self._unasked, self._beside = present
 
     def report(self) -> str:
         """What was seen, and which attention modules ran without any attention that can be seen."""
@@ -294,11 +297,18 @@ class Tap:
             root.inputs = {**dict(zip(root.parameters, args, strict=False)), **(kwargs or {})}
             self._clock.model_called(root.inputs)
         layer = _joined(root.prefix, name.removesuffix(".processor")) or "(root)"
-        if layer in self._quiet and self._watch.sleep(during=module):
+        idle = layer in self._quiet or layer in self._unasked or not (name or self._due())
+        if idle and self._watch.sleep(during=module):
             return
         if attention:
             self._visited.setdefault(layer, attention)
         self._frames.append(Frame(layer, module, quiet=attention is None))
+
+    def _due(self) -> bool:
+        """Whether the model has yet to be known, or anything is for the step that comes next."""
+        entries = [*self._observers, *self._edits]
+        step = self._clock.step
+        return not self._calls or any(select.has_step(step) for select, _ in entries)
 
     def _leave(self, module: nn.Module, args: Any, output: Any) -> None:
         if self._watch.wake(after=module) or not self._watch.active:
@@ -310,6 +320,8 @@ class Tap:
     def _left(self, frame: Frame) -> None:
         if frame.pending is not None:
             self._unread[frame.layer] = "a softmax that did not meet its values"
+        if frame.index and not frame.asked:
+            self._unasked.add(frame.layer)
         if frame.quiet:
             self._quiet.add(frame.layer)
         elif self._frames:
@@ -395,6 +407,8 @@ class Tap:
         call = self._call(frame, weights, value)
         frame.index += 1
         self._calls[frame.layer] = self._calls.get(frame.layer, 0) + (not in_backward())
+        entries = [*self._observers, *self._edits]
+        frame.asked = frame.asked or any(select.has_layer(call) for select, _ in entries)
         for select, edit in self._edits:
             if select(call):
                 call.selected = select.rows(call)
