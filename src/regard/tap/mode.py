@@ -53,7 +53,7 @@ class Watch(TorchFunctionMode):
     def __init__(self, handlers: Mapping[Callable[..., Any], Handler]) -> None:
         super().__init__()
         self.following: Handler | None = None
-        self._asleep: tuple[int, object] | None = None
+        self._asleep: tuple[int, Any] | None = None
         self._handlers = dict.fromkeys(TRANSPARENT, self._look_inside) | dict(handlers)
 
     def __torch_function__(
@@ -78,27 +78,30 @@ class Watch(TorchFunctionMode):
         """Whether this thread runs under this very mode (and not another thread)."""
         return self in _get_current_function_mode_stack()
 
-    def sleep(self, during: object) -> bool:
-        """Step aside while a module runs that is known to hold no attention; being seen costs.
+    @property
+    def asleep(self) -> Any:
+        """The module during which it sleeps in this thread; None if it does not."""
+        if self._asleep is None or self._asleep[0] != threading.get_ident():
+            return None
+        return self._asleep[1]
 
-        Only if this is the innermost mode, so that nested ones keep their order, and no gradient is
-        recorded, since what is computed again during backward must be edited again.
+    def sleep(self, during: object) -> bool:
+        """Step aside while a module runs, until one of its parts wakes it; being seen costs.
+
+        Only if this is the one mode there is, so that nested ones keep their order, and no gradient
+        is recorded, since what is computed again during backward must be edited again.
         """
-        if torch.is_grad_enabled() or _get_current_function_mode_stack()[-1] is not self:
+        if torch.is_grad_enabled() or _get_current_function_mode_stack() != [self]:
             return False
         self._asleep = (threading.get_ident(), during)
         self.__exit__(None, None, None)
         return True
 
-    def wake(self, after: object = None) -> bool:
-        """Come back, if asleep in this thread, and during this module if one is named."""
-        if self._asleep is None or self._asleep[0] != threading.get_ident():
-            return False
-        if after is not None and after is not self._asleep[1]:
-            return False
-        self._asleep = None
-        self.__enter__()
-        return True
+    def wake(self) -> None:
+        """Come back, if asleep in this thread."""
+        if self.asleep is not None:
+            self._asleep = None
+            self.__enter__()
 
 
 def in_backward() -> bool:

@@ -44,8 +44,7 @@ class Frame:
         index: How many attention calls it has made.
         product: Factors of the last matrix product: perhaps q and k.
         pending: A softmax of that product, which has not met its values yet.
-        quiet: Whether neither it nor a part of it is attention, by name or by what it did.
-        asked: Whether any observer or edit is ever for a call of it.
+        sleeper: The module during which the watch slept until this one came; None if it was awake.
     """
 
     layer: str
@@ -53,8 +52,7 @@ class Frame:
     index: int = 0
     product: tuple[Tensor, Tensor] | None = None
     pending: Pending | None = None
-    quiet: bool = True
-    asked: bool = False
+    sleeper: nn.Module | None = None
 
 
 class Given(NamedTuple):
@@ -141,8 +139,9 @@ class Tap:
         self._calls: dict[str, int] = {}
         self._visited: dict[str, str] = {}
         self._unread: dict[str, str] = {}
-        self._quiet: set[str] = set()
-        self._unasked: set[str] = set()
+        self._known: set[str] = set()
+        self._asked: set[str] = set()
+        self._due = True
         self._beside = False
 
     def __enter__(self) -> "Tap":
@@ -150,9 +149,13 @@ class Tap:
             refuse_hidden_kernels(root.model)
         with ExitStack() as opened:
             for root in self._roots:
+                begin = partial(self._begin, root)
+                hook = root.model.register_forward_pre_hook(begin, with_kwargs=True)
+                opened.callback(hook.remove)
                 for name, module in places(root.model):
-                    arrive = partial(self._arrive, root, name, attention_name(module))
-                    hook = module.register_forward_pre_hook(arrive, with_kwargs=True)
+                    layer = _joined(root.prefix, name.removesuffix(".processor")) or "(root)"
+                    arrive = partial(self._arrive, layer, attention_name(module))
+                    hook = module.register_forward_pre_hook(arrive)
                     opened.callback(hook.remove)
                     hook = module.register_forward_hook(self._leave, always_call=True)
                     opened.callback(hook.remove)
@@ -244,15 +247,15 @@ class Tap:
             >>> len(seen), len(beside)
             (1, 1)
         """
-        present = self._observers, self._edits, self._unasked, self._beside
+        present = self._observers, self._edits, self._known, self._asked, self._beside
         with self._clock.aside(checked_parts(conditions)):
             self._observers = [_selected(entry) for entry in observe]
             self._edits = self._edits + [_selected(entry) for entry in edit]
-            self._unasked, self._beside = set(), True
+            self._known, self._asked, self._beside = set(), set(), True
             try:
                 yield
             finally:
-                self._observers, self._edits, self._unasked, self._beside = present
+                self._observers, self._edits, self._known, self._asked, self._beside = present
 
     def report(self) -> str:
         """What was seen, and which attention modules ran without any attention that can be seen."""
@@ -281,51 +284,52 @@ class Tap:
 
     # Where: hooks on the modules
 
-    def _arrive(
+    def _begin(
         self,
         root: Root,
-        name: str,
-        attention: str | None,
         module: nn.Module,
         args: tuple[Any, ...],
         kwargs: dict[str, Any] | None = None,  # left out when another thread is just leaving a tap
     ) -> None:
-        if not self._watch.active:
-            return
-        if not name:
+        if self._watch.active:
             root.ran = True
             root.inputs = {**dict(zip(root.parameters, args, strict=False)), **(kwargs or {})}
             self._clock.model_called(root.inputs)
-        layer = _joined(root.prefix, name.removesuffix(".processor")) or "(root)"
-        idle = layer in self._quiet or layer in self._unasked or not (name or self._due())
-        if idle and self._watch.sleep(during=module):
+            self._due = any(select.has_step(self._clock.step) for select, _ in self._entries)
+
+    def _arrive(self, layer: str, attention: str | None, module: nn.Module, args: Any) -> None:
+        sleeper = self._watch.asleep
+        idle = layer in self._known and not (layer in self._asked and self._due)
+        if sleeper is not None:
+            if idle:
+                return
+            self._watch.wake()
+        elif not self._watch.active or (idle and self._watch.sleep(during=module)):
             return
         if attention:
             self._visited.setdefault(layer, attention)
-        self._frames.append(Frame(layer, module, quiet=attention is None))
-
-    def _due(self) -> bool:
-        """Whether the model has yet to be known, or anything is for the step that comes next."""
-        entries = [*self._observers, *self._edits]
-        step = self._clock.step
-        return not self._calls or any(select.has_step(step) for select, _ in entries)
+        self._frames.append(Frame(layer, module, sleeper=sleeper))
 
     def _leave(self, module: nn.Module, args: Any, output: Any) -> None:
-        if self._watch.wake(after=module) or not self._watch.active:
+        sleeper = self._watch.asleep
+        if sleeper is not None:
+            if sleeper is module:
+                self._watch.wake()
             return
         # Not so if another hook raised before ours had pushed this module.
-        if self._frames and self._frames[-1].module is module:
+        if self._frames and self._frames[-1].module is module and self._watch.active:
             self._left(self._frames.pop())
 
     def _left(self, frame: Frame) -> None:
         if frame.pending is not None:
             self._unread[frame.layer] = "a softmax that did not meet its values"
-        if frame.index and not frame.asked:
-            self._unasked.add(frame.layer)
-        if frame.quiet:
-            self._quiet.add(frame.layer)
-        elif self._frames:
-            self._frames[-1].quiet = False
+        self._known.add(frame.layer)
+        if frame.sleeper is not None:
+            self._watch.sleep(during=frame.sleeper)
+
+    @property
+    def _entries(self) -> list[tuple[Select, Any]]:
+        return [*self._observers, *self._edits]
 
     # What: handlers of the function mode
 
@@ -346,7 +350,7 @@ class Tap:
         result = func(*args, **kwargs)
         if self._frames:
             frame = self._frames[-1]
-            frame.quiet = False
+            self._asked.add(frame.layer)  # until it is known what it is
             frame.pending = attention_of(frame.product, args, kwargs, result)
             frame.product = None
             self._watch.following = self._follow
@@ -383,7 +387,6 @@ class Tap:
         if not self._frames:
             return func(*args, **kwargs)
         frame, given = self._frames[-1], Given(*args, **kwargs)
-        frame.quiet = False
         query = given.query
         if query.ndim not in (3, 4):
             self._unread[frame.layer] = f"a query of {query.ndim} axes"
@@ -407,8 +410,8 @@ class Tap:
         call = self._call(frame, weights, value)
         frame.index += 1
         self._calls[frame.layer] = self._calls.get(frame.layer, 0) + (not in_backward())
-        entries = [*self._observers, *self._edits]
-        frame.asked = frame.asked or any(select.has_layer(call) for select, _ in entries)
+        if any(select.has_layer(call) for select, _ in self._entries):
+            self._asked.add(frame.layer)
         for select, edit in self._edits:
             if select(call):
                 call.selected = select.rows(call)
