@@ -188,3 +188,16 @@ def _peak_in_the_first_step(model, methods):
     generate_variants(model, wanted, text, [Variant(methods)], observe=observe)
     shares = (100 * heat.result()[0].maps[0, 0, 0]).softmax(0)
     return float(shares[words.index(CAT)].max())
+
+
+def test_a_word_may_count_with_the_token_after_it():
+    """Unless that is another of the words, or the end."""
+    plain = [
+        made([attend_and_excite(["cat", "dog"], **STRONG)], prompt=it) for it in (PROMPT, "cat dog")
+    ]
+    with_next = [
+        made([attend_and_excite(["cat", "dog"], carriers=True, **STRONG)], prompt=it)
+        for it in (PROMPT, "cat dog")
+    ]
+    assert not torch.allclose(plain[0][0], with_next[0][0], atol=1e-4)
+    assert torch.equal(plain[1][0], with_next[1][0])
