@@ -119,6 +119,10 @@ def test_a_quick_benchmark_has_prompts_of_each_set():
         ({"methods": ["temperature"]}, ArgumentError, "temperature takes no words"),
         ({"methods": []}, ArgumentError, "Give each method once, and at least one"),
         ({"methods": ["drop", "drop"]}, ArgumentError, "'drop' comes twice"),
+        ({"methods": ["drop when=now"]}, ArgumentError, "'when=now' is no setting of drop"),
+        ({"methods": ["drop plase=null"]}, UnknownName, "Did you mean 'place'"),
+        ({"methods": ["drop words=[]"]}, UnknownName, "no setting of drop is named 'words'"),
+        ({"methods": ["choose-noise candidates={}"]}, ArgumentError, "candidates={}' cannot be"),
         ({"prompts": []}, ArgumentError, "Give each prompt once"),
         ({"prompts": ["a house"]}, ArgumentError, "'a house' is no prompt of the benchmark"),
         ({"seeds": 0}, ArgumentError, "seeds is 0"),
@@ -133,3 +137,16 @@ def test_mistakes_are_told_before_anything_is_drawn(settings, error, message, mo
     asked = {"methods": ["attend-and-excite"], "captioner": None, "steps": 1, **settings}
     with pytest.raises(error, match=message):
         benchmark(pipeline(), **asked)
+
+
+def test_a_method_may_come_with_settings():
+    methods = [
+        "attend-and-excite",
+        "choose-noise candidates=1",
+        "attend-and-excite scale_factor=0.0",
+    ]
+    found = benchmark(pipeline(), prompts=PROMPTS[:1], seeds=1, **{**HOW, "methods": methods})
+    assert found.methods == ["bare", *methods]
+    bare, excited, *neutral = found.cells[PROMPTS[0]].pictures.astype(int)
+    assert abs(excited - bare).max() > 0
+    assert all(abs(each - bare).max() <= 1 for each in neutral)

@@ -1,9 +1,11 @@
 """One call: the prompts of the Attend-and-Excite benchmark, bare and under some methods."""
 
 import inspect
+import json
 import os
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,13 +13,19 @@ import pandas as pd
 
 from regard.data.prompts import prompts as published
 from regard.data.scenes import mentions_in
-from regard.errors import ArgumentError
+from regard.errors import ArgumentError, unknown
 from regard.experiments.benchmark.result import BARE, Benchmark
 from regard.experiments.store import Done, Store
 from regard.look.settings import Progress, Settings
 
 SETS = ("animals", "animals_objects", "objects")
-CONTENDERS = ("attend-and-excite", "choose-noise")
+CONTENDERS = (
+    "attend-and-excite",
+    "attend-and-excite carriers=true thresholds={} scale_factor=5.0",
+    "choose-noise",
+)
+"""Attend-and-Excite as its paper has it; small moves only, of words with what carries them; ours."""
+
 
 QUICK = 12
 """A quick benchmark takes every so many of the prompts."""
@@ -44,7 +52,8 @@ def benchmark(
     Args:
         model: A diffusers text-to-image pipeline, or the name or folder of one.
         methods: Names in `regard.methods.methods` of methods that take ``words``, which are the
-            subjects of each prompt.
+            subjects of each prompt. Settings may follow a name, their values as in JSON:
+            ``attend-and-excite scale_factor=5 thresholds={}``.
         prompts: Some of `regard.data.prompts.prompts`; None for all 276.
         seeds: Pictures of each prompt, from seed 0 on.
         steps: Denoising steps.
@@ -59,7 +68,7 @@ def benchmark(
         A `Benchmark`: ``.table``, ``.summary()`` and ``.save(folder)``.
 
     Raises:
-        UnknownName: there is no such method or model.
+        UnknownName: there is no such method, setting or model.
         ArgumentError: a method takes no words; a prompt is not of the benchmark, or one comes
             twice; no seed. All this is said before anything is drawn.
         DataError: the encoder or the captioner cannot be opened.
@@ -132,9 +141,9 @@ def checked(
     """The prompts and the names of the methods, if they can be.
 
     Raises:
-        UnknownName: there is no such method.
-        ArgumentError: a method takes no words, or comes twice; a prompt is not of the benchmark,
-            or comes twice; or there is no seed.
+        UnknownName: there is no such method, or it has no such setting.
+        ArgumentError: a method takes no words, cannot have such a setting, or comes twice; a prompt
+            is not of the benchmark, or comes twice; or there is no seed.
 
     Example:
         >>> checked(["a cat and a dog"], ["attend-and-excite"], 1)
@@ -169,17 +178,40 @@ def set_of() -> dict[str, str]:
     return {prompt: name for name in SETS for prompt in published(name)}
 
 
-def _maker(name: str) -> Callable[..., Any]:
-    """The function of a method that takes words."""
+def _maker(asked: str) -> Callable[..., Any]:
+    """The function of a method that takes words, with the settings that stand behind its name."""
     from regard.methods import methods
 
+    name, *settings = asked.split() or [""]
     make: Callable[..., Any] = methods.get(name)
-    if "words" not in inspect.signature(make).parameters:
+    known = list(inspect.signature(make).parameters)
+    if "words" not in known:
         raise ArgumentError(
             f"benchmark: {name} takes no words, so it cannot be told the subjects of a prompt. "
             f"Take a method such as {' or '.join(CONTENDERS)}."
         )
-    return make
+    given = dict(_setting(name, each) for each in settings)
+    for each in given:
+        if each not in known or each == "words":
+            raise unknown(f"setting of {name}", each, [it for it in known if it != "words"])
+    making = partial(make, **given)
+    try:
+        making(["cat", "dog"])
+    except TypeError as unfit:
+        raise ArgumentError(f"benchmark: '{asked}' cannot be: {unfit}.") from unfit
+    return making
+
+
+def _setting(name: str, text: str) -> tuple[str, Any]:
+    """A setting such as ``scale_factor=5``, its value as JSON has it."""
+    key, _, value = text.partition("=")
+    try:
+        return key, json.loads(value)
+    except json.JSONDecodeError as broken:
+        raise ArgumentError(
+            f"benchmark: '{text}' is no setting of {name}. Settings stand behind the name as in "
+            f"'{name} key=value', without blanks in the value, which is written as in JSON."
+        ) from broken
 
 
 def _drawn(
