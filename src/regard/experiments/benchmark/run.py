@@ -24,7 +24,7 @@ CONTENDERS = (
     "attend-and-excite carriers=true thresholds={} scale_factor=5.0",
     "choose-noise",
 )
-"""Attend-and-Excite as its paper has it; small moves only, of words with what carries them; ours."""
+"""Attend-and-Excite as its paper has it; in small moves, words with what carries them; and ours."""
 
 
 QUICK = 12
