@@ -63,6 +63,15 @@ def test_rows_are_dots_from_the_top_with_their_intervals():
     assert axes.lines[1].get_xdata() == [0.0, 0.0]
 
 
+def test_long_names_get_several_lines_and_as_much_room():
+    long = "animals, attend-and-excite carriers=true scale_factor=5.0"
+    short, tall = (dots(table().assign(of=["a", name]), "of", "x") for name in ("b", long))
+    label = tall.axes[0].get_yticklabels()[1].get_text()
+    assert label.split() == long.split()
+    assert max(map(len, label.splitlines())) <= 36
+    assert tall.get_figheight() > short.get_figheight()
+
+
 def test_a_table_without_intervals_is_refused():
     with pytest.raises(ArgumentError, match="it needs 'x_high'"):
         dots(table().drop(columns="x_high"), "of", "x")

@@ -3,6 +3,7 @@
 They take means and ends that were computed elsewhere and draw them, on one scale per chart.
 """
 
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,9 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#4
 INK, QUIET = "#333333", "#8A8A8A"
 BAND = 0.18
 """Opacity of an interval: two of them still show both."""
+
+LABEL = 36
+"""Characters of a row's label in a line."""
 
 
 def curves(
@@ -96,7 +100,7 @@ def dots(
 
     Args:
         table: With the columns ``label``, ``value``, and ``value`` with ``_low`` and ``_high``.
-        label: The column that names the rows.
+        label: The column that names the rows; long names get several lines.
         value: The column that places the dots.
         title: Written above.
         across: What runs to the right, with its unit.
@@ -119,13 +123,15 @@ def dots(
                 f"dots: the table has {len(table)} rows and the columns {list(table.columns)}; it "
                 f"needs '{column}' and at least one row."
             )
-    figure, axes = _figure(title, across, "", height=1.3 + 0.27 * len(table))
+    names = [textwrap.fill(str(name), LABEL) for name in table[label]]
+    lines = max(name.count("\n") for name in names) + 1
+    figure, axes = _figure(title, across, "", height=1.3 + max(0.27, 0.17 * lines) * len(table))
     places = np.arange(len(table))
     axes.hlines(places, table[f"{value}_low"], table[f"{value}_high"], color=COLOURS[0], lw=1.6)
     axes.plot(table[value], places, "o", color=COLOURS[0], ms=5)
     if at is not None:
         axes.axvline(at, color=QUIET, lw=1, ls="--", zorder=0)
-    axes.set_yticks(places, [str(name) for name in table[label]], parse_math=False)
+    axes.set_yticks(places, names, parse_math=False)
     axes.invert_yaxis()
     return figure
 
