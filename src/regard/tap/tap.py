@@ -323,7 +323,9 @@ class Tap:
     def _left(self, frame: Frame) -> None:
         if frame.pending is not None:
             self._unread[frame.layer] = "a softmax that did not meet its values"
-        self._known.add(frame.layer)
+        # Attention that did nothing this time may do something later.
+        if frame.index or frame.layer not in self._visited:
+            self._known.add(frame.layer)
         if frame.sleeper is not None:
             self._watch.sleep(during=frame.sleeper)
 
