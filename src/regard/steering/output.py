@@ -11,7 +11,7 @@ import pandas as pd
 
 from regard.look import Look
 from regard.steering.table import finest_map
-from regard.trace.folder import complete, free, stranger
+from regard.trace.folder import SavedFolder, stranger
 
 BEFORE, AFTER, MAPS, TABLE, RECIPE, PAGE = (
     "before", "after", "maps.png", "table.csv", "recipe.json", "page.html",
@@ -19,32 +19,8 @@ BEFORE, AFTER, MAPS, TABLE, RECIPE, PAGE = (
 PARTS = {BEFORE, AFTER, MAPS, TABLE, RECIPE, PAGE}
 
 
-def check_folder(folder: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
-    """Refuse a folder that `Steered.save` could not write, before the work is done.
-
-    Args:
-        folder: Where to.
-        overwrite: Whether an earlier steering that was saved there may be replaced.
-
-    Returns:
-        Where it will lie.
-
-    Raises:
-        OutputError: there is a file, a folder with something in it, or no permission.
-
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as room:
-        ...     check_folder(room + "/new").name
-        'new'
-    """
-    return free(
-        folder,
-        who="Steered.save",
-        what="steering",
-        foreign=lambda place: stranger(place, PARTS, {RECIPE}),
-        overwrite=overwrite,
-    )
+FOLDER = SavedFolder("Steered.save", "steering", lambda folder: stranger(folder, PARTS, {RECIPE}))
+check_folder = FOLDER.check
 
 
 def write(
@@ -61,7 +37,6 @@ def write(
     Raises:
         OutputError: something is there already, or writing failed.
     """
-    target = check_folder(folder, overwrite=overwrite)
 
     def fill(fresh: Path) -> None:
         fresh.mkdir()
@@ -74,7 +49,7 @@ def write(
         page = _page(figure, table, recipe)
         (fresh / PAGE).write_text(page, encoding="utf-8")
 
-    complete(target, fill, who="Steered.save")
+    FOLDER.write(folder, fill, overwrite=overwrite)
 
 
 def maps(before: Look, after: Look) -> Any:

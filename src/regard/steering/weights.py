@@ -13,7 +13,7 @@ from PIL import Image
 
 from regard.errors import ArgumentError
 from regard.steering.result import Steered
-from regard.trace.folder import complete, free, stranger
+from regard.trace.folder import SavedFolder, stranger
 
 if TYPE_CHECKING:
     from regard.methods import Method
@@ -26,32 +26,12 @@ WEIGHTS, LOSSES, RECIPE, TARGET, PICTURES = (
 PARTS = {WEIGHTS, LOSSES, RECIPE, TARGET, PICTURES, "before.png", "after.png"}
 
 
-def check_weights_folder(folder: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
-    """Refuse a folder that `WordWeights.save` could not write, before the work is done.
-
-    Args:
-        folder: Where to.
-        overwrite: Whether earlier weights that were saved there may be replaced.
-
-    Returns:
-        Where it will lie.
-
-    Raises:
-        OutputError: there is a file, a folder with something in it, or no permission.
-
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as room:
-        ...     check_weights_folder(room + "/new").name
-        'new'
-    """
-    return free(
-        folder,
-        who="WordWeights.save",
-        what="set of word weights",
-        foreign=lambda place: stranger(place, PARTS, {WEIGHTS, RECIPE}),
-        overwrite=overwrite,
-    )
+FOLDER = SavedFolder(
+    "WordWeights.save",
+    "set of word weights",
+    lambda folder: stranger(folder, PARTS, {WEIGHTS, RECIPE}),
+)
+check_weights_folder = FOLDER.check
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -135,7 +115,6 @@ class WordWeights:
         Raises:
             OutputError: something is there already, or writing failed; nothing is lost.
         """
-        target = check_weights_folder(folder, overwrite=overwrite)
 
         def fill(fresh: Path) -> None:
             fresh.mkdir()
@@ -148,7 +127,7 @@ class WordWeights:
             if drawn is not None:
                 _draw(drawn, self.target, fresh)
 
-        complete(target, fill, who="WordWeights.save")
+        FOLDER.write(folder, fill, overwrite=overwrite)
 
 
 def _draw(drawn: Steered, target: Image.Image, folder: Path) -> None:

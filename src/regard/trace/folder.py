@@ -3,6 +3,7 @@
 import os
 import tempfile
 from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from pathlib import Path
 
 from regard.errors import OutputError
@@ -84,6 +85,62 @@ def free(
         raise OutputError(f"{who}: '{target}' is a file. Choose the name of a folder.")
     check_above(target, who=who)
     return target
+
+
+@dataclass(frozen=True)
+class SavedFolder:
+    """A kind of folder that something is saved as.
+
+    Attributes:
+        who: Who writes it, for messages.
+        what: What it holds, such as 'study'.
+        foreign: From a folder to the name of something in it that is no part of such a thing.
+    """
+
+    who: str
+    what: str
+    foreign: Callable[[Path], str | None]
+
+    def check(self, folder: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+        """Refuse a folder that could not be written, before the work is done.
+
+        Args:
+            folder: Where it is to be saved.
+            overwrite: Whether another of its kind that was saved there may be replaced.
+
+        Returns:
+            Where it will lie.
+
+        Raises:
+            OutputError: there is a file, a folder with something in it, or no permission.
+
+        Example:
+            >>> import tempfile
+            >>> with tempfile.TemporaryDirectory() as room:
+            ...     SavedFolder("me", "study", lambda _: None).check(room + "/new").name
+            'new'
+        """
+        return free(folder, who=self.who, what=self.what, foreign=self.foreign, overwrite=overwrite)
+
+    def write(
+        self, folder: str | os.PathLike[str], fill: Callable[[Path], None], *, overwrite: bool
+    ) -> Path:
+        """Write the folder whole, or leave what was there.
+
+        Args:
+            folder: As for `check`.
+            fill: Writes into the folder that it is given, which is not there yet.
+            overwrite: As for `check`.
+
+        Returns:
+            Where it lies.
+
+        Raises:
+            OutputError: as for `check`, or writing failed.
+        """
+        target = self.check(folder, overwrite=overwrite)
+        complete(target, fill, who=self.who)
+        return target
 
 
 def stranger(folder: Path, parts: Collection[str], needed: Collection[str]) -> str | None:

@@ -10,14 +10,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from regard.experiments.folder import RECIPE, SavedFolder
+from regard.experiments.folder import RECIPE, listed_folder
 from regard.experiments.store import Done
 from regard.experiments.studies.study import plain_rows
 from regard.measures.intervals import bootstrap, paired
 
 TABLE, SUMMARY, PAGE, FIGURES = "table.csv", "summary.csv", "report.html", "figures"
 
-FOLDER = SavedFolder("Benchmark.save", "benchmark", "regard-benchmark")
+STAMP = "regard-benchmark"
+FOLDER = listed_folder("Benchmark.save", "benchmark", STAMP)
 check_folder = FOLDER.check
 
 BARE, ALL = "bare", "all"
@@ -144,5 +145,5 @@ def _fill(found: Benchmark, folder: Path) -> None:
     found.summary().to_csv(folder / SUMMARY, index=False, float_format="%.6g")
     (folder / PAGE).write_text(page_of(found, figures), encoding="utf-8")
     files = [TABLE, SUMMARY, RECIPE, PAGE, *(f"{FIGURES}/{name}.png" for name in figures)]
-    told = {"format": FOLDER.stamp, **found.recipe, "notes": list(found.notes), "files": files}
+    told = {"format": STAMP, **found.recipe, "notes": list(found.notes), "files": files}
     (folder / RECIPE).write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")

@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from regard.experiments.folder import RECIPE, SavedFolder
+from regard.experiments.folder import RECIPE, listed_folder
 from regard.views.report import Plate, Section, png_of, report, with_ends
 
 PAGE, SUMMARY, FINDINGS = "report.html", "summary.md", "findings.json"
 TABLES, FIGURES = "tables", "figures"
 
-FOLDER = SavedFolder("Study.save", "study", "regard-study")
+STAMP = "regard-study"
+FOLDER = listed_folder("Study.save", "study", STAMP)
 check_folder = FOLDER.check
 
 SHOWN = {
@@ -119,7 +120,7 @@ def _fill(study: Study, folder: Path) -> None:
     files = [PAGE, SUMMARY, FINDINGS, RECIPE]
     files += [f"{TABLES}/{name}.csv" for name in study.tables]
     files += [f"{FIGURES}/{name}.png" for name in study.figures]
-    recipe = {"format": FOLDER.stamp, "study": study.name, **study.recipe, "files": files}
+    recipe = {"format": STAMP, "study": study.name, **study.recipe, "files": files}
     (folder / RECIPE).write_text(json.dumps(recipe, indent=1), encoding="utf-8")
 
 

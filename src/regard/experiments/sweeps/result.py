@@ -12,14 +12,15 @@ import pandas as pd
 import xarray as xr
 
 from regard.axes import SAMPLE
-from regard.experiments.folder import RECIPE, SavedFolder
+from regard.experiments.folder import RECIPE, listed_folder
 from regard.experiments.store import Done
 from regard.experiments.studies.study import plain_rows
 from regard.measures.intervals import intervals
 
 TABLE, SUMMARY, PAGE, FIGURES = "table.csv", "summary.csv", "report.html", "figures"
 
-FOLDER = SavedFolder("Sweep.save", "sweep", "regard-sweep")
+STAMP = "regard-sweep"
+FOLDER = listed_folder("Sweep.save", "sweep", STAMP)
 check_folder = FOLDER.check
 
 EFFECTS = ("perceptual_distance", "distance", "clip_change", "neglected_change", "still_shown")
@@ -122,7 +123,7 @@ def _fill(sweep: Sweep, folder: Path) -> None:
     sweep.summary().to_csv(folder / SUMMARY, index=False, float_format="%.6g")
     (folder / PAGE).write_text(page_of(sweep, figures), encoding="utf-8")
     files = [TABLE, SUMMARY, RECIPE, PAGE, *(f"{FIGURES}/{name}.png" for name in figures)]
-    told = {"format": FOLDER.stamp, **sweep.recipe, "notes": list(sweep.notes), "files": files}
+    told = {"format": STAMP, **sweep.recipe, "notes": list(sweep.notes), "files": files}
     (folder / RECIPE).write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
 
 
