@@ -3,6 +3,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from diffusers.models.attention_processor import AttnProcessor
 from torch import nn
 from torch.nn import functional
 from torch.overrides import _get_current_function_mode_stack
@@ -494,6 +495,28 @@ def test_checkpointing_keeps_the_edit_in_the_gradient(how):
     assert len(seen) == 2
 
 
+def test_checkpointing_keeps_the_edit_also_where_the_watch_sleeps(unet):
+    """From the second forward on; the layers are recomputed with the edit, and seen once."""
+
+    def gradient():
+        leaf, seen = unet_inputs()["sample"].requires_grad_(), []
+        only = Select(kind="cross")
+        edit = (only, lambda call: call.scale_keys([1], 3.0))
+        with Tap(unet, edit=[edit], observe=[(only, seen.append)]):
+            run(unet, **unet_inputs())
+            first = len(seen)
+            output = unet(**{**unet_inputs(), "sample": leaf}).sample
+            [slope] = torch.autograd.grad(output.square().sum(), leaf)
+        return slope, first, len(seen)
+
+    unet.train()
+    plain, *counts = gradient()
+    unet.enable_gradient_checkpointing()
+    saved, *again = gradient()
+    torch.testing.assert_close(saved, plain)
+    assert counts == again == [7, 14]
+
+
 def test_compiled_models_run_eagerly_while_any_tap_is_open():
     graphs = []
 
@@ -515,7 +538,7 @@ def test_compiled_models_run_eagerly_while_any_tap_is_open():
 
 
 def test_it_steps_aside_where_nothing_is_asked_once_the_model_is_known(unet):
-    """Being seen costs: after the first forward only the layers and steps of some entry are."""
+    """Being seen costs: a mode is on in the first forward alone, as these layers call by name."""
     watched = {}
     layers = dict(unet.named_modules())
     cross, own = (
@@ -534,11 +557,60 @@ def test_it_steps_aside_where_nothing_is_asked_once_the_model_is_known(unet):
             found.append((watched["cross"], watched["self"]))
     for hook in hooks:
         hook.remove()
-    assert found == [(1, 1), (1, 0), (0, 0)]
+    assert found == [(1, 1), (0, 0), (0, 0)]
     assert torch.equal(outputs[0], outputs[1])
     with torch.no_grad():
         assert torch.equal(outputs[2], unet(**unet_inputs()).sample)
     assert not torch.allclose(outputs[1], outputs[2], atol=1e-4)
+
+
+def test_a_processor_changed_on_the_way_is_still_seen(unet):
+    calls = []
+    with Tap(unet, observe=[calls.append]):
+        for _ in range(2):
+            run(unet, **unet_inputs())
+        unet.set_attn_processor(AttnProcessor())
+        for _ in range(2):
+            run(unet, **unet_inputs())
+    assert [call.layer for call in calls] == [call.layer for call in calls[:14]] * 4
+
+
+def test_what_observers_call_by_name_is_not_seen_again(unet):
+    seen = []
+
+    def observer(call):
+        seen.append(call.layer)
+        functional.scaled_dot_product_attention(call.query, call.key, call.value)
+
+    with Tap(unet, observe=[observer]):
+        for _ in range(3):
+            run(unet, **unet_inputs())
+    assert len(seen) == 3 * 14
+
+
+def test_a_part_that_nothing_is_asked_of_is_not_taken_for_the_layer_around_it():
+    """Both call by name; the outer layer is asked for, and the inner one runs inside it."""
+    fused = lambda x: functional.scaled_dot_product_attention(x, x, x)  # noqa: E731
+    inner = Plain(fused)
+    outer = Plain(lambda x: fused(inner(x)))
+    outer.part = inner
+    model, seen = nn.Sequential(outer), []
+    select = Select(layers=lambda path: path == "0")
+    with torch.no_grad(), Tap(model, observe=[(select, seen.append)]) as tap:
+        for _ in range(3):
+            model(noise(1, 2, 3, 4))
+    assert [(call.layer, call.index) for call in seen] == [("0", 0)] * 3
+    assert set(tap.layers) == {"0", "0.part"}
+
+
+def test_the_fused_attention_has_its_own_name_back_when_the_last_tap_closes(unet):
+    fused = functional.scaled_dot_product_attention
+    with Tap(unet):
+        with Tap(unet):
+            run(unet, **unet_inputs())
+        assert functional.scaled_dot_product_attention is not fused
+        run(unet, **unet_inputs())
+    assert functional.scaled_dot_product_attention is fused
 
 
 def modes() -> int:

@@ -1,15 +1,21 @@
-"""The one seam: a function mode that sees every call of a torch function in this thread."""
+"""The one seam: a function mode that sees every call of a torch function in this thread.
+
+Being seen costs, so where the fused attention is known to be called by its name in
+``torch.nn.functional``, as most libraries do, the mode sleeps and a wrapper of that name sees it.
+"""
 
 import sys
 import threading
 import types
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
 import torch
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode, _get_current_function_mode_stack
+
+from regard.tap.clock import shadowed
 
 Handler = Callable[[Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any]
 
@@ -45,16 +51,23 @@ TRANSPARENT = {
 class Watch(TorchFunctionMode):
     """Hands calls of some torch functions to handlers; all others run as they are.
 
+    Args:
+        handlers: By function.
+        dozing: Handles the fused attention called by name while the watch sleeps.
+
     Attributes:
         following: Handles all other functions; None, which is quicker, until there is something to
             follow.
+        by_name: Whether the fused attention that is handled now was called by name.
     """
 
-    def __init__(self, handlers: Mapping[Callable[..., Any], Handler]) -> None:
+    def __init__(self, handlers: Mapping[Callable[..., Any], Handler], dozing: Handler) -> None:
         super().__init__()
         self.following: Handler | None = None
+        self.by_name = False
         self._asleep: tuple[int, Any] | None = None
         self._handlers = dict.fromkeys(TRANSPARENT, self._look_inside) | dict(handlers)
+        self._dozing = dozing
 
     def __torch_function__(
         self,
@@ -68,6 +81,18 @@ class Watch(TorchFunctionMode):
         if handler is None:
             return func(*args, **(kwargs or {}))
         return handler(func, args, kwargs or {})
+
+    def called_by_name(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """See one call of the fused attention by its name in ``torch.nn.functional``."""
+        if self.by_name:  # what handlers call in turn is not seen again
+            return func(*args, **kwargs)
+        self.by_name = True
+        try:
+            if self.asleep is None:
+                return func(*args, **kwargs)  # the mode sees it
+            return self._dozing(func, args, kwargs)
+        finally:
+            self.by_name = False
 
     def _look_inside(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         with self:
@@ -88,10 +113,9 @@ class Watch(TorchFunctionMode):
     def sleep(self, during: object) -> bool:
         """Step aside while a module runs, until one of its parts wakes it; being seen costs.
 
-        Only if this is the one mode there is, so that nested ones keep their order, and no gradient
-        is recorded, since what is computed again during backward must be edited again.
+        Only if this is the one mode there is, so that nested ones keep their order.
         """
-        if torch.is_grad_enabled() or _get_current_function_mode_stack() != [self]:
+        if _get_current_function_mode_stack() != [self]:
             return False
         self._asleep = (threading.get_ident(), during)
         self.__exit__(None, None, None)
@@ -103,34 +127,62 @@ class Watch(TorchFunctionMode):
             self._asleep = None
             self.__enter__()
 
+    @contextmanager
+    def open(self) -> Iterator[None]:
+        """Watch this thread."""
+        present = getattr(_here, "watch", None)
+        with _named.open(), self:
+            _here.watch = self
+            try:
+                yield
+            finally:
+                _here.watch = present
+
 
 def in_backward() -> bool:
     """Whether autograd is running in this thread, and a forward is only recomputed."""
     return torch._C._current_graph_task_id() != -1
 
 
-class _Stance:
-    """Counts the taps open in all threads: the stance of the compiler belongs to the process."""
+class _Shared:
+    """What belongs to the process: opened for the first user in any thread, closed by the last."""
 
-    def __init__(self) -> None:
+    def __init__(self, make: Callable[[], AbstractContextManager[Any]]) -> None:
+        self._make = make
         self._lock = threading.Lock()
         self._users = 0
         self._opened = ExitStack()
 
-    def acquire(self) -> None:
+    @contextmanager
+    def open(self) -> Iterator[None]:
         with self._lock:
             if self._users == 0:
-                self._opened.enter_context(torch.compiler.set_stance("force_eager"))
+                self._opened.enter_context(self._make())
             self._users += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._users -= 1
+                if self._users == 0:
+                    self._opened.close()
 
-    def release(self) -> None:
-        with self._lock:
-            self._users -= 1
-            if self._users == 0:
-                self._opened.close()
+
+def _tell(fused: Callable[..., Any]) -> Callable[..., Any]:
+    """The fused attention, which tells the innermost watch of this thread that it is called."""
+
+    def called(*args: Any, **kwargs: Any) -> Any:
+        watch = getattr(_here, "watch", None)
+        return (
+            fused(*args, **kwargs) if watch is None else watch.called_by_name(fused, args, kwargs)
+        )
+
+    return called
 
 
-_stance = _Stance()
+_here = threading.local()
+_named = _Shared(lambda: shadowed(functional, "scaled_dot_product_attention", _tell))
+_stance = _Shared(lambda: torch.compiler.set_stance("force_eager"))
 
 
 @contextmanager
@@ -139,8 +191,5 @@ def uncompiled() -> Iterator[None]:
     if "torch._dynamo" not in sys.modules:  # then nothing can be compiled yet
         yield
         return
-    _stance.acquire()
-    try:
+    with _stance.open():
         yield
-    finally:
-        _stance.release()

@@ -45,6 +45,8 @@ class Frame:
         product: Factors of the last matrix product: perhaps q and k.
         pending: A softmax of that product, which has not met its values yet.
         sleeper: The module during which the watch slept until this one came; None if it was awake.
+        dozes: Whether the watch sleeps here too, and sees the fused attention called by its name.
+        by_name: Whether all its attention calls were such.
     """
 
     layer: str
@@ -53,6 +55,8 @@ class Frame:
     product: tuple[Tensor, Tensor] | None = None
     pending: Pending | None = None
     sleeper: nn.Module | None = None
+    dozes: bool = False
+    by_name: bool = True
 
 
 class Given(NamedTuple):
@@ -134,12 +138,13 @@ class Tap:
         self._observers = [_selected(entry) for entry in observe]
         self._edits = [_selected(entry) for entry in edit]
         self._clock = Clock(pipeline)
-        self._watch = Watch(self._handlers())
+        self._watch = Watch(self._handlers(), self._dozing)
         self._frames: list[Frame] = []
         self._calls: dict[str, int] = {}
         self._visited: dict[str, str] = {}
         self._unread: dict[str, str] = {}
         self._known: set[str] = set()
+        self._named: dict[str, Any] = {}
         self._asked: set[str] = set()
         self._due = True
         self._beside = False
@@ -161,7 +166,7 @@ class Tap:
                     opened.callback(hook.remove)
             opened.enter_context(self._clock.running([root.model for root in self._roots]))
             opened.enter_context(uncompiled())
-            opened.enter_context(self._watch)
+            opened.enter_context(self._watch.open())
             self._close = opened.pop_all().close
         return self
 
@@ -251,7 +256,9 @@ class Tap:
         with self._clock.aside(checked_parts(conditions)):
             self._observers = [_selected(entry) for entry in observe]
             self._edits = self._edits + [_selected(entry) for entry in edit]
-            self._known, self._asked, self._beside = set(), set(), True
+            # What is asked of a layer is known after its attention has been seen with these.
+            self._known, self._asked = self._known.difference(self._calls), set()
+            self._beside = True
             try:
                 yield
             finally:
@@ -298,36 +305,52 @@ class Tap:
             self._due = any(select.has_step(self._clock.step) for select, _ in self._entries)
 
     def _arrive(self, layer: str, attention: str | None, module: nn.Module, args: Any) -> None:
-        sleeper = self._watch.asleep
+        watch, sleeper = self._watch, self._watch.asleep
+        if sleeper is None and not watch.active:  # another thread
+            return
         idle = layer in self._known and not (layer in self._asked and self._due)
-        if sleeper is not None:
-            if idle:
-                return
-            self._watch.wake()
-        elif not self._watch.active or (idle and self._watch.sleep(during=module)):
+        if idle and (watch.sleep(during=module) if sleeper is None else not self._dozes):
             return
         if attention:
             self._visited.setdefault(layer, attention)
-        self._frames.append(Frame(layer, module, sleeper=sleeper))
+        dozes = not idle and self._may_doze(layer, module)
+        if not (idle or dozes):
+            watch.wake()
+        self._frames.append(Frame(layer, module, sleeper=sleeper, dozes=dozes))
+
+    def _may_doze(self, layer: str, module: nn.Module) -> bool:
+        """Fall asleep, or sleep on, in a layer whose attention is called by name as before."""
+        watch = self._watch
+        named = layer in self._named and self._named[layer] == kernel_of(module)
+        return named and (watch.asleep is not None or watch.sleep(during=module))
 
     def _leave(self, module: nn.Module, args: Any, output: Any) -> None:
-        sleeper = self._watch.asleep
-        if sleeper is not None:
-            if sleeper is module:
-                self._watch.wake()
-            return
+        watch, frames = self._watch, self._frames
         # Not so if another hook raised before ours had pushed this module.
-        if self._frames and self._frames[-1].module is module and self._watch.active:
-            self._left(self._frames.pop())
+        if frames and frames[-1].module is module and (watch.asleep is not None or watch.active):
+            self._left(frames.pop())
+        elif watch.asleep is module:
+            watch.wake()
 
     def _left(self, frame: Frame) -> None:
+        layer = frame.layer
         if frame.pending is not None:
-            self._unread[frame.layer] = "a softmax that did not meet its values"
+            self._unread[layer] = "a softmax that did not meet its values"
         # Attention that did nothing this time may do something later.
-        if frame.index or frame.layer not in self._visited:
-            self._known.add(frame.layer)
-        if frame.sleeper is not None:
+        if frame.index or layer not in self._visited:
+            self._known.add(layer)
+        if frame.index and not frame.by_name:
+            self._named.pop(layer, None)
+        elif frame.index:
+            self._named[layer] = kernel_of(frame.module)
+        if frame.sleeper is None:
+            self._watch.wake()
+        else:
             self._watch.sleep(during=frame.sleeper)
+
+    @property
+    def _dozes(self) -> bool:
+        return bool(self._frames) and self._frames[-1].dozes
 
     @property
     def _entries(self) -> list[tuple[Select, Any]]:
@@ -347,6 +370,9 @@ class Tap:
         if pending is not None and args and args[0] is pending.map:
             return pending.follow(func, args, kwargs)
         return func(*args, **kwargs)
+
+    def _dozing(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return self._fused(func, args, kwargs) if self._dozes else func(*args, **kwargs)
 
     def _softmax(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         result = func(*args, **kwargs)
@@ -372,6 +398,7 @@ class Tap:
     def _in_the_open(
         self, frame: Frame, pending: Pending, value: Tensor, unedited: Callable[[], Tensor]
     ) -> Tensor:
+        frame.by_name = False
         heads = heads_of(frame.module, value.shape[0])
         tensors = (pending.query, pending.key, pending.scores)
         weights = Scored(*(unfolded(tensor, heads) for tensor in tensors))
@@ -393,6 +420,7 @@ class Tap:
         if query.ndim not in (3, 4):
             self._unread[frame.layer] = f"a query of {query.ndim} axes"
             return func(*args, **kwargs)
+        frame.by_name = frame.by_name and self._watch.by_name
         heads = heads_of(frame.module, len(query))
         call = self._arrived(frame, *_weights_of(given, heads))
         if call.edited:
@@ -518,6 +546,13 @@ def attention_name(module: nn.Module) -> str | None:
         return kind
     parts = any(type(part).__name__.endswith("Attention") for part in module.children())
     return kind if type(module).__name__.endswith("Attention") and not parts else None
+
+
+def kernel_of(module: nn.Module) -> tuple[Any, Any]:
+    """What decides how a module computes its attention: its processor, and its implementation."""
+    config = getattr(module, "config", None)
+    own = getattr(module, "processor", module)
+    return own, getattr(config, "_attn_implementation", None)
 
 
 def refuse_hidden_kernels(model: nn.Module) -> None:
