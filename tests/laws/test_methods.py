@@ -22,6 +22,7 @@ STRONG = {
     "choose-noise": {"words": ["cat", "turtle"], "candidates": 6},
     "drop": {"words": "cat"},
     "identity": {},
+    "nudge": {"words": ["turtle"], "every": 1},
     "perturbed-attention-guidance": {"scale": 5.0, "layers": "attn1"},
     "prompt-to-prompt": {
         "prompt": PROMPT.replace("grass", "snow"),
@@ -40,6 +41,7 @@ STRONG = {
 NEUTRAL = {
     "attend-and-excite": {"words": ["cat"], "scale_factor": 0.0},
     "choose-noise": {"words": "cat", "candidates": 1},
+    "nudge": {"words": ["cat"], "scale_factor": 0.0},
     "perturbed-attention-guidance": {"scale": 0.0},
     "scale": {"weights": {"turtle": 1.0}},
     "scale-heads": {"layer": LAYER, "factors": {"0": 1.0}},
@@ -52,7 +54,7 @@ NEUTRAL = {
 PUSHES = ["perturbed-attention-guidance", "smoothed-energy-guidance"]
 """They change no half by itself, but what the guidance makes of both."""
 
-MOVES = ["attend-and-excite"]
+MOVES = ["attend-and-excite", "nudge"]
 """They move latents, wherever attention is."""
 
 READS = ["prompt-to-prompt"]
@@ -121,8 +123,8 @@ def test_steps_before_a_method_begins_are_those_of_the_bare_run(name):
 
 # Even attention stays even in any order, and has no peak to move to or to choose by; there is
 # nothing to perturb in what is the identity.
-ALIKE = [("shuffled", "uniform"), ("attend-and-excite", "uniform"), ("choose-noise", "uniform")]
-ALIKE += [("identity", name) for name in PUSHES]
+EVEN = [("shuffled", "uniform"), *((name, "uniform") for name in MOVES + BEGINS)]
+ALIKE = EVEN + [("identity", name) for name in PUSHES]
 PAIRS = [pair for pair in itertools.combinations(STRONG, 2) if pair not in ALIKE]
 
 

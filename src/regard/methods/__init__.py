@@ -15,6 +15,7 @@ from regard.methods.choose_noise import choose_noise
 from regard.methods.guidance import perturbed_attention_guidance, smoothed_energy_guidance
 from regard.methods.guide import Extra, Guide, Moment
 from regard.methods.method import Changes, Method, Plan, Run, method
+from regard.methods.nudge import nudge
 from regard.methods.perturb import (
     drop,
     identity,
@@ -43,6 +44,7 @@ __all__ = [
     "identity",
     "method",
     "methods",
+    "nudge",
     "perturbed_attention_guidance",
     "prompt_to_prompt",
     "scale",
@@ -61,6 +63,7 @@ methods = Registry(
         "choose-noise": "regard.methods.choose_noise:choose_noise",
         "drop": "regard.methods.perturb:drop",
         "identity": "regard.methods.perturb:identity",
+        "nudge": "regard.methods.nudge:nudge",
         "perturbed-attention-guidance": "regard.methods.guidance:perturbed_attention_guidance",
         "prompt-to-prompt": "regard.methods.prompt_to_prompt:prompt_to_prompt",
         "scale": "regard.methods.perturb:scale",

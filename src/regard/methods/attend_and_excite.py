@@ -20,6 +20,8 @@ USUAL_STEPS = 50
 
 THRESHOLDS = {0: 0.05, 10: 0.5, 20: 0.8}
 LAST_STEP = 25
+SCALE_RANGE = (1.0, 0.5)
+SMOOTHING = 0.5
 SHARPNESS = 100.0
 """Factor of the weights before the words compete for each place in a softmax."""
 
@@ -31,9 +33,9 @@ def attend_and_excite(
     steps: Steps = None,
     thresholds: Mapping[int, float] | Mapping[str, float] | None = None,
     scale_factor: float = 20.0,
-    scale_range: Sequence[float] = (1.0, 0.5),
+    scale_range: Sequence[float] = SCALE_RANGE,
     max_refinements: int = 20,
-    smoothing: float = 0.5,
+    smoothing: float = SMOOTHING,
     padding: bool | None = None,
     carriers: bool = False,
     grid: Size = None,
@@ -91,7 +93,7 @@ def attend_and_excite(
 
     def plan(run: Run) -> Changes:
         where.check(run)
-        span = where.span or range(_scaled(LAST_STEP, run.steps))
+        span = where.span or first_half(run.steps)
         aims = _usual(run.steps) if targets is None else targets
         late = [step for step in aims if step >= run.steps]
         if late:
@@ -101,8 +103,8 @@ def attend_and_excite(
             )
         spelled = [run.prompt.spelled([word]) for word in asked]
         own = run.prompt.carriers(asked) if carriers else spelled
-        places = Places(own, _rivals(run, padding))
-        factors = torch.linspace(*scale_range, run.steps).sqrt() * scale_factor
+        places = Places(own, rivals_of(run, padding))
+        factors = lengths(scale_factor, scale_range, run.steps)
         excite = Excite(
             places, WordMaps(places.rivals, grid), span, aims, factors, max_refinements, smoothing
         )
@@ -154,7 +156,7 @@ class Excite:
     thresholds: Mapping[int, float]
     factors: Float[Tensor, " step"]
     most: int
-    smoothing: float
+    smoothing: float = SMOOTHING
 
     def __call__(self, moment: Moment) -> Tensor:
         """The latents, moved."""
@@ -219,11 +221,13 @@ def smoothed(
     return functional.conv2d(padded, kernel, groups=maps.shape[1])
 
 
-# Inside
+def rivals_of(run: Run, padding: bool | None = None) -> list[int]:
+    """The tokens that compete for places: not the start, and the end only with the padding.
 
-
-def _rivals(run: Run, padding: bool | None) -> list[int]:
-    """The tokens that compete for places: not the start, and the end only with the padding."""
+    Args:
+        run: Whose prompt it is.
+        padding: Whether they count; None: if the text is padded with its end token.
+    """
     if padding is None:
         tokenizer: Any = run.pipeline.tokenizer
         unet = getattr(run.pipeline, "unet", None) is not None  # others have T5's padding too
@@ -231,6 +235,29 @@ def _rivals(run: Run, padding: bool | None) -> list[int]:
     if padding:
         return [token.index for token in run.prompt.tokens if token.role != "start"][:-1]
     return [token.index for token in run.prompt.tokens if token.role == "word"]
+
+
+def lengths(factor: float, scale_range: Sequence[float], steps: int) -> Float[Tensor, " step"]:
+    """What the gradient is multiplied by in each step.
+
+    Example:
+        >>> lengths(20.0, (1.0, 0.25), 4)
+        tensor([20.0000, 17.3205, 14.1421, 10.0000])
+    """
+    return torch.linspace(*scale_range, steps).sqrt() * factor
+
+
+def first_half(steps: int) -> range:
+    """The steps that move if nobody says which: 25 of the paper's 50.
+
+    Example:
+        >>> first_half(30), first_half(1)
+        (range(0, 15), range(0, 1))
+    """
+    return range(_scaled(LAST_STEP, steps))
+
+
+# Inside
 
 
 def _scaled(step: int, steps: int) -> int:

@@ -22,10 +22,9 @@ SETS = ("animals", "animals_objects", "objects")
 CONTENDERS = (
     "attend-and-excite",
     "attend-and-excite carriers=true thresholds={} scale_factor=5.0",
-    "choose-noise",
+    "nudge",
 )
 """Attend-and-Excite as its paper has it; in small moves, words with what carries them; and ours."""
-
 
 QUICK = 12
 """A quick benchmark takes every so many of the prompts."""
