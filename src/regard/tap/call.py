@@ -308,9 +308,9 @@ class AttentionCall:
             return
         _check_holds("scale_keys", factor, self.value.dtype)
         self._start("scale_keys")
-        per_key = self.value.new_ones(self.shape[-1], 1)
-        per_key[keys] = factor
-        self.value = self.value * self._spread(per_key, 1.0, batch)
+        self.value = self.value.clone()
+        for key in keys:
+            self.value[self._rows(batch), :, key] *= factor
 
     def temperature(self, factor: float, *, batch: Rows | None = None) -> None:
         """Divide the scores: above 1 attention spreads, below 1 it sharpens.

@@ -47,6 +47,7 @@ class Frame:
         sleeper: The module during which the watch slept until this one came; None if it was awake.
         dozes: Whether the watch sleeps here too, and sees the fused attention called by its name.
         by_name: Whether all its attention calls were such.
+        holds: Whether a part of it holds attention.
     """
 
     layer: str
@@ -57,6 +58,7 @@ class Frame:
     sleeper: nn.Module | None = None
     dozes: bool = False
     by_name: bool = True
+    holds: bool = False
 
 
 class Given(NamedTuple):
@@ -139,6 +141,7 @@ class Tap:
         self._edits = [_selected(entry) for entry in edit]
         self._clock = Clock(pipeline)
         self._watch = Watch(self._handlers(), self._dozing)
+        self._hooks: dict[nn.Module, ExitStack] = {}
         self._frames: list[Frame] = []
         self._calls: dict[str, int] = {}
         self._visited: dict[str, str] = {}
@@ -160,10 +163,10 @@ class Tap:
                 for name, module in places(root.model):
                     layer = _joined(root.prefix, name.removesuffix(".processor")) or "(root)"
                     arrive = partial(self._arrive, layer, attention_name(module))
-                    hook = module.register_forward_pre_hook(arrive)
-                    opened.callback(hook.remove)
-                    hook = module.register_forward_hook(self._leave, always_call=True)
-                    opened.callback(hook.remove)
+                    hooks = self._hooks[module] = opened.enter_context(ExitStack())
+                    hooks.callback(module.register_forward_pre_hook(arrive).remove)
+                    leave = module.register_forward_hook(self._leave, always_call=True)
+                    hooks.callback(leave.remove)
             opened.enter_context(self._clock.running([root.model for root in self._roots]))
             opened.enter_context(uncompiled())
             opened.enter_context(self._watch.open())
@@ -328,11 +331,11 @@ class Tap:
         watch, frames = self._watch, self._frames
         # Not so if another hook raised before ours had pushed this module.
         if frames and frames[-1].module is module and (watch.asleep is not None or watch.active):
-            self._left(frames.pop())
+            self._left(frames.pop(), failed=output is None)
         elif watch.asleep is module:
             watch.wake()
 
-    def _left(self, frame: Frame) -> None:
+    def _left(self, frame: Frame, *, failed: bool) -> None:
         layer = frame.layer
         if frame.pending is not None:
             self._unread[layer] = "a softmax that did not meet its values"
@@ -347,6 +350,12 @@ class Tap:
             self._watch.wake()
         else:
             self._watch.sleep(during=frame.sleeper)
+        seen = (self._calls, self._visited, self._unread)
+        holds = frame.holds or any(layer in each for each in seen)
+        if self._frames:
+            self._frames[-1].holds |= holds
+        if not (holds or failed):
+            self._hooks[frame.module].close()  # a hook costs, too
 
     @property
     def _dozes(self) -> bool:
