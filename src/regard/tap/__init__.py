@@ -16,9 +16,10 @@ from regard.tap.call import AttentionCall, Edit, Observer
 from regard.tap.clock import shadowed
 from regard.tap.edits import hide
 from regard.tap.layout import LayerShape, Segment, TokenLayout, layout_for, segments
+from regard.tap.model import attention_layers, layer_places
 from regard.tap.observers import HeatMap, LayerHeat, LayerMean, Parity
 from regard.tap.select import Select, has_names
-from regard.tap.tap import Tap, attention_layers, layer_places
+from regard.tap.tap import Tap
 
 __all__ = [
     "AttentionCall",

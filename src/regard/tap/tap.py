@@ -1,15 +1,14 @@
 """The tap: inside a ``with`` block, every softmax attention of a model can be seen and edited."""
 
-import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from regard.errors import ArgumentError, NothingObserved
+from regard.errors import NothingObserved
 from regard.tap.call import AttentionCall, Edit, Observer, as_4d
 from regard.tap.clock import Clock, checked_parts
 from regard.tap.eager import (
@@ -21,17 +20,22 @@ from regard.tap.eager import (
     operands,
     unfolded,
 )
-from regard.tap.layout import Family, LayerShape, Layout, family_of
+from regard.tap.layout import LayerShape, Layout
 from regard.tap.mode import Watch, in_backward, uncompiled
+from regard.tap.model import (
+    CURE,
+    Root,
+    attention_name,
+    joined,
+    kernel_of,
+    models_of,
+    places,
+    refuse_hidden_kernels,
+    root_of,
+    some_of,
+)
 from regard.tap.select import Select
 from regard.tap.weights import Fused, Scored, sdpa
-
-DENOISERS = ("unet", "transformer", "transformer_2", "prior")
-HIDDEN_PROCESSORS = ("XFormers", "Sliced")
-CURE = (
-    "Use reset_attention_backend(), disable_attention_slicing(), set_default_attn_processor() or "
-    "set_attn_implementation('sdpa') while looking."
-)
 
 
 @dataclass
@@ -72,27 +76,6 @@ class Given(NamedTuple):
     is_causal: bool = False
     scale: float | None = None
     enable_gqa: bool = False
-
-
-@dataclass
-class Root:
-    """A model that is tapped.
-
-    Attributes:
-        model: The module.
-        prefix: What stands before its layers' paths; empty for the first model.
-        family: Its layouts; None if unknown.
-        parameters: Names of its forward's arguments.
-        inputs: The arguments of the forward that is running, or ran last.
-        ran: Whether it was run.
-    """
-
-    model: nn.Module
-    prefix: str
-    family: Family | None
-    parameters: list[str]
-    inputs: Mapping[str, Any] = field(default_factory=dict)
-    ran: bool = False
 
 
 class Tap:
@@ -136,7 +119,7 @@ class Tap:
         layout: Layout | None = None,
     ) -> None:
         pipeline = model if hasattr(model, "components") else None
-        self._roots = [_root(module, name, layout) for name, module in _models(model).items()]
+        self._roots = [root_of(module, name, layout) for name, module in models_of(model).items()]
         self._observers = [_selected(entry) for entry in observe]
         self._edits = [_selected(entry) for entry in edit]
         self._clock = Clock(pipeline)
@@ -161,7 +144,7 @@ class Tap:
                 hook = root.model.register_forward_pre_hook(begin, with_kwargs=True)
                 opened.callback(hook.remove)
                 for name, module in places(root.model):
-                    layer = _joined(root.prefix, name.removesuffix(".processor")) or "(root)"
+                    layer = joined(root.prefix, name.removesuffix(".processor")) or "(root)"
                     arrive = partial(self._arrive, layer, attention_name(module))
                     hooks = self._hooks[module] = opened.enter_context(ExitStack())
                     hooks.callback(module.register_forward_pre_hook(arrive).remove)
@@ -275,11 +258,11 @@ class Tap:
         silent = [f"{at} ({what})" for at, what in self._visited.items() if at not in self._calls]
         if silent:
             lines.append(
-                f"These ran without a softmax attention that can be seen: {_some(silent)}. {CURE}"
+                f"These ran without a softmax attention that can be seen: {some_of(silent)}. {CURE}"
             )
         if self._unread:
             unread = [f"{what} in {at}" for at, what in self._unread.items()]
-            lines.append(f"Not understood: {_some(unread)}.")
+            lines.append(f"Not understood: {some_of(unread)}.")
         if not any(root.ran for root in self._roots):
             lines.append(
                 "The model was not run inside this `with` block, or in another thread. Open the "
@@ -493,130 +476,6 @@ class Tap:
         return self._roots[0]
 
 
-def places(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """The modules that name a layer: the model itself and all that have parts."""
-    for name, module in model.named_modules():
-        if not name or next(module.children(), None) is not None:
-            yield name, module
-
-
-def attention_layers(model: Any) -> dict[str, int]:
-    """The layers of a pipeline's denoiser, or of a module, that say they are attention.
-
-    Args:
-        model: What `Tap` takes.
-
-    Returns:
-        From the path of each layer, as `AttentionCall.layer` has it, to its number of heads.
-
-    Raises:
-        ArgumentError: a pipeline without a denoiser.
-
-    Example:
-        >>> attention_layers(nn.Sequential(nn.MultiheadAttention(8, num_heads=2)))
-        {'0': 2}
-    """
-    return {
-        _joined(prefix, name.removesuffix(".processor")) or "(root)": heads_of(module, 0)
-        for prefix, part in _models(model).items()
-        for name, module in places(part)
-        if attention_name(module)
-    }
-
-
-def layer_places(model: Any) -> dict[str, str | None]:
-    """The same layers as `attention_layers`, with the part of the model that each lies in.
-
-    Args:
-        model: What `Tap` takes.
-
-    Returns:
-        From the path of each layer to 'down', 'mid' or 'up'; None where a model has no such thing.
-
-    Raises:
-        ArgumentError: a pipeline without a denoiser.
-
-    Example:
-        >>> layer_places(nn.Sequential(nn.MultiheadAttention(8, num_heads=2)))
-        {'0': None}
-    """
-    found: dict[str, str | None] = {}
-    for prefix, part in _models(model).items():
-        family = family_of(part)
-        for layer in attention_layers(part):
-            found[_joined(prefix, layer)] = family.place(layer) if family else None
-    return found
-
-
-def attention_name(module: nn.Module) -> str | None:
-    """What to call a module that is attention by its name or processor; None if it is not."""
-    kind = type(getattr(module, "processor", module)).__name__
-    if isinstance(module, nn.MultiheadAttention) or hasattr(module, "get_processor"):
-        return kind
-    parts = any(type(part).__name__.endswith("Attention") for part in module.children())
-    return kind if type(module).__name__.endswith("Attention") and not parts else None
-
-
-def kernel_of(module: nn.Module) -> tuple[Any, Any]:
-    """What decides how a module computes its attention: its processor, and its implementation."""
-    config = getattr(module, "config", None)
-    own = getattr(module, "processor", module)
-    return own, getattr(config, "_attn_implementation", None)
-
-
-def refuse_hidden_kernels(model: nn.Module) -> None:
-    """Refuse attention kernels that never show their queries and keys to torch.
-
-    Raises:
-        NothingObserved: the model is set to use one; the message names it and the cure.
-    """
-    hidden = {}
-    for name, module in model.named_modules():
-        kernel = _hidden_kernel(module)
-        if kernel:
-            hidden[name or "the model"] = kernel
-    if hidden:
-        found = _some([f"{name} ({kernel})" for name, kernel in hidden.items()])
-        raise NothingObserved(
-            f"{type(model).__name__}: its attention kernels show no query and key: {found}. {CURE}"
-        )
-
-
-def _hidden_kernel(module: nn.Module) -> str | None:
-    processor = getattr(module, "processor", None)
-    backend = getattr(processor, "_attention_backend", None)
-    backend = str(getattr(backend, "value", backend)).lstrip("_")
-    if not backend.startswith(("native", "None")):
-        return backend
-    if any(word in type(processor).__name__ for word in HIDDEN_PROCESSORS):
-        return type(processor).__name__
-    implementation = getattr(getattr(module, "config", None), "_attn_implementation", None)
-    return None if implementation in (None, "sdpa", "eager") else str(implementation)
-
-
-def _models(target: Any) -> dict[str, nn.Module]:
-    if isinstance(target, nn.Module):
-        return {"": getattr(target, "_orig_mod", target)}  # the model inside a compiled one
-    parts = getattr(target, "components", None)
-    if parts is None:
-        raise ArgumentError(
-            f"Tap: got a {type(target).__name__} and needs a diffusers pipeline or an nn.Module."
-        )
-    found = {name: parts[name] for name in DENOISERS if parts.get(name) is not None}
-    if not found:
-        raise ArgumentError(
-            f"Tap: {type(target).__name__} has none of {', '.join(DENOISERS)}, but "
-            f"{', '.join(sorted(parts)) or 'nothing'}. Pass the module to look at."
-        )
-    first, *others = (getattr(model, "_orig_mod", model) for model in found.values())
-    return {"": first} | dict(zip(list(found)[1:], others, strict=True))
-
-
-def _root(model: nn.Module, prefix: str, layout: Layout | None) -> Root:
-    family = Family(layout) if layout else family_of(model)
-    return Root(model, prefix, family, list(inspect.signature(model.forward).parameters))
-
-
 def _selected(entry: Any) -> tuple[Select, Any]:
     return entry if isinstance(entry, tuple) else (Select(), entry)
 
@@ -635,13 +494,5 @@ def _with_heads(output: Tensor, call: AttentionCall) -> Tensor:
     return output if call.head_factors is None else output * call.head_factors.to(output.dtype)
 
 
-def _joined(*parts: str) -> str:
-    return ".".join(part for part in parts if part)
-
-
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" + ("" if number == 1 else "s")
-
-
-def _some(names: list[str], most: int = 8) -> str:
-    return ", ".join(names[:most]) + (" ..." if len(names) > most else "")

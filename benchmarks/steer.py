@@ -1,0 +1,86 @@
+"""What changing attention costs: the same picture bare and under methods, in turn in one process.
+
+    python benchmarks/steer.py [--json] [--rounds N] [--steps N] [--threads N]
+
+The bundled `openmoji`, loaded once, draws a picture of one prompt and seed, from its noise to its
+pixels. Each method is compared with the bare pictures just before and just after it.
+"""
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Sequence
+
+import torch
+
+from regard.look.prompt import read_whole
+from regard.look.settings import Settings
+from regard.look.variants import Variant, generate_variants
+from regard.methods import Method, drop, nudge, scale, scale_heads, scale_layers, temperature
+from regard.tap import attention_layers
+from regard.zoo import load
+from regard.zoo.memory import keep_memory
+
+GOAL = 1.05
+SUBJECTS = ["lion", "car"]
+
+
+def cases(layers: Sequence[str]) -> dict[str, list[Method]]:
+    """Methods that change the arguments of attention alone, and one that does more."""
+    return {
+        "drop a word": [drop("car")],
+        "scale a word": [scale({"car": 2.0})],
+        "temperature of cross-attention": [temperature(0.7, kind="cross")],
+        "without a head": [scale_heads(layers[0], {0: 0.0})],
+        "cross-attention halved": [scale_layers(0.5, kind="cross")],
+        "nudge (for comparison)": [nudge(SUBJECTS)],
+    }
+
+
+def measure(rounds: int, steps: int) -> dict[str, dict[str, float]]:
+    """Median processor seconds of each, and their ratio to the bare pictures around."""
+    pipeline, settings = load("openmoji"), Settings("a lion and a blue car", steps=steps)
+    text = read_whole(pipeline, settings)
+
+    def seconds(methods: list[Method]) -> float:
+        started = time.process_time()
+        generate_variants(pipeline, settings, text, [Variant(tuple(methods))])
+        return time.process_time() - started
+
+    seconds([])  # the first run allocates
+    taken: dict[str, list[float]] = {}
+    ratios: dict[str, list[float]] = {}
+    before = seconds([])
+    for _ in range(rounds):
+        for name, methods in cases(list(attention_layers(pipeline))).items():
+            own, after = seconds(methods), seconds([])
+            taken.setdefault(name, []).append(own)
+            ratios.setdefault(name, []).append(2 * own / (before + after))
+            before = after
+    median = statistics.median
+    return {name: {"seconds": median(taken[name]), "ratio": median(ratios[name])} for name in taken}
+
+
+def main() -> None:
+    """Print the table, or with --json one object."""
+    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    arguments.add_argument("--json", action="store_true", help="print one JSON object")
+    arguments.add_argument("--rounds", type=int, default=9, help="pictures of each kind")
+    arguments.add_argument("--steps", type=int, default=30, help="denoising steps")
+    arguments.add_argument("--threads", type=int, default=1, help="of torch")
+    given = arguments.parse_args()
+    torch.set_num_threads(given.threads)
+    keep_memory()  # as the command does
+    table = measure(given.rounds, given.steps)
+    if given.json:
+        print(json.dumps(table, indent=2))
+        return
+    width = max(map(len, table))
+    print(f"{'':{width}}  seconds  ratio   (goal: at most {GOAL})")
+    for name, row in table.items():
+        print(f"{name:{width}}  {row['seconds']:7.3f}  {row['ratio']:5.3f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,180 @@
+"""What a tap is opened on: the models of a pipeline, their layers, and kernels that hide."""
+
+import inspect
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import nn
+
+from regard.errors import ArgumentError, NothingObserved
+from regard.tap.eager import heads_of
+from regard.tap.layout import Family, Layout, family_of
+
+DENOISERS = ("unet", "transformer", "transformer_2", "prior")
+HIDDEN_PROCESSORS = ("XFormers", "Sliced")
+CURE = (
+    "Use reset_attention_backend(), disable_attention_slicing(), set_default_attn_processor() or "
+    "set_attn_implementation('sdpa') while looking."
+)
+
+
+@dataclass
+class Root:
+    """A model that is tapped.
+
+    Attributes:
+        model: The module.
+        prefix: What stands before its layers' paths; empty for the first model.
+        family: Its layouts; None if unknown.
+        parameters: Names of its forward's arguments.
+        inputs: The arguments of the forward that is running, or ran last.
+        ran: Whether it was run.
+    """
+
+    model: nn.Module
+    prefix: str
+    family: Family | None
+    parameters: list[str]
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+    ran: bool = False
+
+
+def places(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """The modules that name a layer: the model itself and all that have parts."""
+    for name, module in model.named_modules():
+        if not name or next(module.children(), None) is not None:
+            yield name, module
+
+
+def attention_layers(model: Any) -> dict[str, int]:
+    """The layers of a pipeline's denoiser, or of a module, that say they are attention.
+
+    Args:
+        model: What `Tap` takes.
+
+    Returns:
+        From the path of each layer, as `AttentionCall.layer` has it, to its number of heads.
+
+    Raises:
+        ArgumentError: a pipeline without a denoiser.
+
+    Example:
+        >>> attention_layers(nn.Sequential(nn.MultiheadAttention(8, num_heads=2)))
+        {'0': 2}
+    """
+    return {
+        joined(prefix, name.removesuffix(".processor")) or "(root)": heads_of(module, 0)
+        for prefix, part in models_of(model).items()
+        for name, module in places(part)
+        if attention_name(module)
+    }
+
+
+def layer_places(model: Any) -> dict[str, str | None]:
+    """The same layers as `attention_layers`, with the part of the model that each lies in.
+
+    Args:
+        model: What `Tap` takes.
+
+    Returns:
+        From the path of each layer to 'down', 'mid' or 'up'; None where a model has no such thing.
+
+    Raises:
+        ArgumentError: a pipeline without a denoiser.
+
+    Example:
+        >>> layer_places(nn.Sequential(nn.MultiheadAttention(8, num_heads=2)))
+        {'0': None}
+    """
+    found: dict[str, str | None] = {}
+    for prefix, part in models_of(model).items():
+        family = family_of(part)
+        for layer in attention_layers(part):
+            found[joined(prefix, layer)] = family.place(layer) if family else None
+    return found
+
+
+def attention_name(module: nn.Module) -> str | None:
+    """What to call a module that is attention by its name or processor; None if it is not."""
+    kind = type(getattr(module, "processor", module)).__name__
+    if isinstance(module, nn.MultiheadAttention) or hasattr(module, "get_processor"):
+        return kind
+    parts = any(type(part).__name__.endswith("Attention") for part in module.children())
+    return kind if type(module).__name__.endswith("Attention") and not parts else None
+
+
+def kernel_of(module: nn.Module) -> tuple[Any, Any]:
+    """What decides how a module computes its attention: its processor, and its implementation."""
+    config = getattr(module, "config", None)
+    own = getattr(module, "processor", module)
+    return own, getattr(config, "_attn_implementation", None)
+
+
+def refuse_hidden_kernels(model: nn.Module) -> None:
+    """Refuse attention kernels that never show their queries and keys to torch.
+
+    Raises:
+        NothingObserved: the model is set to use one; the message names it and the cure.
+    """
+    hidden = {}
+    for name, module in model.named_modules():
+        kernel = _hidden_kernel(module)
+        if kernel:
+            hidden[name or "the model"] = kernel
+    if hidden:
+        found = some_of([f"{name} ({kernel})" for name, kernel in hidden.items()])
+        raise NothingObserved(
+            f"{type(model).__name__}: its attention kernels show no query and key: {found}. {CURE}"
+        )
+
+
+def _hidden_kernel(module: nn.Module) -> str | None:
+    processor = getattr(module, "processor", None)
+    backend = getattr(processor, "_attention_backend", None)
+    backend = str(getattr(backend, "value", backend)).lstrip("_")
+    if not backend.startswith(("native", "None")):
+        return backend
+    if any(word in type(processor).__name__ for word in HIDDEN_PROCESSORS):
+        return type(processor).__name__
+    implementation = getattr(getattr(module, "config", None), "_attn_implementation", None)
+    return None if implementation in (None, "sdpa", "eager") else str(implementation)
+
+
+def models_of(target: Any) -> dict[str, nn.Module]:
+    """The models to tap by the prefix of their layers' paths: a module, or denoisers of a pipeline.
+
+    Raises:
+        ArgumentError: it is neither, or a pipeline without a denoiser.
+    """
+    if isinstance(target, nn.Module):
+        return {"": getattr(target, "_orig_mod", target)}  # the model inside a compiled one
+    parts = getattr(target, "components", None)
+    if parts is None:
+        raise ArgumentError(
+            f"Tap: got a {type(target).__name__} and needs a diffusers pipeline or an nn.Module."
+        )
+    found = {name: parts[name] for name in DENOISERS if parts.get(name) is not None}
+    if not found:
+        raise ArgumentError(
+            f"Tap: {type(target).__name__} has none of {', '.join(DENOISERS)}, but "
+            f"{', '.join(sorted(parts)) or 'nothing'}. Pass the module to look at."
+        )
+    first, *others = (getattr(model, "_orig_mod", model) for model in found.values())
+    return {"": first} | dict(zip(list(found)[1:], others, strict=True))
+
+
+def root_of(model: nn.Module, prefix: str, layout: Layout | None) -> Root:
+    """A model that is tapped, with its family's layouts or these."""
+    family = Family(layout) if layout else family_of(model)
+    return Root(model, prefix, family, list(inspect.signature(model.forward).parameters))
+
+
+def joined(*parts: str) -> str:
+    """A dotted path, of parts that may be empty."""
+    return ".".join(part for part in parts if part)
+
+
+def some_of(names: list[str], most: int = 8) -> str:
+    """The first names of a list that may be long."""
+    return ", ".join(names[:most]) + (" ..." if len(names) > most else "")
