@@ -40,6 +40,8 @@ browser:  # the page is tested in a real browser; where none can be installed, t
 bench: $(STAMP)
 	$(BIN)/python benchmarks/observe.py
 	$(BIN)/python benchmarks/measure.py
+	$(BIN)/python benchmarks/steer.py
+	$(BIN)/python benchmarks/sweep.py --quick
 
 clean:
 	rm -rf $(VENV) demo

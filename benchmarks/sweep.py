@@ -5,6 +5,9 @@
 The bundled `openmoji`, loaded once, draws the picture as it is and without each head: in batches,
 as `regard.sweep` does, and one by one, each through the same tap. Once in all steps, once in the
 second half of them. Batches and single runs take turns, so that another program's load hits both.
+
+Who has no sweep runs `regard.steer` for each head, which draws the picture as it is each time and
+reads its maps: one head of every batch is steered so, and counts for all of the batch.
 """
 
 import argparse
@@ -20,6 +23,7 @@ from regard.look.generate import ROWS
 from regard.look.prompt import read_whole
 from regard.look.settings import Settings
 from regard.look.variants import Variant, generate_variants
+from regard.steering import steer
 from regard.zoo import load
 from regard.zoo.memory import keep_memory
 
@@ -50,7 +54,7 @@ def compare(
     text = read_whole(pipeline, settings)
     plan = ablations("heads", layers_of(pipeline, settings), text, during)[:heads]
     variants = [Variant(), *(Variant((each.method,)) for each in plan)]
-    together, alone = Stopwatch(), Stopwatch()
+    together, alone, steered = Stopwatch(), Stopwatch(), Stopwatch()
     for first in range(0, len(variants), ROWS):
         batch = variants[first : first + ROWS]
         with together:
@@ -58,13 +62,30 @@ def compare(
         for variant in batch:
             with alone:
                 generate_variants(pipeline, settings, text, [variant])
+        with steered:
+            one_run(pipeline, settings, batch[-1])
+    batches = -(-len(variants) // ROWS)
     return {
         "pictures": len(variants),
         "seconds_together": together.wall,
         "seconds_alone": alone.wall,
+        "seconds_steered": steered.wall * len(plan) / batches,
         "ratio": alone.wall / together.wall,
+        "steered_ratio": steered.wall * len(plan) / batches / together.wall,
         "processor_ratio": alone.processor / together.processor,
     }
+
+
+def one_run(pipeline: Any, settings: Settings, variant: Variant) -> None:
+    """What `regard.steer` does for one head, as a user calls it."""
+    steer(
+        pipeline,
+        settings.prompt,
+        list(variant.methods),
+        seed=settings.seed,
+        steps=settings.steps,
+        guidance=settings.guidance,
+    )
 
 
 def measure(heads: int | None, steps: int, prompt: str) -> dict[str, dict[str, float]]:
@@ -93,11 +114,14 @@ def main() -> None:
         print(json.dumps({"threads": torch.get_num_threads(), "steps": steps, **table}, indent=2))
         return
     print(f"{torch.get_num_threads()} threads, {steps} steps")
-    print(f"{'':20}pictures  together s   alone s  ratio  by processor   (goal: at least {GOAL:g})")
+    print(
+        f"{'':20}pictures  together s   alone s  ratio  by processor  steer s  ratio   ({GOAL:g})"
+    )
     for name, row in table.items():
         print(
             f"{name:20}{row['pictures']:8}  {row['seconds_together']:10.1f}"
             f"{row['seconds_alone']:10.1f}  {row['ratio']:5.2f}  {row['processor_ratio']:12.2f}"
+            f"{row['seconds_steered']:9.1f}  {row['steered_ratio']:5.2f}"
         )
 
 

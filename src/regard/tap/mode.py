@@ -99,9 +99,9 @@ class Watch(TorchFunctionMode):
             return TRANSPARENT[func](*args, **kwargs)
 
     @property
-    def active(self) -> bool:
-        """Whether this thread runs under this very mode (and not another thread)."""
-        return self in _get_current_function_mode_stack()
+    def here(self) -> bool:
+        """Whether it watches this thread (and not another), be it asleep."""
+        return self.asleep is not None or self in _get_current_function_mode_stack()
 
     @property
     def asleep(self) -> Any:

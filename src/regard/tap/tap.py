@@ -284,7 +284,7 @@ class Tap:
         args: tuple[Any, ...],
         kwargs: dict[str, Any] | None = None,  # left out when another thread is just leaving a tap
     ) -> None:
-        if self._watch.active:
+        if self._watch.here:
             root.ran = True
             root.inputs = {**dict(zip(root.parameters, args, strict=False)), **(kwargs or {})}
             self._clock.model_called(root.inputs)
@@ -292,7 +292,7 @@ class Tap:
 
     def _arrive(self, layer: str, attention: str | None, module: nn.Module, args: Any) -> None:
         watch, sleeper = self._watch, self._watch.asleep
-        if sleeper is None and not watch.active:  # another thread
+        if not watch.here:
             return
         idle = layer in self._known and not (layer in self._asked and self._due)
         if idle and (watch.sleep(during=module) if sleeper is None else not self._dozes):
@@ -313,7 +313,7 @@ class Tap:
     def _leave(self, module: nn.Module, args: Any, output: Any) -> None:
         watch, frames = self._watch, self._frames
         # Not so if another hook raised before ours had pushed this module.
-        if frames and frames[-1].module is module and (watch.asleep is not None or watch.active):
+        if frames and frames[-1].module is module and watch.here:
             self._left(frames.pop(), failed=output is None)
         elif watch.asleep is module:
             watch.wake()
@@ -413,7 +413,7 @@ class Tap:
             self._unread[frame.layer] = f"a query of {query.ndim} axes"
             return func(*args, **kwargs)
         frame.by_name = frame.by_name and self._watch.by_name
-        heads = heads_of(frame.module, len(query))
+        heads = heads_of(frame.module, len(query)) if query.ndim == 3 else 1
         call = self._arrived(frame, *_weights_of(given, heads))
         if call.edited:
             output = call.weights.attend(call.value, dropout=given.dropout_p)
