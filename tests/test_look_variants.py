@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from joint import tiny_flux_pipeline
 from looks import PROMPT, pipeline
 from regard.errors import ArgumentError
 from regard.look import look
@@ -274,3 +275,11 @@ def test_a_pipeline_that_prepares_no_latents_takes_no_guide():
 
     with pytest.raises(ArgumentError, match="Bare has no prepare_latents, so its first latents"):
         denoiser_of(Bare(pipeline()), lambda: None)
+
+
+def test_a_kind_of_attention_that_is_not_there_is_refused():
+    cross = Variant((temperature(0.7, kind="cross"),))
+    with pytest.raises(
+        ArgumentError, match="kind is 'cross', and the attention of Flux.* is joint"
+    ):
+        made(cross, model=tiny_flux_pipeline())

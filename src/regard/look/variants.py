@@ -101,7 +101,8 @@ def generate_variants(
 
     Raises:
         RegardError: what a method raises about this run, before the pipeline runs.
-        ArgumentError: as for `generate`.
+        ArgumentError: as for `generate`; or a method is for a kind of attention that the first step
+            does not show.
     """
     run = run_of(pipeline, settings, prompt)
     planned = [_planned(place, variant, run, settings) for place, variant in enumerate(variants)]
@@ -197,7 +198,28 @@ def _made(
         if seen is not None:
             moved = slice(None, -1) if beside else slice(None)
             course = _guided(pipeline, seen, guides, settings, course, tap, moved, opened)
-        return generate(pipeline, settings, rows=len(batch), progress=progress, course=course)
+
+        def advance(done: int, steps: int) -> None:
+            _check_kinds(batch, tap, pipeline)
+            progress(done, steps)
+
+        return generate(pipeline, settings, rows=len(batch), progress=advance, course=course)
+
+
+def _check_kinds(batch: Sequence[_Planned], tap: Tap, pipeline: Any) -> None:
+    """Refuse methods for a kind of attention that a step has not shown: they would change nothing.
+
+    Raises:
+        ArgumentError: there is such a method; the message has the kinds that there are.
+    """
+    for method in (each for planned in batch for each in planned.variant.methods):
+        kind = method.settings.get("kind")
+        if kind is not None and kind not in tap.kinds:
+            raise ArgumentError(
+                f"{method.name}: kind is '{kind}', and the attention of {type(pipeline).__name__} "
+                f"is {' and '.join(tap.kinds)}, so nothing would change. Ask for that, or leave "
+                f"kind out."
+            )
 
 
 def _each_its_own(batch: Sequence[_Planned]) -> list[tuple[Select, Edit]]:

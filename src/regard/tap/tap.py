@@ -127,6 +127,7 @@ class Tap:
         self._hooks: dict[nn.Module, ExitStack] = {}
         self._frames: list[Frame] = []
         self._calls: dict[str, int] = {}
+        self._kinds: dict[str, None] = {}
         self._visited: dict[str, str] = {}
         self._unread: dict[str, str] = {}
         self._known: set[str] = set()
@@ -173,6 +174,11 @@ class Tap:
     def layers(self) -> tuple[str, ...]:
         """Paths of the layers whose attention was seen, in running order."""
         return tuple(self._calls)
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Kinds of the attention that was seen, in running order; none for an unknown family."""
+        return tuple(self._kinds)
 
     @property
     def inputs(self) -> Mapping[str, Any]:
@@ -431,6 +437,8 @@ class Tap:
     def _arrived(self, frame: Frame, weights: Fused | Scored, value: Tensor) -> AttentionCall:
         call = self._call(frame, weights, value)
         frame.index += 1
+        if frame.layer not in self._calls and call.layout is not None:
+            self._kinds.setdefault(call.kind)
         self._calls[frame.layer] = self._calls.get(frame.layer, 0) + (not in_backward())
         if any(select.has_layer(call) for select, _ in self._entries):
             self._asked.add(frame.layer)
