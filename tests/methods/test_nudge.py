@@ -35,15 +35,15 @@ def test_its_moves_are_those_of_attend_and_excite_without_refinement():
     assert torch.equal(drawn(every)[0], drawn(excite)[0])
 
 
-@pytest.mark.parametrize(("every", "steps"), [(2, [0, 2]), (3, [0, 3])])
-def test_it_moves_in_every_so_many_steps_of_the_first_two_thirds(every, steps):
+@pytest.mark.parametrize(("every", "steps"), [(2, [0, 2]), (3, [0])])
+def test_it_moves_in_every_so_many_steps_of_the_first_half(every, steps):
     moves = [attend_and_excite(WORDS, carriers=True, thresholds={}, steps=step) for step in steps]
-    together = nudge(WORDS, every=every, scale_factor=20.0)  # four of six steps
+    together = nudge(WORDS, every=every, scale_factor=20.0)
     torch.testing.assert_close(drawn(together)[0], drawn(*moves)[0], rtol=0, atol=1e-5)
 
 
 def test_without_carriers_a_word_counts_alone():
-    alone = attend_and_excite(WORDS, thresholds={}, scale_factor=7.5, steps=0)
+    alone = attend_and_excite(WORDS, thresholds={}, scale_factor=10.0, steps=0)
     torch.testing.assert_close(drawn(nudge(WORDS, steps=0, carriers=False))[0], drawn(alone)[0])
     assert not torch.allclose(drawn(nudge(WORDS, steps=0))[0], drawn(alone)[0], atol=1e-4)
 

@@ -1,6 +1,5 @@
 """Nudge: Attend-and-Excite made cheaper, by short moves in every other step."""
 
-import math
 from collections.abc import Sequence
 
 from regard.errors import ArgumentError
@@ -8,6 +7,7 @@ from regard.methods.attend_and_excite import (
     SCALE_RANGE,
     Excite,
     Places,
+    first_half,
     lengths,
     rivals_of,
 )
@@ -16,9 +16,6 @@ from regard.methods.method import Changes, Plan, Run, method
 from regard.methods.where import Steps, Where, listed
 from regard.methods.word_maps import Size, WordMaps, check_grid
 
-SHARE = 2 / 3
-"""The share of a run's steps in which it moves, if nobody says which."""
-
 
 @method
 def nudge(
@@ -26,7 +23,7 @@ def nudge(
     *,
     steps: Steps = None,
     every: int = 2,
-    scale_factor: float = 7.5,
+    scale_factor: float = 10.0,
     carriers: bool = True,
     grid: Size = None,
 ) -> Plan:
@@ -38,8 +35,7 @@ def nudge(
     Args:
         words: Subjects of the prompt, ``cat#2`` for the second cat. A word of several tokens has
             the sum of their maps.
-        steps: From which step to which: one, a range, or its two ends; None for the first two
-            thirds.
+        steps: From which step to which: one, a range, or its two ends; None for the first half.
         every: How many steps lie between one move and the next, from the first step on.
         scale_factor: Length of a move, times its gradient; it falls to 0.7 of that until the last
             step.
@@ -72,7 +68,7 @@ def nudge(
 
     def plan(run: Run) -> Changes:
         where.check(run)
-        span = (where.span or range(math.ceil(SHARE * run.steps)))[::every]
+        span = (where.span or first_half(run.steps))[::every]
         own = run.prompt.carriers(asked) if carriers else [run.prompt.spelled([w]) for w in asked]
         places, factors = Places(own, rivals_of(run)), lengths(scale_factor, SCALE_RANGE, run.steps)
         excite = Excite(places, WordMaps(places.rivals, grid), span, {}, factors, most=0)
