@@ -308,9 +308,10 @@ class AttentionCall:
             return
         _check_holds("scale_keys", factor, self.value.dtype)
         self._start("scale_keys")
-        self.value = self.value.clone()
-        for key in keys:
-            self.value[self._rows(batch), :, key] *= factor
+        self.value, rows = self.value.clone(), self._rows(batch)
+        for row in [rows] if isinstance(rows, slice) else rows:
+            for key in keys:
+                self.value[row, ..., key, :].mul_(factor)
 
     def temperature(self, factor: float, *, batch: Rows | None = None) -> None:
         """Divide the scores: above 1 attention spreads, below 1 it sharpens.

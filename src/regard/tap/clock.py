@@ -92,6 +92,8 @@ class Clock:
 
     def conditions(self, batch: int) -> tuple[str, ...]:
         """One label for each row of an attention batch, which may hold several rows per image."""
+        if batch == len(self.labels):
+            return self.labels
         if not self.labels or batch % len(self.labels):
             return ("cond",) * batch
         return _repeat(self.labels, batch // len(self.labels))

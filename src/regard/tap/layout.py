@@ -7,6 +7,7 @@ it once, in ``tap/families/<family>.py``, and a test perturbs inputs to check th
 import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from torch import nn
@@ -66,7 +67,7 @@ class TokenLayout:
     queries: tuple[Segment, ...]
     keys: tuple[Segment, ...]
 
-    @property
+    @cached_property
     def kind(self) -> str:
         """'cross' if none attends to its kind, 'joint' if keys are image and text, or 'self'."""
         asked = {segment.name for segment in self.keys}

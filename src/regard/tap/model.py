@@ -106,9 +106,8 @@ def attention_name(module: nn.Module) -> str | None:
 
 def kernel_of(module: nn.Module) -> tuple[Any, Any]:
     """What decides how a module computes its attention: its processor, and its implementation."""
-    config = getattr(module, "config", None)
-    own = getattr(module, "processor", module)
-    return own, getattr(config, "_attn_implementation", None)
+    own = vars(module)  # not getattr, which is slow where there is nothing
+    return own.get("processor", module), getattr(own.get("config"), "_attn_implementation", None)
 
 
 def refuse_hidden_kernels(model: nn.Module) -> None:

@@ -51,7 +51,6 @@ class Frame:
         sleeper: The module during which the watch slept until this one came; None if it was awake.
         dozes: Whether the watch sleeps here too, and sees the fused attention called by its name.
         by_name: Whether all its attention calls were such.
-        holds: Whether a part of it holds attention.
     """
 
     layer: str
@@ -62,7 +61,6 @@ class Frame:
     sleeper: nn.Module | None = None
     dozes: bool = False
     by_name: bool = True
-    holds: bool = False
 
 
 class Given(NamedTuple):
@@ -339,16 +337,16 @@ class Tap:
             self._watch.wake()
         else:
             self._watch.sleep(during=frame.sleeper)
-        seen = (self._calls, self._visited, self._unread)
-        holds = frame.holds or any(layer in each for each in seen)
-        if self._frames:
-            self._frames[-1].holds |= holds
-        if not (holds or failed):
+        seen = any(layer in each for each in (self._calls, self._visited, self._unread))
+        if not (seen or failed or any(frame.module is root.model for root in self._roots)):
             self._hooks[frame.module].close()  # a hook costs, too
 
     @property
     def _dozes(self) -> bool:
         return bool(self._frames) and self._frames[-1].dozes
+
+    def _has_layer(self, call: AttentionCall) -> bool:
+        return any(select.has_layer(call) for select, _ in self._entries)
 
     @property
     def _entries(self) -> list[tuple[Select, Any]]:
@@ -440,7 +438,7 @@ class Tap:
         if frame.layer not in self._calls and call.layout is not None:
             self._kinds.setdefault(call.kind)
         self._calls[frame.layer] = self._calls.get(frame.layer, 0) + (not in_backward())
-        if any(select.has_layer(call) for select, _ in self._entries):
+        if frame.layer not in self._asked and self._has_layer(call):
             self._asked.add(frame.layer)
         for select, edit in self._edits:
             if select(call):
