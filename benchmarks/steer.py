@@ -1,6 +1,6 @@
 """What changing attention costs: the same picture bare and under methods, in turn in one process.
 
-    python benchmarks/steer.py [--json] [--rounds N] [--steps N] [--threads N]
+    python benchmarks/steer.py [--json] [--rounds N] [--steps N] [--images N] [--threads N]
 
 The bundled `openmoji`, loaded once, draws a picture of one prompt and seed, from its noise to its
 pixels. Each method is compared with the bare pictures just before and just after it.
@@ -38,14 +38,15 @@ def cases(layers: Sequence[str]) -> dict[str, list[Method]]:
     }
 
 
-def measure(rounds: int, steps: int) -> dict[str, dict[str, float]]:
+def measure(rounds: int, steps: int, images: int) -> dict[str, dict[str, float]]:
     """Median processor seconds of each, and their ratio to the bare pictures around."""
     pipeline, settings = load("openmoji"), Settings("a lion and a blue car", steps=steps)
     text = read_whole(pipeline, settings)
 
     def seconds(methods: list[Method]) -> float:
         started = time.process_time()
-        generate_variants(pipeline, settings, text, [Variant(tuple(methods))])
+        variants = [Variant(tuple(methods), seed) for seed in range(images)]
+        generate_variants(pipeline, settings, text, variants)
         return time.process_time() - started
 
     seconds([])  # the first run allocates
@@ -68,11 +69,12 @@ def main() -> None:
     arguments.add_argument("--json", action="store_true", help="print one JSON object")
     arguments.add_argument("--rounds", type=int, default=9, help="pictures of each kind")
     arguments.add_argument("--steps", type=int, default=30, help="denoising steps")
+    arguments.add_argument("--images", type=int, default=1, help="pictures made at a time")
     arguments.add_argument("--threads", type=int, default=1, help="of torch")
     given = arguments.parse_args()
     torch.set_num_threads(given.threads)
     keep_memory()  # as the command does
-    table = measure(given.rounds, given.steps)
+    table = measure(given.rounds, given.steps, given.images)
     if given.json:
         print(json.dumps(table, indent=2))
         return
