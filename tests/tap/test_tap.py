@@ -603,6 +603,21 @@ def test_a_part_that_nothing_is_asked_of_is_not_taken_for_the_layer_around_it():
     assert set(tap.layers) == {"0", "0.part"}
 
 
+def test_modes_and_taps_come_and_go_while_a_tap_is_open(unet):
+    outer, inner = [], []
+    with Tap(unet, observe=[outer.append]):
+        run(unet, **unet_inputs())
+        with torch.device("cpu"):
+            run(unet, **unet_inputs())
+        with Tap(unet, observe=[inner.append]):
+            run(unet, **unet_inputs())
+            with torch.device("cpu"):
+                run(unet, **unet_inputs())
+        run(unet, **unet_inputs())
+        assert modes() == 0  # nothing outside the model is looked at
+    assert (len(outer), len(inner), modes()) == (5 * 14, 2 * 14, 0)
+
+
 def test_the_fused_attention_has_its_own_name_back_when_the_last_tap_closes(unet):
     fused = functional.scaled_dot_product_attention
     with Tap(unet):

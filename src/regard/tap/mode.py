@@ -66,6 +66,7 @@ class Watch(TorchFunctionMode):
         self.following: Handler | None = None
         self.by_name = False
         self._asleep: tuple[int, Any] | None = None
+        self._outer: Watch | None = None
         self._handlers = dict.fromkeys(TRANSPARENT, self._look_inside) | dict(handlers)
         self._dozing = dozing
 
@@ -105,17 +106,19 @@ class Watch(TorchFunctionMode):
 
     @property
     def asleep(self) -> Any:
-        """The module during which it sleeps in this thread; None if it does not."""
+        """During what it sleeps in this thread, a module or itself; None if it does not."""
         if self._asleep is None or self._asleep[0] != threading.get_ident():
             return None
         return self._asleep[1]
 
     def sleep(self, during: object) -> bool:
-        """Step aside while a module runs, until one of its parts wakes it; being seen costs.
+        """Step aside, until a module or another of its parts wakes it; being seen costs.
 
-        Only if this is the one mode there is, so that nested ones keep their order.
+        Only if no other watch is open in this thread, so that nested ones keep their order, and no
+        mode was entered later, which would be taken off instead.
         """
-        if _get_current_function_mode_stack() != [self]:
+        alone = _here.watch is self and self._outer is None
+        if not alone or _get_current_function_mode_stack()[-1:] != [self]:
             return False
         self._asleep = (threading.get_ident(), during)
         self.__exit__(None, None, None)
@@ -129,14 +132,21 @@ class Watch(TorchFunctionMode):
 
     @contextmanager
     def open(self) -> Iterator[None]:
-        """Watch this thread."""
-        present = getattr(_here, "watch", None)
+        """Watch this thread, asleep until a module wakes it; an outer watch is awake meanwhile."""
+        outer = self._outer = getattr(_here, "watch", None)
+        slept = None if outer is None else outer.asleep
+        if outer is not None:
+            outer.wake()
         with _named.open(), self:
             _here.watch = self
+            self.sleep(during=self)
             try:
                 yield
             finally:
-                _here.watch = present
+                self.wake()  # an interrupt runs no hooks, so we may still be asleep
+                _here.watch, self._outer = outer, None
+        if outer is not None and slept is not None:
+            outer.sleep(during=slept)
 
 
 def in_backward() -> bool:

@@ -48,7 +48,7 @@ class Frame:
         index: How many attention calls it has made.
         product: Factors of the last matrix product: perhaps q and k.
         pending: A softmax of that product, which has not met its values yet.
-        sleeper: The module during which the watch slept until this one came; None if it was awake.
+        sleeper: During what the watch slept until this one came; None if it was awake.
         dozes: Whether the watch sleeps here too, and sees the fused attention called by its name.
         by_name: Whether all its attention calls were such.
     """
@@ -58,7 +58,7 @@ class Frame:
     index: int = 0
     product: tuple[Tensor, Tensor] | None = None
     pending: Pending | None = None
-    sleeper: nn.Module | None = None
+    sleeper: object | None = None
     dozes: bool = False
     by_name: bool = True
 
@@ -156,7 +156,6 @@ class Tap:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *raised: object) -> None:
-        self._watch.wake()  # an interrupt runs no hooks, so we may still be asleep
         self._close()
         self._frames.clear()
         for root in self._roots:
