@@ -430,7 +430,8 @@ def test_what_cannot_be_tapped_is_refused(target):
         Tap(target)
 
 
-def test_an_unknown_family_is_seen_but_has_no_kinds():
+@pytest.mark.parametrize("asked", [{"kind": "self"}, {"query": "image"}, {"key": "text"}])
+def test_an_unknown_family_is_seen_but_what_its_tokens_are_cannot_be_asked(asked):
     x = noise(1, 2, 5, 8)
     model = Plain(lambda x: functional.scaled_dot_product_attention(x, x, x))
     with Tap(model, observe=[Parity()]):
@@ -442,7 +443,7 @@ def test_an_unknown_family_is_seen_but_has_no_kinds():
         model(x)
     with (
         pytest.raises(ArgumentError, match="no token layout"),
-        Tap(model, observe=[(Select(kind="self"), print)]),
+        Tap(model, observe=[(Select(**asked), print)]),
     ):
         model(x)
 

@@ -17,7 +17,7 @@ from torch import Tensor
 import regard.zoo as zoo
 from regard.errors import ArgumentError
 from regard.look.settings import Progress, Settings
-from regard.tap import Edit, Tap, hide
+from regard.tap import Edit, Select, Tap, hide
 from regard.tap.layout import family_of
 
 TRANSFORMERS = "Stable Diffusion 3 or FLUX.1"
@@ -26,7 +26,7 @@ TRANSFORMERS = "Stable Diffusion 3 or FLUX.1"
 ROWS = 16
 """Images made at a time: a batch saves time up to about here, and then only takes memory."""
 
-EditOf = Callable[[int], Edit]
+EditOf = Callable[[int], Edit | tuple[Select, Edit]]
 """From the number of an image in its batch to an edit of that image alone."""
 
 
@@ -271,4 +271,4 @@ def generate_each(
 
 def hiding(tokens: Sequence[int]) -> EditOf:
     """Hide these tokens of the prompt from one image, as `generate_each` takes it."""
-    return lambda row: hide(tokens, sample=row)
+    return lambda row: (Select(query="image", key="text"), hide(tokens, sample=row))

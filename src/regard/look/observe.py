@@ -102,7 +102,7 @@ def look(
     # where the image is attended to as well, or attention is another picture's, more is left.
     asked = getattr(pipeline, "unet", None) is None or shown != settings
     heat, parity = HeatMap(tokens, keep=keep, rest=pads if asked else ()), Parity()
-    observe = [heat, (Select(when=_to_text), parity)]
+    observe = [(Select(query="image", key="text"), each) for each in (heat, parity)]
     variant = Variant(tuple(methods))
     (made,) = generate_variants(
         pipeline, settings, source, [variant], observe=observe, start=latents, progress=progress
@@ -162,10 +162,6 @@ def _tokens(text: Prompt, words: Sequence[str] | None) -> list[int]:
         return text.spelled(words)
     pads = set(text.pads)
     return [token.index for token in text.tokens if token.index not in pads]
-
-
-def _to_text(call: Any) -> bool:
-    return bool(call.known_layout("look").has(query="image", key="text"))
 
 
 def _labelled(

@@ -192,7 +192,7 @@ def _pushing(
     where: Where, scale: Callable[[int, float], float], perturb: Edit, most: float
 ) -> Plan:
     """A push from the evaluation in which some layers' self-attention is perturbed."""
-    chosen = replace(where.select(), when=_among_patches)
+    chosen = replace(where.select(), query="image", key="image")
 
     def plan(run: Run) -> Changes:
         where.check(run)
@@ -202,10 +202,6 @@ def _pushing(
         return Changes(guide=Guide(extra=extra), first_step=where.first_step)
 
     return plan
-
-
-def _among_patches(call: AttentionCall) -> bool:
-    return call.known_layout("guidance").has(query="image", key="image")
 
 
 def _check_scale(who: str, scale: float) -> None:

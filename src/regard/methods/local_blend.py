@@ -39,10 +39,8 @@ class LocalBlend:
         self._grid: Grid | None = None
 
     def see(self, call: AttentionCall) -> None:
-        """An observer of cross-attention: add its maps to those of the steps before."""
+        """An observer of attention to text: add its maps to those of the steps before."""
         layout = call.known_layout("prompt_to_prompt")
-        if not layout.has(query="image", key="text"):
-            return
         image, text = layout.queries_of("image"), layout.keys_of("text")
         if image.grid is None or self._grid not in (None, image.grid):
             return

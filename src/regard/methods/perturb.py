@@ -5,7 +5,8 @@ With neutral settings the picture is bit for bit the one without.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import torch
 
@@ -53,10 +54,14 @@ def drop(
     asked, where = listed(words, "drop"), Where("drop", steps, layers, place, None, condition)
 
     def edit(tokens: list[int]) -> Edit:
+        checked: set[str] = set()  # what is masked in a layer stays so in all steps
+
         def hide(call: AttentionCall) -> None:
             call.mask_keys(_text_keys(call, tokens))
-            bias = call.bias
-            if bias is not None and bool((bias == -torch.inf).all(-1).any()):
+            if call.layer in checked or call.bias is None:
+                return
+            checked.add(call.layer)
+            if bool((call.bias == -torch.inf).all(-1).any()):
                 raise ArgumentError(
                     f"drop: with {', '.join(asked)} gone no token of the prompt is left to attend "
                     f"to. Keep one, such as [start]."
@@ -348,10 +353,9 @@ def identity(
     where = Where("identity", steps, layers, place, None, condition)
 
     def alone(call: AttentionCall) -> None:
-        if call.known_layout("identity").has(query="image", key="image"):
-            call.identity()
+        call.identity()
 
-    return lambda run: _everywhere(run, where, alone)
+    return lambda run: _everywhere(run, where, alone, query="image", key="image")
 
 
 @method
@@ -405,19 +409,14 @@ def shuffled(
 # Inside
 
 
-def _everywhere(run: Run, where: Where, edit: Edit) -> Changes:
+def _everywhere(run: Run, where: Where, edit: Edit, **tokens: str) -> Changes:
+    """The edit in all layers whose queries and keys have these tokens, such as key="text"."""
     where.check(run)
-    return Changes([(where.select(), edit)], first_step=where.first_step)
+    return Changes([(replace(where.select(), **tokens), edit)], first_step=where.first_step)
 
 
-def _on_text(run: Run, where: Where, edit: Callable[[AttentionCall], None]) -> Changes:
-    """The edit in layers where image queries have text keys."""
-
-    def on_text(call: AttentionCall) -> None:
-        if call.known_layout(where.who).has(query="image", key="text"):
-            edit(call)
-
-    return _everywhere(run, where, on_text)
+def _on_text(run: Run, where: Where, edit: Edit) -> Changes:
+    return _everywhere(run, where, edit, query="image", key="text")
 
 
 def _text_keys(call: AttentionCall, tokens: Sequence[int]) -> list[int]:

@@ -21,6 +21,7 @@ from regard.trace import Prompt
 
 MODES = {"replace": replaced, "refine": refined}
 DEFAULT = "default"
+TO_TEXT = Select(query="image", key="text", condition="cond")
 
 Share = float | int | Sequence[float | int]
 """The first share of the steps, 0..1, or the shares at which it begins and ends."""
@@ -98,7 +99,7 @@ def prompt_to_prompt(
         early = span(self, run.steps)
         edits: list[tuple[Select, Edit]] = [(Select(kind="joint"), _refuse)]
         if any(across.spans):
-            edits.append((Select(kind="cross", condition="cond"), across))
+            edits.append((TO_TEXT, across))
         if early:
             few = _at_most(largest)
             edits.append((Select(kind="self", steps=early, condition="cond", when=few), _copy))
@@ -123,8 +124,6 @@ class _Across:
 
     def __call__(self, call: AttentionCall) -> None:
         """Bring the source's attention to the tokens that are due in this step."""
-        if not call.known_layout("prompt_to_prompt").has(query="image", key="text"):
-            return
         due = torch.tensor([call.step in steps for steps in self.spans], dtype=torch.float32)
         if not due.any():
             return
@@ -229,7 +228,7 @@ def _guide(source: Prompt, edit: Prompt, words: Sequence[str]) -> Guide | None:
         if word.casefold() not in {name.casefold() for name in known}:
             raise unknown("word", word, dict.fromkeys(known), advice="local_blend takes either's.")
     blend = LocalBlend(_tokens(source, words), _tokens(edit, words))
-    return Guide(after=blend.blended, observe=[(Select(kind="cross", condition="cond"), blend.see)])
+    return Guide(after=blend.blended, observe=[(TO_TEXT, blend.see)])
 
 
 def _tokens(prompt: Prompt, words: Sequence[str]) -> list[int]:

@@ -80,7 +80,7 @@ class Where:
         """
         condition = None if self.condition == "both" else self.condition
         layers = self.layers if self.layers is None else self._parts()
-        return Select(self.kind, layers, self.place, self.span, condition)
+        return Select(self.kind, layers, self.place, steps=self.span, condition=condition)
 
     def check(self, run: Run) -> None:
         """Refuse what is not there in this run.

@@ -10,12 +10,14 @@ from torch import Tensor
 
 from regard.errors import ArgumentError
 from regard.methods.guide import Moment
-from regard.tap import AttentionCall, Observer
+from regard.tap import AttentionCall, Observer, Select
 
 Size = int | Sequence[int] | None
 """Rows and columns, or one number for both; None to choose."""
 
 USUAL_SIDE = 16
+
+TO_TEXT = Select(query="image", key="text")
 
 
 class _Enough(Exception):
@@ -98,17 +100,13 @@ class WordMaps:
             )
 
     def _evaluate(self, moment: Moment, latents: Tensor, see: Observer, *how: Any) -> None:
-        with moment.tap.aside(observe=[see]), suppress(_Enough):
+        with moment.tap.aside(observe=[(TO_TEXT, see)]), suppress(_Enough):
             moment.evaluate(latents, *how)
 
     def _grid_of(self, call: AttentionCall) -> tuple[int, int] | None:
-        """The grid of a call in which image queries have text keys."""
-        layout = call.known_layout("maps of words")
-        if not layout.has(query="image", key="text"):
-            return None
         if self.places is not None and call.place not in self.places:
             return None
-        return layout.queries_of("image").grid
+        return call.known_layout("maps of words").queries_of("image").grid
 
     def _columns(self, call: AttentionCall) -> Float[Tensor, "image head query token"]:
         layout = call.known_layout("maps of words")

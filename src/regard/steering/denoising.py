@@ -19,7 +19,7 @@ from regard.look.generate import generate
 from regard.look.settings import Settings
 from regard.measures.intervals import paired
 from regard.steering.weights import END
-from regard.tap import AttentionCall, Edit, Tap
+from regard.tap import AttentionCall, Edit, Select, Tap
 from regard.trace import Prompt
 from regard.zoo.pixels import to_tensor
 
@@ -90,7 +90,12 @@ class Task:
 
     def _weighted(self, given: dict[str, Any], bias: Tensor) -> Tensor:
         reached: list[str] = []
-        with Tap(self.network, edit=[adding(bias.to(self.target.device), reached)]):
+        with Tap(
+            self.network,
+            edit=[
+                (Select(query="image", key="text"), adding(bias.to(self.target.device), reached))
+            ],
+        ):
             output: Tensor = first_of(self.network(**given))
         if not reached:
             raise ArgumentError(
@@ -145,12 +150,10 @@ def adding(bias: Tensor, reached: list[str]) -> Edit:
     """
 
     def add(call: AttentionCall) -> None:
-        layout = call.known_layout(WHO)
-        if layout.has(query="image", key="text"):
-            text = layout.keys_of("text")
-            sides = (text.start, call.shape[-1] - text.stop)
-            call.add_bias(torch.nn.functional.pad(bias, sides)[:, None, None, :])
-            reached.append(call.layer)
+        text = call.known_layout(WHO).keys_of("text")
+        sides = (text.start, call.shape[-1] - text.stop)
+        call.add_bias(torch.nn.functional.pad(bias, sides)[:, None, None, :])
+        reached.append(call.layer)
 
     return add
 

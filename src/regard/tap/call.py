@@ -308,8 +308,8 @@ class AttentionCall:
             return
         _check_holds("scale_keys", factor, self.value.dtype)
         self._start("scale_keys")
-        self.value, rows = self.value.clone(), self._rows(batch)
-        for row in [rows] if isinstance(rows, slice) else rows:
+        self.value = self.value.clone()
+        for row in self._slices(batch):
             for key in keys:
                 self.value[row, ..., key, :].mul_(factor)
 
@@ -330,8 +330,10 @@ class AttentionCall:
                 f"temperature: factor is {factor} and must be > 0 and finite. 1.0 changes nothing."
             )
         self._start("temperature")
-        one = torch.full((1, 1), factor, device=self.query.device)
-        self.weights = self.weights.tempered(self._spread(one, 1.0, batch))
+        factors = self._neutral((1, 1, 1), 1.0, batch)
+        for row in self._slices(batch):
+            factors[row] = factor
+        self.weights = self.weights.tempered(factors)
 
     def scale_heads(self, factors: Mapping[int, float], *, batch: Rows | None = None) -> None:
         """Multiply the output of heads, before the layer's output projection: 0.0 silences a head.
@@ -350,11 +352,11 @@ class AttentionCall:
                 f"scale_heads: {self.layer} has heads 0..{self.shape[1] - 1}, not {wrong[0]}."
             )
         self._start("scale_heads")
-        per_head = torch.ones(self.shape[1], 1, 1, device=self.query.device)
-        for head, factor in factors.items():
+        for factor in factors.values():
             _check_holds("scale_heads", factor, self.value.dtype)
-            per_head[head] = factor
-        scale = self._spread(per_head, 1.0, batch)
+        each = [factors.get(head, 1.0) for head in range(self.shape[1])]
+        per_head = torch.tensor(each, dtype=torch.float32, device=self.query.device)
+        scale = self._spread(per_head[:, None, None], 1.0, batch)
         self.head_factors = scale if self.head_factors is None else self.head_factors * scale
 
     def add_bias(self, bias: Tensor, *, batch: Rows | None = None) -> None:
@@ -594,6 +596,16 @@ class AttentionCall:
     def _rows(self, batch: Rows | None) -> Rows:
         return self.selected if batch is None else batch
 
+    def _slices(self, batch: Rows | None) -> list[slice]:
+        """The same rows of the batch, in slices."""
+        rows = self._rows(batch)
+        return [rows] if isinstance(rows, slice) else [slice(row, row + 1 or None) for row in rows]
+
+    def _neutral(self, shape: tuple[int, ...], value: float, batch: Rows | None) -> Tensor:
+        """One value in all rows of the batch; a single row if all are chosen."""
+        count = 1 if self._rows(batch) == ALL else self.shape[0]
+        return torch.full((count, *shape), value, device=self.query.device)
+
     def _spread(self, tensor: Tensor, neutral: float, batch: Rows | None) -> Tensor:
         """The tensor in the chosen rows of the batch, ``neutral`` in the others."""
         tensor, rows = as_4d(tensor), self._rows(batch)
@@ -604,17 +616,19 @@ class AttentionCall:
         return spread
 
     def _checked(self, keys: Sequence[int], verb: str) -> list[int]:
-        wrong = [key for key in keys if not 0 <= key < self.shape[-1]]
+        count = self.key.shape[-2]
+        wrong = [key for key in keys if not 0 <= key < count]
         if wrong:
-            raise ArgumentError(
-                f"{verb}: {self.layer} has keys 0..{self.shape[-1] - 1}, not {wrong[0]}."
-            )
+            raise ArgumentError(f"{verb}: {self.layer} has keys 0..{count - 1}, not {wrong[0]}.")
         return list(keys)
 
     def _bias_keys(self, keys: list[int], amount: float, batch: Rows | None) -> None:
-        bias = torch.zeros(self.shape[-1], device=self.query.device)
-        bias[keys] = amount
-        self.add_bias(bias, batch=batch)
+        self._start("add_bias")
+        bias = self._neutral((1, 1, self.shape[-1]), 0.0, batch)
+        hidden = torch.tensor(keys, dtype=torch.long, device=bias.device)
+        for row in self._slices(batch):
+            bias[row].index_fill_(-1, hidden, amount)
+        self.weights = self.weights.biased(bias)
 
 
 def _check_holds(verb: str, factor: float, dtype: torch.dtype) -> None:

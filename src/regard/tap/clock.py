@@ -194,5 +194,5 @@ def _repeat(labels: tuple[str, ...], times: int) -> tuple[str, ...]:
 
 def _number(timestep: Any) -> float | None:
     if torch.is_tensor(timestep):
-        return float(timestep.flatten()[0])
+        return float(timestep if timestep.ndim == 0 else timestep.flatten()[0])
     return float(timestep) if isinstance(timestep, int | float) else None

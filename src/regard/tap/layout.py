@@ -91,9 +91,16 @@ class TokenLayout:
         """
         return _named("key segment", name, self.keys)
 
-    def has(self, *, query: str, key: str) -> bool:
-        """Whether some queries are of kind ``query`` and some keys of kind ``key``."""
-        return any(s.name == query for s in self.queries) and any(s.name == key for s in self.keys)
+    def has(self, *, query: str | None = None, key: str | None = None) -> bool:
+        """Whether some queries are of kind ``query`` and some keys of kind ``key``; None for any.
+
+        Example:
+            >>> image, text = segments(("image", 6)), segments(("text", 4))
+            >>> TokenLayout(image, text).has(query="image", key="text")
+            True
+        """
+        asked = query is None or any(segment.name == query for segment in self.queries)
+        return asked and (key is None or any(segment.name == key for segment in self.keys))
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,36 @@ class Root:
     ran: bool = False
 
 
+@dataclass(frozen=True, eq=False)
+class Site:
+    """A module that attention may be computed in.
+
+    Attributes:
+        layer: Dotted path, as `AttentionCall.layer` has it.
+        module: The module.
+        root: The model that it is a part of.
+        path: Dotted path within that model.
+        place: 'down', 'mid' or 'up'; None where a model has no such thing.
+        attention: What to call it if it says that it is attention; None if it does not.
+    """
+
+    layer: str
+    module: nn.Module
+    root: Root
+    path: str
+    place: str | None
+    attention: str | None
+
+
+def sites_of(root: Root) -> Iterator[Site]:
+    """The modules of a model that name a layer."""
+    for name, module in places(root.model):
+        layer = joined(root.prefix, name.removesuffix(".processor")) or "(root)"
+        path = layer.removeprefix(root.prefix).removeprefix(".")
+        place = root.family.place(path) if root.family else None
+        yield Site(layer, module, root, path, place, attention_name(module))
+
+
 def places(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     """The modules that name a layer: the model itself and all that have parts."""
     for name, module in model.named_modules():
@@ -97,8 +127,8 @@ def layer_places(model: Any) -> dict[str, str | None]:
 
 def attention_name(module: nn.Module) -> str | None:
     """What to call a module that is attention by its name or processor; None if it is not."""
-    kind = type(getattr(module, "processor", module)).__name__
-    if isinstance(module, nn.MultiheadAttention) or hasattr(module, "get_processor"):
+    kind = type(_part(module, "processor") or module).__name__
+    if isinstance(module, nn.MultiheadAttention) or hasattr(type(module), "get_processor"):
         return kind
     parts = any(type(part).__name__.endswith("Attention") for part in module.children())
     return kind if type(module).__name__.endswith("Attention") and not parts else None
@@ -106,8 +136,8 @@ def attention_name(module: nn.Module) -> str | None:
 
 def kernel_of(module: nn.Module) -> tuple[Any, Any]:
     """What decides how a module computes its attention: its processor, and its implementation."""
-    own = vars(module)  # not getattr, which is slow where there is nothing
-    return own.get("processor", module), getattr(own.get("config"), "_attn_implementation", None)
+    config = _part(module, "config")
+    return _part(module, "processor") or module, getattr(config, "_attn_implementation", None)
 
 
 def refuse_hidden_kernels(model: nn.Module) -> None:
@@ -129,15 +159,21 @@ def refuse_hidden_kernels(model: nn.Module) -> None:
 
 
 def _hidden_kernel(module: nn.Module) -> str | None:
-    processor = getattr(module, "processor", None)
+    processor = _part(module, "processor")
     backend = getattr(processor, "_attention_backend", None)
     backend = str(getattr(backend, "value", backend)).lstrip("_")
     if not backend.startswith(("native", "None")):
         return backend
     if any(word in type(processor).__name__ for word in HIDDEN_PROCESSORS):
         return type(processor).__name__
-    implementation = getattr(getattr(module, "config", None), "_attn_implementation", None)
+    implementation = getattr(_part(module, "config"), "_attn_implementation", None)
     return None if implementation in (None, "sdpa", "eager") else str(implementation)
+
+
+def _part(module: nn.Module, name: str) -> Any:
+    """An attribute or a part of a module; None if it has neither, which getattr is slow to tell."""
+    own = vars(module)
+    return own.get(name, own["_modules"].get(name))
 
 
 def models_of(target: Any) -> dict[str, nn.Module]:

@@ -19,6 +19,8 @@ class Select:
         layers: Names in a layer's path, or several of which one must match, or a function of the
             path; see `has_names`.
         place: 'down', 'mid' or 'up'.
+        query: What some queries are, such as 'image'; see `TokenLayout`.
+        key: What some keys are, such as 'text'.
         steps: Which steps: an int, or anything that can be asked ``step in steps``.
         condition: 'uncond' or 'cond': calls that have such rows. An edit then changes only them.
         sample: Which image of the batch: calls that have it. An edit then changes only its rows.
@@ -38,6 +40,8 @@ class Select:
     kind: str | None = None
     layers: str | Iterable[str] | Callable[[str], bool] | None = None
     place: str | None = None
+    query: str | None = None
+    key: str | None = None
     steps: int | Container[int] | None = None
     condition: str | None = None
     sample: int | None = None
@@ -56,7 +60,7 @@ class Select:
         """Whether this call is chosen.
 
         Raises:
-            ArgumentError: ``kind`` is asked of a model of no known family.
+            ArgumentError: what tokens are is asked of a model of no known family.
         """
         return (
             self.has_step(call.step)
@@ -96,16 +100,20 @@ class Select:
         return step == self.steps if isinstance(self.steps, int) else step in self.steps
 
     def has_layer(self, call: AttentionCall) -> bool:
-        """Whether calls like this are chosen at any time: by their layer, its place and their kind.
+        """Whether calls like this are chosen at any time: by their layer, its place and tokens.
 
         Raises:
-            ArgumentError: ``kind`` is asked of a model of no known family.
+            ArgumentError: what tokens are is asked of a model of no known family.
         """
         return (
             (self.place is None or call.place == self.place)
             and self._has_path(call.layer)
             and (self.kind is None or call.kind == self.kind)
+            and ((self.query is None and self.key is None) or self._has_tokens(call))
         )
+
+    def _has_tokens(self, call: AttentionCall) -> bool:
+        return call.known_layout("Select").has(query=self.query, key=self.key)
 
     def _has_path(self, layer: str) -> bool:
         if self.layers is None:

@@ -25,13 +25,12 @@ from regard.tap.mode import Watch, in_backward, uncompiled
 from regard.tap.model import (
     CURE,
     Root,
-    attention_name,
-    joined,
+    Site,
     kernel_of,
     models_of,
-    places,
     refuse_hidden_kernels,
     root_of,
+    sites_of,
     some_of,
 )
 from regard.tap.select import Select
@@ -43,8 +42,7 @@ class Frame:
     """A module that is running, and the attention inside it.
 
     Attributes:
-        layer: Dotted path.
-        module: The module.
+        site: The module.
         index: How many attention calls it has made.
         product: Factors of the last matrix product: perhaps q and k.
         pending: A softmax of that product, which has not met its values yet.
@@ -53,8 +51,7 @@ class Frame:
         by_name: Whether all its attention calls were such.
     """
 
-    layer: str
-    module: nn.Module
+    site: Site
     index: int = 0
     product: tuple[Tensor, Tensor] | None = None
     pending: Pending | None = None
@@ -142,12 +139,11 @@ class Tap:
                 begin = partial(self._begin, root)
                 hook = root.model.register_forward_pre_hook(begin, with_kwargs=True)
                 opened.callback(hook.remove)
-                for name, module in places(root.model):
-                    layer = joined(root.prefix, name.removesuffix(".processor")) or "(root)"
-                    arrive = partial(self._arrive, layer, attention_name(module))
-                    hooks = self._hooks[module] = opened.enter_context(ExitStack())
-                    hooks.callback(module.register_forward_pre_hook(arrive).remove)
-                    leave = module.register_forward_hook(self._leave, always_call=True)
+                for site in sites_of(root):
+                    arrive = partial(self._arrive, site)
+                    hooks = self._hooks[site.module] = opened.enter_context(ExitStack())
+                    hooks.callback(site.module.register_forward_pre_hook(arrive).remove)
+                    leave = site.module.register_forward_hook(self._leave, always_call=True)
                     hooks.callback(leave.remove)
             opened.enter_context(self._clock.running([root.model for root in self._roots]))
             opened.enter_context(uncompiled())
@@ -293,36 +289,37 @@ class Tap:
             self._clock.model_called(root.inputs)
             self._due = any(select.has_step(self._clock.step) for select, _ in self._entries)
 
-    def _arrive(self, layer: str, attention: str | None, module: nn.Module, args: Any) -> None:
+    def _arrive(self, site: Site, module: nn.Module, args: Any) -> None:
         watch, sleeper = self._watch, self._watch.asleep
         if not watch.here:
             return
-        idle = layer in self._known and not (layer in self._asked and self._due)
+        layer = site.layer
+        idle = layer in self._known and not (self._due and layer in self._asked)
         if idle and (watch.sleep(during=module) if sleeper is None else not self._dozes):
             return
-        if attention:
-            self._visited.setdefault(layer, attention)
-        dozes = not idle and self._may_doze(layer, module)
+        if site.attention:
+            self._visited.setdefault(layer, site.attention)
+        dozes = not idle and self._may_doze(site)
         if not (idle or dozes):
             watch.wake()
-        self._frames.append(Frame(layer, module, sleeper=sleeper, dozes=dozes))
+        self._frames.append(Frame(site, sleeper=sleeper, dozes=dozes))
 
-    def _may_doze(self, layer: str, module: nn.Module) -> bool:
+    def _may_doze(self, site: Site) -> bool:
         """Fall asleep, or sleep on, in a layer whose attention is called by name as before."""
         watch = self._watch
-        named = layer in self._named and self._named[layer] == kernel_of(module)
-        return named and (watch.asleep is not None or watch.sleep(during=module))
+        named = site.layer in self._named and self._named[site.layer] == kernel_of(site.module)
+        return named and (watch.asleep is not None or watch.sleep(during=site.module))
 
     def _leave(self, module: nn.Module, args: Any, output: Any) -> None:
         watch, frames = self._watch, self._frames
         # Not so if another hook raised before ours had pushed this module.
-        if frames and frames[-1].module is module and watch.here:
+        if frames and frames[-1].site.module is module and watch.here:
             self._left(frames.pop(), failed=output is None)
         elif watch.asleep is module:
             watch.wake()
 
     def _left(self, frame: Frame, *, failed: bool) -> None:
-        layer = frame.layer
+        site, layer = frame.site, frame.site.layer
         if frame.pending is not None:
             self._unread[layer] = "a softmax that did not meet its values"
         # Attention that did nothing this time may do something later.
@@ -330,15 +327,15 @@ class Tap:
             self._known.add(layer)
         if frame.index and not frame.by_name:
             self._named.pop(layer, None)
-        elif frame.index:
-            self._named[layer] = kernel_of(frame.module)
+        elif frame.index and not frame.dozes:
+            self._named[layer] = kernel_of(site.module)
         if frame.sleeper is None:
             self._watch.wake()
-        else:
+        elif not frame.dozes:
             self._watch.sleep(during=frame.sleeper)
-        seen = any(layer in each for each in (self._calls, self._visited, self._unread))
-        if not (seen or failed or any(frame.module is root.model for root in self._roots)):
-            self._hooks[frame.module].close()  # a hook costs, too
+        seen = layer in self._calls or layer in self._visited or layer in self._unread
+        if not (seen or failed or site.module is site.root.model):
+            self._hooks[site.module].close()  # a hook costs, too
 
     @property
     def _dozes(self) -> bool:
@@ -373,7 +370,7 @@ class Tap:
         result = func(*args, **kwargs)
         if self._frames:
             frame = self._frames[-1]
-            self._asked.add(frame.layer)  # until it is known what it is
+            self._asked.add(frame.site.layer)  # until it is known what it is
             frame.pending = attention_of(frame.product, args, kwargs, result)
             frame.product = None
             self._watch.following = self._follow
@@ -394,7 +391,7 @@ class Tap:
         self, frame: Frame, pending: Pending, value: Tensor, unedited: Callable[[], Tensor]
     ) -> Tensor:
         frame.by_name = False
-        heads = heads_of(frame.module, value.shape[0])
+        heads = heads_of(frame.site.module, value.shape[0])
         tensors = (pending.query, pending.key, pending.scores)
         weights = Scored(*(unfolded(tensor, heads) for tensor in tensors))
         call = self._arrived(frame, weights, unfolded(value, heads))
@@ -413,10 +410,10 @@ class Tap:
         frame, given = self._frames[-1], Given(*args, **kwargs)
         query = given.query
         if query.ndim not in (3, 4):
-            self._unread[frame.layer] = f"a query of {query.ndim} axes"
+            self._unread[frame.site.layer] = f"a query of {query.ndim} axes"
             return func(*args, **kwargs)
         frame.by_name = frame.by_name and self._watch.by_name
-        heads = heads_of(frame.module, len(query)) if query.ndim == 3 else 1
+        heads = heads_of(frame.site.module, len(query)) if query.ndim == 3 else 1
         call = self._arrived(frame, *_weights_of(given, heads))
         if call.edited:
             output = call.weights.attend(call.value, dropout=given.dropout_p)
@@ -432,13 +429,13 @@ class Tap:
     # Both
 
     def _arrived(self, frame: Frame, weights: Fused | Scored, value: Tensor) -> AttentionCall:
-        call = self._call(frame, weights, value)
+        call, layer = self._call(frame, weights, value), frame.site.layer
         frame.index += 1
-        if frame.layer not in self._calls and call.layout is not None:
+        if layer not in self._calls and call.layout is not None:
             self._kinds.setdefault(call.kind)
-        self._calls[frame.layer] = self._calls.get(frame.layer, 0) + (not in_backward())
-        if frame.layer not in self._asked and self._has_layer(call):
-            self._asked.add(frame.layer)
+        self._calls[layer] = self._calls.get(layer, 0) + (not in_backward())
+        if layer not in self._asked and self._has_layer(call):
+            self._asked.add(layer)
         for select, edit in self._edits:
             if select(call):
                 call.selected = select.rows(call)
@@ -447,18 +444,19 @@ class Tap:
         return call
 
     def _call(self, frame: Frame, weights: Fused | Scored, value: Tensor) -> AttentionCall:
-        root = self._root_of(frame.layer)
-        clock, family = self._clock, root.family
-        layer = frame.layer.removeprefix(root.prefix).removeprefix(".")
+        clock, site, root = self._clock, frame.site, frame.site.root
         batch, _, queries, keys = weights.shape
-        shape = LayerShape(layer, frame.index, queries, keys)
+        layout = None
+        if root.family is not None:
+            shape = LayerShape(site.path, frame.index, queries, keys)
+            layout = root.family.layout(root.model, root.inputs, shape)
         return AttentionCall(
             weights,
             value,
-            layer=frame.layer,
+            layer=site.layer,
             index=frame.index,
-            place=family.place(layer) if family else None,
-            layout=family.layout(root.model, root.inputs, shape) if family else None,
+            place=site.place,
+            layout=layout,
             model=type(root.model).__name__,
             run=clock.run,
             step=clock.step,
@@ -473,12 +471,6 @@ class Tap:
         for select, observer in self._observers:
             if select(call):
                 observer(call)
-
-    def _root_of(self, layer: str) -> Root:
-        for root in self._roots[1:]:
-            if layer == root.prefix or layer.startswith(root.prefix + "."):
-                return root
-        return self._roots[0]
 
 
 def _selected(entry: Any) -> tuple[Select, Any]:

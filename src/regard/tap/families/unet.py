@@ -6,6 +6,7 @@ prompt); layers with added keys have the text first, then the image.
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from torch import nn
@@ -15,12 +16,19 @@ from regard.tap.layout import Family, Grid, LayerShape, TokenLayout, segments
 
 def layout(model: nn.Module, inputs: Mapping[str, Any], shape: LayerShape) -> TokenLayout:
     """Say what the queries and keys of one attention layer of a UNet are."""
-    size = tuple(inputs["sample"].shape[-2:])
-    asymmetric = getattr(model.config, "downsample_padding", 1) == 0
+    text = inputs.get("encoder_hidden_states")
+    return _laid(
+        tuple(inputs["sample"].shape[-2:]),
+        0 if text is None else text.shape[1],
+        getattr(model.config, "downsample_padding", 1) == 0,
+        shape,
+    )
+
+
+@lru_cache(maxsize=4096)  # every layer asks in every step
+def _laid(size: Grid, texts: int, asymmetric: bool, shape: LayerShape) -> TokenLayout:
     plane = ("image", shape.queries, level(size, shape.queries, asymmetric=asymmetric))
     image = segments(plane)
-    text = inputs.get("encoder_hidden_states")
-    texts = 0 if text is None else text.shape[1]
     if shape.index > 0:
         return TokenLayout(image, segments(("image_prompt", shape.keys)))
     if shape.keys == texts and not shape.layer.endswith("attn1"):
