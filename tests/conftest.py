@@ -2,6 +2,7 @@
 
 import os
 
+import pytest
 from hypothesis import settings
 
 # Machines differ in speed, and a test that fails by chance teaches nothing.
@@ -11,3 +12,13 @@ settings.load_profile("steady")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 if "PYTEST_XDIST_WORKER" in os.environ:  # several processes that each use all cores are slower
     os.environ["OMP_NUM_THREADS"] = "1"
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory):
+    """The folder of a tiny pipeline, as the command line takes it."""
+    from looks import pipeline
+
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    pipeline().save_pretrained(folder)
+    return str(folder)

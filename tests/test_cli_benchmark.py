@@ -3,18 +3,10 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from looks import pipeline
 from regard.cli import app
 from regard.experiments.benchmark.run import CONTENDERS
 
 FEW = ["a cat and a dog"]
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("models") / "tiny"
-    pipeline().save_pretrained(folder)
-    return str(folder)
 
 
 @pytest.fixture(autouse=True)

@@ -5,16 +5,9 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from looks import PROMPT, pipeline
+from looks import PROMPT
 from regard.cli import app
 from regard.experiments.sweeps import sweep as run_sweep
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("models") / "tiny"
-    pipeline().save_pretrained(folder)
-    return str(folder)
 
 
 @pytest.fixture(autouse=True)

@@ -89,7 +89,7 @@ def _lead(sweep: Sweep, drawn: int) -> list[str]:
     few = "" if prompts > 1 else " One prompt alone gives no interval."
     rest = f", the {MOST_ROWS} strongest" if ablations > MOST_ROWS else ""
     return [
-        f"{drawn} pictures of {prompts} prompts and {seeds} seeds: as they are, and without each "
+        f"{drawn} pictures (prompts: {prompts}, seeds: {seeds}), as they are and without each "
         f"of {ablations} {sweep.over} {when}. Means, with intervals of 95 % from prompts drawn "
         f"anew{rest}.{few}"
     ]
@@ -162,5 +162,7 @@ def _unit(name: str) -> str:
 
 def _caption(sweep: Sweep, figure: str) -> str:
     name = figure.removeprefix("effect-")
-    what = "Layers in running order, heads across" if sweep.over == "heads" else "Strongest first"
-    return f"{what}: {NAMES[name]}, mean over prompts and seeds."
+    strongest = sweep.effects[0].replace("_", " ")
+    order = "heads across, layers down" if sweep.over == "heads" else f"largest {strongest} first"
+    told = f"{NAMES[name]}, mean over prompts and seeds; {order}."
+    return told[0].upper() + told[1:]
