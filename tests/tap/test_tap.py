@@ -411,6 +411,15 @@ def test_hidden_kernels_are_refused_with_a_cure(unet):
         Tap(unet).__enter__()
 
 
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is")
+def test_a_scripted_part_is_no_attention():
+    scripted = torch.jit.script(nn.Linear(8, 8))
+    model = nn.Sequential(scripted, nn.TransformerEncoderLayer(8, 2, batch_first=True))
+    with Tap(model) as tap:
+        model(torch.ones(1, 3, 8))
+    assert tap.layers == ("1.self_attn",)
+
+
 def test_hidden_implementations_of_parts_are_refused():
     model = tiny_vit()
     model.config._attn_implementation = "flex_attention"

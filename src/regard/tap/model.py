@@ -173,7 +173,9 @@ def _hidden_kernel(module: nn.Module) -> str | None:
 def _part(module: nn.Module, name: str) -> Any:
     """An attribute or a part of a module; None if it has neither, which getattr is slow to tell."""
     own = vars(module)
-    return own.get(name, own["_modules"].get(name))
+    if name in own:
+        return own[name]
+    return dict(own["_modules"].items()).get(name)  # a scripted module's has no get
 
 
 def models_of(target: Any) -> dict[str, nn.Module]:
