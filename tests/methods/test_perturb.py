@@ -117,6 +117,21 @@ def test_words_that_are_not_in_the_prompt_are_answered_with_those_that_are():
         probs_under(scale({"turtel": 2.0}))
 
 
+@pytest.mark.parametrize("first", [0, 1])
+def test_something_must_be_left_to_attend_to_in_every_step(first):
+    """The two leave nothing together, from step 2 on, whichever comes first in the list."""
+    some, rest = ["a", "cat", "and", "a#2"], ["turtle", "on", "grass", "[start]", "[end]", "[pad]"]
+    both = [drop(some, steps=[2, 4]), drop(rest)]
+    settings = Settings(PROMPT, steps=4)
+    with pytest.raises(ArgumentError, match="^drop: with .* gone no token of the prompt is left"):
+        generate_variants(
+            pipeline(),
+            settings,
+            read_whole(pipeline(), settings),
+            [Variant((both[first], both[1 - first]))],
+        )
+
+
 def test_something_must_be_left_to_attend_to():
     everything = ["a", "cat", "and", "a#2", "turtle", "on", "grass", "[start]", "[end]", "[pad]"]
     with pytest.raises(ArgumentError, match="^drop: with .* gone no token of the prompt is left"):

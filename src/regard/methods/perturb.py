@@ -54,14 +54,10 @@ def drop(
     asked, where = listed(words, "drop"), Where("drop", steps, layers, place, None, condition)
 
     def edit(tokens: list[int]) -> Edit:
-        checked: set[str] = set()  # what is masked in a layer stays so in all steps
-
         def hide(call: AttentionCall) -> None:
-            call.mask_keys(_text_keys(call, tokens))
-            if call.layer in checked or call.bias is None:
-                return
-            checked.add(call.layer)
-            if bool((call.bias == -torch.inf).all(-1).any()):
+            keys, before = _text_keys(call, tokens), call.bias
+            call.mask_keys(keys)
+            if _all_hidden(call, keys, alone=before is None):
                 raise ArgumentError(
                     f"drop: with {', '.join(asked)} gone no token of the prompt is left to attend "
                     f"to. Keep one, such as [start]."
@@ -422,6 +418,13 @@ def _on_text(run: Run, where: Where, edit: Edit) -> Changes:
 def _text_keys(call: AttentionCall, tokens: Sequence[int]) -> list[int]:
     start = call.known_layout("methods").keys_of("text").start
     return [start + token for token in tokens]
+
+
+def _all_hidden(call: AttentionCall, keys: Sequence[int], *, alone: bool) -> bool:
+    """Whether some row has no key left; without another mask the number of keys tells."""
+    if alone:
+        return len(set(keys)) == call.shape[-1]
+    return call.bias is not None and bool((call.bias == -torch.inf).all(-1).any())
 
 
 def _check_factor(who: str, what: str, factor: float) -> None:
