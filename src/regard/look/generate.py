@@ -17,7 +17,7 @@ from torch import Tensor
 import regard.zoo as zoo
 from regard.errors import ArgumentError
 from regard.look.settings import Progress, Settings
-from regard.tap import Edit, Select, Tap, hide
+from regard.tap import TO_TEXT, Edit, Select, Tap, hide
 from regard.tap.layout import family_of
 
 TRANSFORMERS = "Stable Diffusion 3 or FLUX.1"
@@ -271,4 +271,4 @@ def generate_each(
 
 def hiding(tokens: Sequence[int]) -> EditOf:
     """Hide these tokens of the prompt from one image, as `generate_each` takes it."""
-    return lambda row: (Select(query="image", key="text"), hide(tokens, sample=row))
+    return lambda row: (TO_TEXT, hide(tokens, sample=row))

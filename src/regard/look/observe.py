@@ -91,7 +91,7 @@ def look(
     # These import torch, so they wait until arguments are checked.
     from regard.look.generate import opened, pixels_of
     from regard.look.variants import Variant, generate_variants, prompt_under
-    from regard.tap import HeatMap, Parity, Select
+    from regard.tap import TO_TEXT, HeatMap, Parity
 
     pipeline = opened(model)
     shown = replace(settings, prompt=prompt_under(methods, prompt))
@@ -102,7 +102,7 @@ def look(
     # where the image is attended to as well, or attention is another picture's, more is left.
     asked = getattr(pipeline, "unet", None) is None or shown != settings
     heat, parity = HeatMap(tokens, keep=keep, rest=pads if asked else ()), Parity()
-    observe = [(Select(query="image", key="text"), each) for each in (heat, parity)]
+    observe = [(TO_TEXT, each) for each in (heat, parity)]
     variant = Variant(tuple(methods))
     (made,) = generate_variants(
         pipeline, settings, source, [variant], observe=observe, start=latents, progress=progress

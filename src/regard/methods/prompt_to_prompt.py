@@ -7,7 +7,7 @@ image in coarse layers, and image to text through a map from the source's tokens
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -16,12 +16,12 @@ from regard.methods.guide import Guide
 from regard.methods.local_blend import LocalBlend
 from regard.methods.method import Changes, Plan, Run, method
 from regard.methods.token_map import TokenMap, refined, replaced
-from regard.tap import AttentionCall, Edit, Select
+from regard.tap import TO_TEXT, AttentionCall, Edit, Select
 from regard.trace import Prompt
 
 MODES = {"replace": replaced, "refine": refined}
 DEFAULT = "default"
-TO_TEXT = Select(query="image", key="text", condition="cond")
+READING = replace(TO_TEXT, condition="cond")
 
 Share = float | int | Sequence[float | int]
 """The first share of the steps, 0..1, or the shares at which it begins and ends."""
@@ -99,7 +99,7 @@ def prompt_to_prompt(
         early = span(self, run.steps)
         edits: list[tuple[Select, Edit]] = [(Select(kind="joint"), _refuse)]
         if any(across.spans):
-            edits.append((TO_TEXT, across))
+            edits.append((READING, across))
         if early:
             few = _at_most(largest)
             edits.append((Select(kind="self", steps=early, condition="cond", when=few), _copy))
@@ -228,7 +228,7 @@ def _guide(source: Prompt, edit: Prompt, words: Sequence[str]) -> Guide | None:
         if word.casefold() not in {name.casefold() for name in known}:
             raise unknown("word", word, dict.fromkeys(known), advice="local_blend takes either's.")
     blend = LocalBlend(_tokens(source, words), _tokens(edit, words))
-    return Guide(after=blend.blended, observe=[(TO_TEXT, blend.see)])
+    return Guide(after=blend.blended, observe=[(READING, blend.see)])
 
 
 def _tokens(prompt: Prompt, words: Sequence[str]) -> list[int]:

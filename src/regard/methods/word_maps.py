@@ -10,14 +10,12 @@ from torch import Tensor
 
 from regard.errors import ArgumentError
 from regard.methods.guide import Moment
-from regard.tap import AttentionCall, Observer, Select
+from regard.tap import TO_TEXT, AttentionCall, Observer
 
 Size = int | Sequence[int] | None
 """Rows and columns, or one number for both; None to choose."""
 
 USUAL_SIDE = 16
-
-TO_TEXT = Select(query="image", key="text")
 
 
 class _Enough(Exception):

@@ -19,7 +19,7 @@ from regard.look.generate import generate
 from regard.look.settings import Settings
 from regard.measures.intervals import paired
 from regard.steering.weights import END
-from regard.tap import AttentionCall, Edit, Select, Tap
+from regard.tap import TO_TEXT, AttentionCall, Edit, Tap
 from regard.trace import Prompt
 from regard.zoo.pixels import to_tensor
 
@@ -90,12 +90,8 @@ class Task:
 
     def _weighted(self, given: dict[str, Any], bias: Tensor) -> Tensor:
         reached: list[str] = []
-        with Tap(
-            self.network,
-            edit=[
-                (Select(query="image", key="text"), adding(bias.to(self.target.device), reached))
-            ],
-        ):
+        edit = adding(bias.to(self.target.device), reached)
+        with Tap(self.network, edit=[(TO_TEXT, edit)]):
             output: Tensor = first_of(self.network(**given))
         if not reached:
             raise ArgumentError(

@@ -18,10 +18,11 @@ from regard.tap.edits import hide
 from regard.tap.layout import LayerShape, Segment, TokenLayout, layout_for, segments
 from regard.tap.model import attention_layers, layer_places
 from regard.tap.observers import HeatMap, LayerHeat, LayerMean, Parity
-from regard.tap.select import Select, has_names
+from regard.tap.select import TO_TEXT, Select, has_names
 from regard.tap.tap import Tap
 
 __all__ = [
+    "TO_TEXT",
     "AttentionCall",
     "Edit",
     "HeatMap",

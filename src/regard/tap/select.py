@@ -124,6 +124,10 @@ class Select:
         return any(has_names(layer, part) for part in parts)
 
 
+TO_TEXT = Select(query="image", key="text")
+"""Calls in which the image reads the text."""
+
+
 def has_names(layer: str, part: str) -> bool:
     """Whether a layer's path has these names, whole and in this order: 'blocks.1' is not in 10's.
 
