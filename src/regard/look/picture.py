@@ -1,17 +1,15 @@
 """One call: show a picture to a vision transformer, and keep where its patches look."""
 
 import hashlib
-import os
 import time
 from collections.abc import Sequence
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from regard.data.pictures import as_rgb, read_picture
+from regard.data.pictures import as_rgb
 from regard.errors import ArgumentError
 from regard.look.result import Look
 from regard.trace import Trace, layer_weights
@@ -36,7 +34,8 @@ def look_at(
     Args:
         model: What `regard.load` gives for a vision transformer, or its name or folder; or a module
             of transformers with a vision tower, such as ``CLIPModel``.
-        picture: A file, a PIL picture, or uint8 [y, x] or [y, x, 3].
+        picture: A path, an open file, a PIL image, or uint8 [y, x] or [y, x, 3]; it is turned
+            upright as its camera says.
         size: Rows and columns in pixels to which the picture is brought, or one number for both;
             multiples of the patch. Position embeddings are interpolated, by the library, where this
             is not the size of the training. None takes the model's own preparation.
@@ -70,7 +69,7 @@ def look_at(
     import regard.zoo as zoo
     from regard.tap import Parity, Tap
 
-    whole = _opened(picture)
+    whole = as_rgb(picture)
     vision = zoo.vision_of(model)
     sides = (size, size) if isinstance(size, int) else size
     pixels = vision.pixels([whole], sides)
@@ -207,12 +206,6 @@ def prefix_of(keys: Sequence[Any]) -> list[str]:
         one = len(segment) == 1 and segment.name != "register"
         names += [segment.name] if one else [f"{segment.name}.{i + 1}" for i in range(len(segment))]
     return names
-
-
-def _opened(picture: Any) -> Image.Image:
-    if isinstance(picture, str | os.PathLike):
-        return read_picture(Path(picture))
-    return as_rgb(picture)
 
 
 def _check_room(vision: Any, grid: tuple[int, int], queries: Sequence[str] | None) -> None:

@@ -1,16 +1,13 @@
 """Which weights of its words would a picture have been drawn with? Learned; all else is fixed."""
 
 import math
-import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 
-from regard.data.pictures import as_rgb, read_picture
+from regard.data.pictures import as_rgb
 from regard.errors import ArgumentError
 from regard.look.prompt import check_words, read_whole
 from regard.look.settings import Progress, Settings
@@ -84,7 +81,7 @@ def learn_word_weights(
     settings = Settings(prompt, steps=1, guidance=1.0, caller=WHO)
     check_words(words, WHO)
     _check_numbers(seeds, iterations, rate, batch, groups, decay, smooth, draws)
-    picture = _opened(target)
+    picture = as_rgb(target)
     from regard.look.generate import opened  # these load torch
     from regard.steering.denoising import Training, gates_of, judged, task_of, trained
 
@@ -130,12 +127,6 @@ def weights_table(names: Sequence[str], logs: np.ndarray) -> pd.DataFrame:
 
 
 # Inside
-
-
-def _opened(target: Any) -> Image.Image:
-    if isinstance(target, str | os.PathLike):
-        return read_picture(Path(target))
-    return as_rgb(target)
 
 
 def _names(text: Prompt, words: Sequence[str] | None) -> list[str]:

@@ -7,6 +7,7 @@ from typing import cast
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from regard.data.pictures import as_rgb
 from regard.errors import ArgumentError
 
 MARGIN = 8  # pixels between images and around the sheet
@@ -61,9 +62,9 @@ def contact_sheet(
 
 
 def _enlarged(image: Image.Image | np.ndarray, scale: int) -> Image.Image:
-    picture = image if isinstance(image, Image.Image) else Image.fromarray(image)
+    picture = as_rgb(image)
     size = (picture.width * scale, picture.height * scale)
-    return picture.convert("RGB").resize(size, Image.Resampling.NEAREST)
+    return picture.resize(size, Image.Resampling.NEAREST)
 
 
 def _wrapped(caption: str, width: int) -> list[str]:
