@@ -14,13 +14,14 @@ DEEPEST = 100
 """Levels of lists and objects in JSON at most; configurations have fewer than ten."""
 
 
-def plain_file(path: Path, *, who: str, most: int | None = None) -> Path:
+def plain_file(path: Path, *, who: str, most: int | None = None, name: str = "") -> Path:
     """A file that can be read to its end, or the reason why not; pipes and devices are none.
 
     Args:
         path: What the user named.
         who: Who wants it, for the message.
         most: Bytes that it may have; None for any number.
+        name: What to call it, by default its path.
 
     Returns:
         The path.
@@ -34,17 +35,18 @@ def plain_file(path: Path, *, who: str, most: int | None = None) -> Path:
         ...
         regard.errors.DataError: captions: a.csv could not be read: No such file or directory.
     """
+    name = name or str(path)
     try:
         found = path.stat()
     except (OSError, ValueError) as failed:
-        raise DataError(f"{who}: {path} could not be read: {reason(failed)}.") from failed
+        raise DataError(f"{who}: {name} could not be read: {reason(failed)}.") from failed
     if stat.S_ISDIR(found.st_mode):
-        raise DataError(f"{who}: {path} is a folder. Name a file.")
+        raise DataError(f"{who}: {name} is a folder. Name a file.")
     if not stat.S_ISREG(found.st_mode):
-        raise DataError(f"{who}: {path} is a pipe or a device, not a file. Name a file.")
+        raise DataError(f"{who}: {name} is a pipe or a device, not a file. Name a file.")
     if most is not None and found.st_size > most:
         raise DataError(
-            f"{who}: {path} has {found.st_size / 2**20:.0f} MB and may have {most / 2**20:.0f}. "
+            f"{who}: {name} has {found.st_size / 2**20:.0f} MB and may have {most / 2**20:.0f}. "
             f"Is it the right file?"
         )
     return path

@@ -26,6 +26,8 @@ ONE_PHOTOGRAPH = ("MPO",)
 LONGEST = 131072
 """Characters of one field of a table at most: what Python's csv reads unasked."""
 
+UNNAMED = "a picture"
+
 EIGHT_BIT = ("1", "CMYK", "L", "LA", "P", "PA", "RGB", "RGBA", "YCbCr")
 """Modes that become RGB without loss of range; 16-bit and float ones would be clipped."""
 
@@ -93,7 +95,7 @@ def read_picture(path: Path) -> Image.Image:
     return as_rgb(path)
 
 
-def as_rgb(picture: Any, *, name: str = "a picture") -> Image.Image:
+def as_rgb(picture: Any, *, name: str = UNNAMED) -> Image.Image:
     """Any image of 8 bits a channel as RGB, upright: turned as its camera says.
 
     Args:
@@ -112,8 +114,8 @@ def as_rgb(picture: Any, *, name: str = "a picture") -> Image.Image:
         (3, 2)
     """
     if isinstance(picture, str | os.PathLike):
-        name = os.fspath(picture)
-        path = plain_file(Path(picture), who="pictures")
+        name = str(picture) if name == UNNAMED else f"{name} ({picture})"
+        path = plain_file(Path(picture), who="pictures", name=name)
         try:
             # Opened here: PIL reads uncompressed TIFF that it opens itself on its side.
             with path.open("rb") as file:

@@ -19,6 +19,7 @@ from regard.errors import ArgumentError, DataError
 from regard.zoo.load import fingerprint, folder_of, library_model, vision_of
 from regard.zoo.recipe import recipes
 from regard.zoo.vision import PROCESSOR, sees_pictures
+from regard.zoo.whole import LOCAL, could_not
 
 Prepare = Callable[..., Tensor]
 
@@ -166,7 +167,10 @@ def _as_the_library_does(folder: Path) -> Prepare:
     from transformers import AutoImageProcessor
 
     # PIL, also where torchvision is installed: its resizing differs, and so would the scores.
-    processor = AutoImageProcessor.from_pretrained(folder, local_files_only=True, backend="pil")
+    try:
+        processor = AutoImageProcessor.from_pretrained(folder, **LOCAL, backend="pil")
+    except Exception as failed:  # the library raises whatever it likes
+        raise could_not(folder, failed) from failed
     return lambda pictures: processor(images=list(pictures), return_tensors="pt").pixel_values
 
 
@@ -184,7 +188,10 @@ def tokenizer_of(folder: Path, caller: str) -> Any:
             f"{caller}: {folder} holds a model that reads texts, and no tokenizer. "
             f"Save its tokenizer there too."
         )
-    return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    try:
+        return AutoTokenizer.from_pretrained(folder, **LOCAL)
+    except Exception as failed:  # the library raises whatever it likes
+        raise could_not(folder, failed) from failed
 
 
 def _tensor(out: Any) -> Tensor:

@@ -9,8 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from regard.errors import DataError, RegardError, unknown
+from regard.zoo.folder import (
+    config_of,
+    network_class,
+    part_class,
+    pipeline_class,
+)
 from regard.zoo.recipe import recipe, recipes
 from regard.zoo.vision import Vision, sees_pictures, vision
+from regard.zoo.whole import LOCAL, could_not, network
 
 TRAINED = "REGARD_MODELS"
 """Environment variable: a folder whose NAME/model are used before the bundled weights."""
@@ -88,11 +95,7 @@ def library_model(name_or_folder: str | os.PathLike[str]) -> Any:
         except RegardError:
             raise
         except Exception as failed:  # the model libraries raise whatever they like
-            why = (str(failed).splitlines() or [type(failed).__name__])[0].strip(" .")
-            raise DataError(
-                f"load: {folder} could not be opened: {why}. Is it complete, and no newer than "
-                f"the installed libraries?"
-            ) from failed
+            raise could_not(folder, failed) from failed
 
 
 def folder_of(name_or_folder: str | os.PathLike[str]) -> Path:
@@ -175,26 +178,29 @@ def _quiet() -> Iterator[None]:
 
 
 def _pipeline(folder: Path, name: str) -> Any:
-    import json
-
-    from diffusers import DiffusionPipeline
-
-    index = json.loads((folder / "model_index.json").read_text())
+    index = config_of(folder / "model_index.json")
+    kind = pipeline_class(folder, index.get("_class_name"))
+    parts = {part: said for part, said in index.items() if isinstance(said, list)}
     # Parts that were left out on purpose, such as the T5 of Stable Diffusion 3, have to be named.
-    absent = {part: None for part, kind in index.items() if kind == [None, None]}
-    pipeline = DiffusionPipeline.from_pretrained(folder, local_files_only=True, **absent)
-    for part in pipeline.components.values():
-        if hasattr(part, "requires_grad_"):
-            ready(part)
+    given: dict[str, Any] = {part: None for part, said in parts.items() if said == [None, None]}
+    for part, said in parts.items():
+        if part not in given:
+            found = part_class(folder, part, said)
+            if hasattr(found, "state_dict"):
+                given[part] = network(folder / part, found)
+            elif (folder / part / "scheduler_config.json").exists():
+                config_of(folder / part / "scheduler_config.json")
+    pipeline = kind.from_pretrained(folder, **LOCAL, use_safetensors=True, **given)
+    for each in pipeline.components.values():
+        if hasattr(each, "requires_grad_"):
+            ready(each)
     pipeline.set_progress_bar_config(disable=True)
     pipeline.regard_name = name
     return pipeline
 
 
 def _network(folder: Path, name: str) -> Any:
-    import json
-
-    config = json.loads((folder / "config.json").read_text())
+    config = config_of(folder / "config.json")
     if "_class_name" in config:
         import diffusers as library
 
@@ -202,14 +208,11 @@ def _network(folder: Path, name: str) -> Any:
     else:
         import transformers as library
 
-        known = (config.get("architectures") or [""])[0]
-    if not hasattr(library, known):
-        raise DataError(
-            f"load: {folder} asks for the class '{known}', which {library.__name__} does not have."
-        )
-    network = ready(getattr(library, known).from_pretrained(folder, local_files_only=True))
-    network.regard_name = name
-    return network
+        known = config.get("architectures")
+        known = known[0] if isinstance(known, list) and known else known or ""
+    opened = ready(network(folder, network_class(folder, library, known, config)))
+    opened.regard_name = name
+    return opened
 
 
 def name_of(model: Any) -> str:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from regard.errors import ArgumentError, DataError, RegardError
 from regard.zoo.memory import keep_memory
 from regard.zoo.recipe import Recipe, recipe
+from regard.zoo.whole import network as whole
 
 MATRIX = 32
 """Rows and columns from which on Muon takes a matrix, where a recipe has it."""
@@ -145,7 +146,7 @@ class Job:
         """Begin from trained weights of the same shape."""
         network: Any = self.task.network
         try:
-            trained = type(network).from_pretrained(folder / self.task.part)
+            trained = whole(folder / self.task.part, type(network))
             network.load_state_dict(trained.float().state_dict())
         except (OSError, RuntimeError, ValueError) as unfit:
             raise DataError(
