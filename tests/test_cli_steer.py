@@ -109,7 +109,7 @@ def test_a_mistake_is_one_line_and_writes_nothing(model, there, words, message):
 def test_a_recipe_that_is_not_there_is_one_line(model, there):
     done = run("--recipe", "x.json", "--model", model)
     assert done.exit_code == 2
-    assert "'x.json' cannot be read" in done.stderr
+    assert "x.json could not be read: No such file" in done.stderr
     assert done.stderr.count("\n") == 1
 
 

@@ -140,8 +140,8 @@ def steer(
                 "steer: --recipe says what to draw and to change, and how. Leave the prompt and "
                 "the changes away, --seed, --steps and --guidance too, or --recipe."
             )
-        name = f"{recipe.resolve().parent.name}-again"
-        _write(lambda: _again(model or "openmoji", recipe), name, **where_to)
+        name = f"{recipe.absolute().parent.name}-again"
+        _write(lambda: _again(model, recipe), name, **where_to)
         return
     if prompt is None or not changes:
         raise ArgumentError(
@@ -183,10 +183,14 @@ def _drawn(model: str, prompt: str, methods: Sequence[Any], **settings: Any) -> 
         return draw(model, prompt, methods, progress=advance, **settings)
 
 
-def _again(model: str, recipe: Path) -> Any:
+def _again(model: str | None, recipe: Path) -> Any:
     from regard.steering import replay
+    from regard.steering.steer import read_recipe
 
-    return replay(model, recipe)
+    told = read_recipe(recipe)
+    if model is None:  # the one that the recipe was made with
+        model = told.get("model") if isinstance(told.get("model"), str) else "openmoji"
+    return replay(model, told)
 
 
 def _methods(prompt: str, given: dict[str, Any], asked: dict[str, Any]) -> list[Any]:

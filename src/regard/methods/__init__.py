@@ -9,7 +9,8 @@ wrote down.
 from collections.abc import Mapping
 from typing import Any
 
-from regard.errors import ArgumentError
+from regard.data.files import reason
+from regard.errors import ArgumentError, RegardError
 from regard.methods.attend_and_excite import attend_and_excite
 from regard.methods.choose_noise import choose_noise
 from regard.methods.guidance import perturbed_attention_guidance, smoothed_energy_guidance
@@ -100,11 +101,15 @@ def from_recipe(recipe: Mapping[str, Any]) -> Method:
         raise ArgumentError(
             f"from_recipe: the recipe has {sorted(recipe) or 'nothing'} and needs 'method'."
         )
+    if not isinstance(name, str):
+        raise ArgumentError(f"from_recipe: the method is {name!r:.40} and must be a name.")
     make = methods.get(name)
     try:
         made: Method = make(**settings)
-    except TypeError as wrong:
+    except RegardError:
+        raise
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as wrong:
         raise ArgumentError(
-            f"from_recipe: {name} cannot be made of {settings}: {wrong}."
+            f"from_recipe: {name} cannot be made of {settings}: {reason(wrong)}."
         ) from wrong
     return made

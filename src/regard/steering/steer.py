@@ -1,19 +1,20 @@
 """One call: draw a prompt twice, and change attention the second time."""
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from regard.data.files import read_json, reason
 from regard.errors import ArgumentError, DataError
 from regard.look import look
 from regard.look.observe import KEEPABLE
+from regard.look.recipe import check_same_model, field_of, settings_from
 from regard.look.settings import Progress
 from regard.steering.result import Steered
 from regard.steering.table import changes
 
-FORMAT = "regard-steering"
+FORMAT, VERSION = "regard-steering", 1
 
 
 def steer(
@@ -85,7 +86,7 @@ def steer(
 
 
 def replay(model: Any, recipe: Mapping[str, Any] | str | os.PathLike[str]) -> Steered:
-    """Do again what a recipe says; the same model gives the same images.
+    """Do again what a recipe says; the same model gives the same images, another is refused.
 
     Args:
         model: As for `steer`.
@@ -95,7 +96,10 @@ def replay(model: Any, recipe: Mapping[str, Any] | str | os.PathLike[str]) -> St
         As `steer`.
 
     Raises:
-        DataError: the file cannot be read, or is no recipe of steering.
+        DataError: the file cannot be read, or is no recipe of steering, or one of its fields is
+            missing or of another type.
+        ArgumentError: the model has other weights, another dtype, another scheduler or another
+            setting of it than the recipe says.
         RegardError: as `steer`.
 
     Example:
@@ -104,24 +108,69 @@ def replay(model: Any, recipe: Mapping[str, Any] | str | os.PathLike[str]) -> St
         >>> bool((replay("openmoji", first.recipe).after.latents == first.after.latents).all())
         True
     """
-    from regard.methods import from_recipe
+    from regard.look.generate import opened
 
-    told = recipe if isinstance(recipe, Mapping) else _read(Path(recipe))
+    told = recipe if isinstance(recipe, Mapping) else read_recipe(recipe)
     if told.get("format") != FORMAT:
         raise DataError(
             "replay: this is no recipe of steering. Give the recipe.json that regard steer wrote."
         )
-    return steer(
-        model,
-        told["prompt"],
-        [from_recipe(each) for each in told["methods"]],
-        seed=told["seed"],
-        steps=told["steps"],
-        guidance=told["guidance_scale"],
-        negative_prompt=told["negative_prompt"],
-        size=(told["size"][0], told["size"][1]),
-        keep=told["keep"],
-    )
+    if told.get("version") != VERSION:
+        raise DataError(
+            f"replay: the recipe is of version {told.get('version')!r:.20}; this release reads "
+            f"version {VERSION}. Update regard: pip install -U regard."
+        )
+    settings = settings_from(told, "replay")
+    methods = [_method(each) for each in field_of(told, "methods", "replay", list)]
+    keep = field_of(told, "keep", "replay", list)
+    if not all(isinstance(axis, str) for axis in keep):
+        raise DataError(f"replay: the recipe's keep is {keep!r:.60} and must name axes.")
+    pipeline = opened(model)
+    check_same_model(pipeline, told, "replay")
+    try:
+        return steer(
+            pipeline,
+            settings.prompt,
+            methods,
+            seed=settings.seed,
+            steps=settings.steps,
+            guidance=settings.guidance,
+            negative_prompt=settings.negative_prompt,
+            size=settings.size,
+            keep=keep,
+        )
+    except (AttributeError, IndexError, KeyError, TypeError) as failed:
+        raise DataError(
+            f"replay: what the recipe says cannot be done: {reason(failed)}. Take the recipe that "
+            f"regard steer wrote."
+        ) from failed
+
+
+def read_recipe(path: str | os.PathLike[str]) -> Mapping[str, Any]:
+    """A recipe.json that `Steered.save` wrote.
+
+    Args:
+        path: The file.
+
+    Returns:
+        What it says; nothing where it is no object.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    told = read_json(Path(path), who="replay")
+    return told if isinstance(told, dict) else {}
+
+
+def _method(told: Any) -> Any:
+    from regard.methods import from_recipe
+
+    if not isinstance(told, dict) or not isinstance(told.get("method"), str):
+        raise DataError(
+            f"replay: the recipe has the method {told!r:.60}, which must be an object with the "
+            f"name of a 'method'. Take the recipe that regard steer wrote."
+        )
+    return from_recipe(told)
 
 
 def _recipe(before: Any, after: Any) -> dict[str, Any]:
@@ -130,18 +179,10 @@ def _recipe(before: Any, after: Any) -> dict[str, Any]:
     kept += ("guidance_scale", "size", "keep", "scheduler", "scheduler_config", "versions")
     return {
         "format": FORMAT,
-        "version": 1,
+        "version": VERSION,
         **{name: told[name] for name in kept},
         "methods": after.trace.recipe["edits"],
     }
-
-
-def _read(path: Path) -> Mapping[str, Any]:
-    try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as failed:
-        raise DataError(f"replay: '{path}' cannot be read as JSON: {failed}.") from failed
-    return told if isinstance(told, dict) else {}
 
 
 def _half(progress: Progress | None, number: int) -> Progress | None:
