@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from regard.data.files import read_json, reason
-from regard.errors import ArgumentError, DataError
+from regard.errors import ArgumentError, DataError, RegardError
 from regard.look import look
 from regard.look.observe import KEEPABLE
 from regard.look.recipe import check_same_model, field_of, settings_from
@@ -139,7 +139,16 @@ def replay(model: Any, recipe: Mapping[str, Any] | str | os.PathLike[str]) -> St
             size=settings.size,
             keep=keep,
         )
-    except (AttributeError, IndexError, KeyError, TypeError) as failed:
+    except RegardError:
+        raise
+    except (
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+    ) as failed:
         raise DataError(
             f"replay: what the recipe says cannot be done: {reason(failed)}. Take the recipe that "
             f"regard steer wrote."
