@@ -1,12 +1,18 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from PIL import Image
+from scipy import spatial
 
 import tiny
 from looks import PROMPT, pipeline, seen
 from regard.errors import ArgumentError
-from regard.look import Judges, generate, look, proof, prove
+from regard.look import Judges, generate, hidden, look, proof, prove
+from regard.look.proof import without_words
 from regard.look.settings import Settings
+from regard.methods import drop
 from regard.tap import Tap, hide
 from regard.zoo import judge
 
@@ -36,61 +42,170 @@ def test_a_row_without_an_edit_is_as_if_alone():
     torch.testing.assert_close(both[1], seen().latents[0], atol=1e-5, rtol=0)
 
 
+def words_of(found):
+    return found[found["kind"] == "word"].set_index("word")
+
+
 def test_a_distance_is_that_of_the_image_without_the_word():
-    with Tap(pipeline(), edit=[hide([5, 6, 7, 8, 9, 10])]):
-        dropped = image()
-    expected = np.abs(dropped.astype(float) - seen().trace.image).mean() / 255
-    found = prove(pipeline(), seen()).set_index("word")
+    found = words_of(prove(pipeline(), seen()))
+    whole = Settings(PROMPT, steps=2)
+    made = without_words(pipeline(), whole, [seen().trace.tokens_of("turtle")])
+    expected = np.abs(np.asarray(made[0]).astype(float) - seen().trace.image).mean() / 255
     # In a batch sums are added in another order, which may tip a rounding of 768 values.
     assert found.loc["turtle", "pixel_distance"] == pytest.approx(expected, abs=1e-4)
     assert expected > 0
 
 
-def test_every_word_has_a_row_and_every_row_the_same_padding():
+def test_every_word_has_a_row_and_beside_them_padding_is_hidden():
     found = prove(pipeline(), seen())
-    assert found.columns.tolist() == [
-        "word",
-        "pixel_distance",
-        "pad_pixel_distance",
-        "clip_similarity",
-        "pad_clip_similarity",
-        "segmenter",
-    ]
-    assert tuple(found["word"]) == seen().trace.word_names
-    assert found["pad_pixel_distance"].nunique() == 1
-    assert found.attrs["note"] in {f"Compared with dropping padding token {n}." for n in (14, 15)}
+    assert found.columns.tolist() == ["word", "seed", "kind", "distance", "pixel_distance", "seen"]
+    assert tuple(words_of(found).index) == seen().trace.word_names
+    assert (found["kind"] == "control").sum() == 2
+    assert "compared with 2 of 2 padding tokens" in found.attrs["note"]
+    assert "masked in every text encoder and in the denoiser" in found.attrs["note"]
     # The tiny model is not a bundled one, so nobody is asked what the images show.
-    assert found["clip_similarity"].isna().all()
-    assert (found["segmenter"] == "").all()
+    assert (found["seen"] == "").all()
+    assert "in the latents of the model's own autoencoder" in found.attrs["note"]
+
+
+def test_a_distance_is_that_of_the_latents_of_the_autoencoder():
+    found = words_of(prove(pipeline(), seen()))
+    made = without_words(pipeline(), Settings(PROMPT, steps=2), [seen().trace.tokens_of("cat")])
+    encoded = []
+    for each in (seen().image, made[0]):
+        pixels = torch.tensor(np.asarray(each)).permute(2, 0, 1)[None] / 127.5 - 1
+        with torch.no_grad():
+            encoded.append(pipeline().vae.encode(pixels).latent_dist.mean[0].double().numpy())
+    first, second = (each - encoded[0].mean((1, 2), keepdims=True) for each in encoded)
+    assert found.loc["cat", "distance"] == pytest.approx(
+        spatial.distance.cosine(first.ravel(), second.ravel()), abs=1e-4
+    )
 
 
 def test_batches_change_nothing_and_progress_counts_through_them(monkeypatch):
-    whole = prove(pipeline(), seen())
-    monkeypatch.setattr(generate, "ROWS", 3)
+    whole = words_of(prove(pipeline(), seen()))
+    monkeypatch.setattr(hidden, "ROWS", 4)
+    monkeypatch.setattr(proof, "PAIRS", 0)
     told = []
     parted = prove(pipeline(), seen(), progress=lambda done, steps: told.append((done, steps)))
-    np.testing.assert_allclose(parted["pixel_distance"], whole["pixel_distance"], atol=1e-4)
-    # 7 words and a pad are 3 batches of 2 steps each.
+    np.testing.assert_allclose(
+        words_of(parted)["pixel_distance"], whole["pixel_distance"], atol=1e-3
+    )
+    # The image itself, 7 words and 2 pads are 3 batches of 2 steps each.
     assert told == [(done, 6) for done in (1, 2, 3, 4, 5, 6)]
 
 
 def test_judges_say_what_changed():
+    first = len(seen().trace.word_names)
     judges = Judges(
-        likeness=lambda first, others: [1.0 - place / 10 for place in range(len(others))],
+        likeness=lambda image, others: [1.0 - place / 10 for place in range(len(others))],
         sight=lambda images: (
             [("blue car", "cat"), ("cat", "blue car"), ("cat",), ()]
             + [("cat", "blue car")] * (len(images) - 4)
         ),
+        name="a made-up space",
     )
     found = prove(pipeline(), seen(), judges=judges)
-    assert found["segmenter"].tolist()[:4] == [
+    assert found["seen"].tolist()[:4] == [
         "same",
         "blue car, cat -> cat",
         "blue car, cat -> nothing",
         "same",
     ]
-    assert found["clip_similarity"].tolist()[:3] == [1.0, 0.9, 0.8]
-    assert found["pad_clip_similarity"].unique().tolist() == [pytest.approx(0.3)]
+    assert found["distance"].tolist()[:3] == pytest.approx([0.0, 0.1, 0.2])
+    controls = found[found["kind"] == "control"]["distance"].tolist()
+    assert controls == pytest.approx([first / 10, (first + 1) / 10])
+    assert "by what is seen in them, then by 1 - cosine in a made-up space" in found.attrs["note"]
+
+
+def alike():
+    """Judges to whom all images are the same."""
+    return Judges(likeness=lambda image, others: [1.0] * len(others), name="nothing")
+
+
+def test_words_that_were_not_needed_are_hidden_together_the_likeliest_first(monkeypatch):
+    monkeypatch.setattr(proof, "PAIRS", 3)
+    twice = look(pipeline(), "a big cat, a cat", steps=1)
+    found = prove(pipeline(), twice, judges=alike())
+    pairs = found[found["kind"] == "pair"]["word"].tolist()
+    # Words that are said twice, the nearest first, and then neighbours; the comma is no word.
+    assert pairs == ["cat + cat#2", "a + a#2", "a + big"]
+    tokens = [*twice.trace.tokens_of("cat"), *twice.trace.tokens_of("cat#2")]
+    (made,) = without_words(pipeline(), Settings("a big cat, a cat", steps=1), [tokens])
+    expected = np.abs(np.asarray(made).astype(float) - twice.trace.image).mean() / 255
+    row = found[found["word"] == "cat + cat#2"].iloc[0]
+    assert row["pixel_distance"] == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_word_that_was_needed_is_in_no_pair():
+    def likeness(image, others):
+        return [0.0 if place == 1 else 1.0 for place in range(len(others))]
+
+    found = prove(pipeline(), look(pipeline(), "a cat on grass", steps=1), judges=Judges(likeness))
+    pairs = found[found["kind"] == "pair"]["word"].tolist()
+    assert sorted(pairs) == ["a + grass", "a + on", "on + grass"]
+
+
+def test_several_seeds_are_each_compared_with_their_own_image():
+    short = look(pipeline(), "a cat", steps=1, seed=5)
+    found = prove(pipeline(), short, seeds=2)
+    assert words_of(found)["seed"].tolist() == [5, 5, 6, 6]
+    other = look(pipeline(), "a cat", steps=1, seed=6)
+    alone = prove(pipeline(), other)
+    np.testing.assert_allclose(
+        words_of(found[found["seed"] == 6])["pixel_distance"],
+        words_of(alone)["pixel_distance"],
+        atol=1e-3,
+    )
+    assert (found[found["kind"] == "control"].groupby("seed").size() == proof.CONTROLS).all()
+    judged = short.with_proof(found).trace.words()
+    assert judged["seeds"].dropna().unique().tolist() == [2]
+
+
+def test_the_own_key_is_masked_in_the_denoiser_alone():
+    found = prove(pipeline(), seen(), own_key=True)
+    own = found[found["kind"] == "own key"].set_index("word")
+    with Tap(pipeline(), edit=[hide([5, 6, 7, 8, 9, 10])]):
+        dropped = image()
+    expected = np.abs(dropped.astype(float) - seen().trace.image).mean() / 255
+    assert own.loc["turtle", "pixel_distance"] == pytest.approx(expected, abs=1e-4)
+    assert own.loc["turtle", "pixel_distance"] != words_of(found).loc["turtle", "pixel_distance"]
+
+
+def test_a_look_that_had_its_own_initial_noise_is_proved_from_it():
+    noise = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(3))
+    proved = look(pipeline(), "a cat", steps=2, latents=noise, prove=True)
+    assert len(words_of(proved.proof)) == 2
+    with pytest.raises(ArgumentError, match="gave another image, .* pass latents= if the look had"):
+        prove(pipeline(), look(pipeline(), "a cat", steps=2, latents=noise))
+
+
+def test_an_image_that_does_not_come_again_proves_nothing():
+    # The fault: every word was called redundant where the scheduler drew noise of its own.
+    from diffusers import DDPMScheduler
+
+    stochastic = tiny.tiny_pipeline()
+    stochastic.scheduler = DDPMScheduler.from_config(stochastic.scheduler.config)
+    short = look(stochastic, "a cat", steps=2)
+    other = replace(short, image=look(stochastic, "a cat", steps=2, seed=1).image)
+    with pytest.raises(ArgumentError, match="gave another image"):
+        prove(stochastic, other)
+
+
+def test_an_empty_image_proves_nothing():
+    empty = replace(seen(), image=Image.new("RGB", (16, 16)))
+    with pytest.raises(ArgumentError, match="of one colour throughout"):
+        prove(pipeline(), empty)
+
+
+def test_what_prove_is_asked_is_checked():
+    with pytest.raises(ArgumentError, match="seeds is 0 and must be 1 or more"):
+        prove(pipeline(), seen(), seeds=0)
+    with pytest.raises(ArgumentError, match="initial noise was given, which has no seed"):
+        prove(pipeline(), seen(), seeds=2, latents=torch.zeros(1, 4, 8, 8))
+    steered = look(pipeline(), "a cat", steps=1, methods=[drop("cat")])
+    with pytest.raises(ArgumentError, match="made under drop, and words are hidden from the bare"):
+        prove(pipeline(), steered)
 
 
 def test_only_objects_are_named_with_their_colour(monkeypatch):
@@ -105,23 +220,24 @@ def test_a_proof_changes_the_verdicts_and_is_told_in_the_recipe():
     table = proved.trace.words()
     tried = table[table["role"] == "word"]
     assert tried["pixel_distance"].notna().all()
-    assert set(tried["verdict"]) <= {
-        "matters",
-        "redundant",
-        "looks redundant, but matters",
-        "redundant, though it looks important",
-    }
+    assert tried["verdict"].str.contains("at this seed").all()
     assert proved.trace.recipe["proof"] == proved.proof.attrs["note"]
     assert repr(proved).endswith("7 words proved)")
 
 
-def test_without_padding_a_special_token_stands_in_and_the_note_says_so():
+def test_without_padding_the_initial_noise_is_shaken_instead_and_the_note_says_so():
     full = "a cat and a dog on the road in the snow with a red"
-    found = prove(pipeline(), look(pipeline(), full, steps=1))
-    assert found.attrs["note"].startswith("The prompt leaves no room for padding: compared with")
+    short = look(pipeline(), full, steps=1)
+    found = prove(pipeline(), short)
+    assert (
+        "no room for padding: words are compared with a change of the initial"
+        in (found.attrs["note"])
+    )
+    noise = found[found["kind"] == "control"]
+    assert noise["word"].tolist() == ["[noise]"] * proof.CONTROLS
+    assert noise["pixel_distance"].nunique() > 1
     part = prove(pipeline(), look(pipeline(), full, steps=1, words=["cat"]))
-    assert part.attrs["note"].endswith("dropping the end token.")
-    assert part["word"].tolist() == ["cat"]
+    assert tuple(words_of(part).index) == ("cat",)
 
 
 def test_another_model_proves_nothing():

@@ -55,14 +55,14 @@ def test_the_evidence_of_a_proof_is_saved_too(trace, tmp_path):
     proof = (
         trace.words()[["word"]]
         .iloc[[2]]
-        .assign(pixel_distance=0.25, pad_pixel_distance=0.01, segmenter="no cat", again=True)
+        .assign(seed=0, kind="word", distance=0.4, pixel_distance=0.25, seen="cat -> nothing")
     )
     proven = replace(trace, table=judge(trace.words(), proof))
     proven.save(tmp_path / "proven.zarr")
     words = Trace.load(tmp_path / "proven.zarr").words().set_index("word")
-    assert words.loc["cat", ["pixel_distance", "segmenter"]].tolist() == [0.25, "no cat"]
+    assert words.loc["cat", ["pixel_distance", "seen"]].tolist() == [0.25, "cat -> nothing"]
     assert np.isnan(words.loc["dog", "pixel_distance"])
-    assert words.loc["dog", "segmenter"] == ""
+    assert words.loc["dog", "seen"] == ""
 
 
 def test_weights_lose_no_more_than_float16_does_and_large_values_nothing(tmp_path):

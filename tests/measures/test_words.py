@@ -3,9 +3,17 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from regard.errors import ArgumentError, UnknownName
-from regard.measures.words import Thresholds, judge, pixel_distance, word_table
+from regard.measures.words import (
+    Thresholds,
+    judge,
+    pixel_distance,
+    verdicts,
+    wilson,
+    word_table,
+)
 from regard.trace import Trace, layer_maps, tokens_from_offsets, toy_trace
 
 LEFT = np.array([[2.0, 0.0], [2.0, 0.0]])
@@ -78,11 +86,11 @@ def test_verdicts_name_the_reason():
     weak = np.array([[0.0, 0.0], [0.0, 0.4]])
     table = word_table(trace_of(cat=LEFT, the=EVEN, faint=weak, kitty=LEFT * 0.9, dog=TOP))
     assert column(table, "verdict") == {
-        "cat": "matters",
+        "cat": "",
         "the": "looks redundant: near-uniform map",
         "faint": "looks redundant: little mass",
         "kitty": "looks redundant: duplicate of cat",
-        "dog": "matters",
+        "dog": "",
     }
     assert column(table, "duplicate_of") == dict.fromkeys(["cat", "the", "faint", "dog"], "") | {
         "kitty": "cat"
@@ -116,14 +124,14 @@ def test_a_word_without_any_mass_looks_redundant_and_has_no_entropy():
 
 
 def test_a_single_word_is_never_of_little_mass():
-    assert word_table(trace_of(cat=LEFT * 1e-3))["verdict"].tolist() == ["matters"]
+    assert word_table(trace_of(cat=LEFT * 1e-3))["verdict"].tolist() == [""]
 
 
 def test_thresholds_move_the_verdicts():
     trace = trace_of(cat=LEFT, kitty=LEFT * 0.9)
     strict = Thresholds(mass=0.99, correlation=1.1)
     assert column(word_table(trace, thresholds=strict), "verdict") == {
-        "cat": "matters",
+        "cat": "",
         "kitty": "looks redundant: little mass",
     }
 
@@ -133,6 +141,10 @@ def test_negative_thresholds_are_refused():
         ArgumentError, match=r"mass is -1.0 and must not be negative. The default is 0.25"
     ):
         Thresholds(mass=-1.0)
+    with pytest.raises(ArgumentError, match="quantile is 90.0 and must lie in 0..1"):
+        Thresholds(quantile=90.0)
+    with pytest.raises(ArgumentError, match=r"agree is 0.5 and must be above 0.5"):
+        Thresholds(agree=0.5)
 
 
 def test_the_reason_given_for_the_entropy_threshold_holds():
@@ -143,68 +155,190 @@ def test_the_reason_given_for_the_entropy_threshold_holds():
     assert share == pytest.approx(Thresholds().entropy, abs=0.0002)
 
 
-def proof_of(**rows):
-    """word=(pixel distance, what the segmenter saw change); a pad changes 0.01."""
-    table = pd.DataFrame(rows, index=["pixel_distance", "segmenter"]).T.rename_axis("word")
-    return table.reset_index().astype({"pixel_distance": float}).assign(pad_pixel_distance=0.01)
+def rows(*found, seed=0):
+    """What hiding things changed: (word, kind, distance, what is seen)."""
+    return pd.DataFrame(
+        [
+            {"word": word, "seed": seed, "kind": kind, "distance": distance,
+             "pixel_distance": 0.0 if np.isnan(distance) else distance / 10, "seen": seen}
+            for word, kind, distance, seen in found
+        ]
+    )  # fmt: skip
 
 
-def test_a_proof_confirms_or_overturns_each_verdict():
-    table = word_table(
-        trace_of(cat=LEFT, kitty=LEFT * 0.9, the=EVEN, dog=TOP, rest=TOP.T * 0 + EVEN)
-    )
-    proof = proof_of(
-        cat=(0.3, "no cat"), kitty=(0.02, "same"), the=(0.021, "same"), dog=(0.0, "same")
+PADS = [("[pad]", "control", 0.01 * place, "same") for place in range(11)]
+
+
+def test_without_a_proof_nothing_causal_is_said_of_a_word():
+    for trace in (toy_trace(), trace_of(cat=LEFT, kitty=LEFT * 0.9, the=EVEN, dog=TOP)):
+        said = set(word_table(trace)["verdict"])
+        assert all(each == "" or each.startswith("looks redundant: ") for each in said)
+
+
+def test_a_proof_says_what_was_needed_whatever_the_maps_made_one_suspect():
+    table = word_table(trace_of(cat=LEFT, kitty=LEFT * 0.9, the=EVEN, dog=TOP, rest=EVEN))
+    proof = rows(
+        ("cat", "word", 0.3, "cat -> nothing"),
+        ("kitty", "word", 0.02, "same"),
+        ("the", "word", 0.5, "same"),
+        ("dog", "word", 0.0, "same"),
+        *PADS,
     )
     judged = judge(table, proof)
     assert column(judged, "verdict") == {
-        "cat": "matters",
-        "kitty": "redundant",
-        "the": "looks redundant, but matters",
-        "dog": "redundant, though it looks important",
+        "cat": "needed at this seed",
+        "kitty": "redundant at this seed",
+        "the": "needed at this seed",
+        "dog": "redundant at this seed",
+        "rest": "looks redundant: near-uniform map",
+    }
+    assert column(judged, "suspicion") == {
+        "cat": "",
+        "kitty": "looks redundant: duplicate of cat",
+        "the": "looks redundant: near-uniform map",
+        "dog": "",
         "rest": "looks redundant: near-uniform map",
     }
     assert judged["word"].tolist() == table["word"].tolist()
-    assert column(judged, "segmenter")["rest"] == ""
-    assert np.isnan(column(judged, "pixel_distance")["rest"])
+    assert column(judged, "seen")["rest"] == ""
+    assert np.isnan(column(judged, "distance")["rest"])
     assert judged.attrs["units"]["pixel_distance"] == "share of full scale"
-    assert column(table, "verdict")["cat"] == "matters"
-    assert "segmenter" not in table
+    assert column(table, "verdict")["cat"] == ""
+    assert "seen" not in table
 
 
-def test_what_the_segmenter_misses_matters_however_few_pixels_changed():
-    table = word_table(trace_of(the=EVEN))
-    judged = judge(table, proof_of(the=(0.001, "car: blue -> red")))
-    assert judged["verdict"].tolist() == ["looks redundant, but matters"]
+def needed(*found, **limits):
+    told = verdicts(rows(*found, *PADS), thresholds=Thresholds(**limits))
+    return dict(zip(told["word"], told["needed"], strict=True))
 
 
-def test_a_change_that_nobody_sees_is_none_even_if_the_pad_changed_nothing():
-    table = word_table(trace_of(the=EVEN))
-    proof = proof_of(the=(0.003, "same")).assign(pad_pixel_distance=0.0)
-    assert judge(table, proof)["verdict"].tolist() == ["redundant"]
+def test_what_is_seen_to_change_was_needed_however_little_else_did():
+    assert needed(("the", "word", 0.001, "blue car -> red car")) == {"the": True}
 
 
-def test_without_a_segmenter_the_pixels_decide():
-    table = word_table(trace_of(the=EVEN, cat=LEFT))
-    proof = proof_of(the=(0.01, ""), cat=(0.5, "")).drop(columns="segmenter")
-    assert judge(table, proof)["verdict"].tolist() == ["redundant", "matters"]
+def test_what_hiding_padding_makes_seen_too_is_no_evidence():
+    flicker = "cat, bow -> cat"
+    proof = rows(("the", "word", 0.001, flicker), ("[pad]", "control", 0.001, flicker))
+    assert verdicts(proof)["needed"].tolist() == [False]
+    other = rows(("the", "word", 0.001, "cat, bow -> bow"), ("[pad]", "control", 0.001, flicker))
+    assert verdicts(other)["needed"].tolist() == [True]
+
+
+def test_a_distance_is_held_against_the_quantile_of_the_controls_of_its_seed():
+    # The distances of eleven pads are 0.00 to 0.10, and their 0.9 quantile is 0.09 by counting.
+    found = [("a", "word", 0.089, "same"), ("b", "word", 0.091, "same")]
+    assert needed(*found, distance=0.0) == {"a": False, "b": True}
+    assert needed(*found, distance=0.0, quantile=1.0) == {"a": False, "b": False}
+    assert needed(*found, distance=0.0, quantile=0.5) == {"a": True, "b": True}
+    # One seed's controls say nothing of another's.
+    quiet = pd.concat([rows(*found, *PADS), rows(found[0], ("[pad]", "control", 0.0, ""), seed=1)])
+    told = verdicts(quiet, thresholds=Thresholds(distance=0.0))
+    assert told["needed"].tolist() == [False, True, True]
+    assert told["threshold"].tolist() == pytest.approx([0.09, 0.09, 0.0])
+
+
+def test_a_change_that_nobody_sees_is_none_even_if_padding_changed_nothing():
+    proof = rows(("the", "word", 0.079, "same"), ("[pad]", "control", 0.0, "same"))
+    assert verdicts(proof)["needed"].tolist() == [False]
+
+
+def test_pixels_decide_only_where_nothing_else_does():
+    far = rows(("the", "word", np.nan, "")).assign(pixel_distance=0.3)
+    assert verdicts(far)["needed"].tolist() == [True]
+    assert verdicts(far.assign(pixel_distance=0.019))["needed"].tolist() == [False]
+    assert verdicts(far.assign(distance=0.0))["needed"].tolist() == [False]
+
+
+def test_words_that_stand_in_for_one_another_are_needed_together():
+    table = word_table(trace_of(big=LEFT, large=TOP, dog=TOP.T))
+    proof = rows(
+        ("big", "word", 0.0, "same"),
+        ("large", "word", 0.0, "same"),
+        ("dog", "word", 0.0, "same"),
+        ("big + large", "pair", 0.4, "same"),
+        ("large + dog", "pair", 0.0, "same"),
+    )
+    judged = judge(table, proof)
+    assert column(judged, "verdict") == {
+        "big": "redundant beside large at this seed; needed together",
+        "large": "redundant beside big at this seed; needed together",
+        "dog": "redundant at this seed",
+        "big + large": "needed together at this seed",
+        "large + dog": "redundant together at this seed",
+    }
+    assert column(judged, "role")["big + large"] == "pair"
+    assert np.isnan(column(judged, "mass")["big + large"])
+
+
+def test_a_word_is_redundant_only_where_the_seeds_agree():
+    table = word_table(trace_of(cat=LEFT, the=TOP, red=TOP.T))
+    proof = pd.concat(
+        [
+            rows(
+                ("cat", "word", 0.5, "cat -> nothing"),
+                ("the", "word", 0.01, "same"),
+                ("red", "word", 0.01 if seed else 0.2, "same"),
+                seed=seed,
+            )
+            for seed in range(4)
+        ]
+    )
+    judged = judge(table, proof).set_index("word")
+    assert judged["verdict"].to_dict() == {
+        "cat": "needed",
+        "the": "redundant",
+        "red": "depends on the seed: redundant at 3 of 4",
+    }
+    assert judged["seeds"].tolist() == [4, 4, 4]
+    assert judged["redundant_share"].tolist() == [0.0, 1.0, 0.75]
+    # Newcombe (1998) and the definition, for 3 of 4: (3 + z*z/2 ± z*sqrt(3/4 + z*z/4)) / (4 + z*z)
+    z = 1.959963984540054
+    centre, half = 3 + z * z / 2, z * np.sqrt(3 / 4 + z * z / 4)
+    low, high = (centre - half) / (4 + z * z), (centre + half) / (4 + z * z)
+    assert judged.loc["red", ["share_low", "share_high"]].tolist() == pytest.approx([low, high])
+    loose = judge(table, proof, thresholds=Thresholds(agree=0.75)).set_index("word")
+    assert loose.loc["red", "verdict"] == "redundant"
+
+
+@pytest.mark.parametrize("trials", [1, 2, 5, 40])
+def test_an_interval_of_a_share_is_the_one_of_scipy(trials):
+    for successes in range(trials + 1):
+        reference = stats.binomtest(successes, trials).proportion_ci(method="wilson")
+        found = wilson(successes, trials)
+        assert found == pytest.approx((reference.low, reference.high), abs=1e-12)
+
+
+def test_the_own_key_explains_and_decides_nothing():
+    table = word_table(trace_of(cat=LEFT))
+    proof = rows(("cat", "word", 0.0, "same"), ("cat", "own key", 0.9, "cat -> nothing"))
+    judged = judge(table, proof)
+    assert judged["verdict"].tolist() == ["redundant at this seed"]
+    assert judged["own_key_distance"].tolist() == [0.9]
 
 
 def test_judging_twice_is_judging_once():
     table = word_table(trace_of(cat=LEFT, the=EVEN))
-    proof = proof_of(cat=(0.0, "same"), the=(0.0, "same"))
+    proof = rows(
+        ("cat", "word", 0.0, "same"),
+        ("the", "word", 0.0, "same"),
+        ("cat + the", "pair", 0.0, "same"),
+    )
     once = judge(table, proof)
     pd.testing.assert_frame_equal(judge(once, proof), once)
 
 
 def test_a_proof_that_does_not_fit_is_refused():
     table = word_table(trace_of(cat=LEFT))
-    good = proof_of(cat=(0.1, "same"))
-    with pytest.raises(ArgumentError, match="no column 'pad_pixel_distance'; it has"):
-        judge(table, good.drop(columns="pad_pixel_distance"))
+    good = rows(("cat", "word", 0.1, "same"))
+    with pytest.raises(ArgumentError, match="no column 'seen'; it has"):
+        judge(table, good.drop(columns="seen"))
     with pytest.raises(ArgumentError, match="pixel_distance has a value that is no number"):
         judge(table, good.assign(pixel_distance=np.nan))
-    with pytest.raises(ArgumentError, match="the proof has 'cat' twice"):
+    with pytest.raises(ArgumentError, match="kind is 'pad' and must be one of word, pair, control"):
+        judge(table, good.assign(kind="pad"))
+    with pytest.raises(ArgumentError, match="the proof has no word"):
+        judge(table, good.assign(kind="control"))
+    with pytest.raises(ArgumentError, match="the proof has 'cat' twice at one seed"):
         judge(table, pd.concat([good, good]))
     with pytest.raises(UnknownName, match="no word is named 'dog'"):
         judge(table, good.assign(word="dog"))

@@ -98,13 +98,15 @@ def make_trace(prompt: str = PROMPT, **recipe: object) -> Trace:
 
 
 def with_proof(trace: Trace) -> Trace:
+    words = ["a", "blue", "cat", "on", "the", "grass"]
     proof = pd.DataFrame(
         {
-            "word": ["a", "blue", "cat", "on", "the", "grass"],
-            "pixel_distance": [0.004, 0.061, 0.142, 0.021, 0.009, 0.118],
-            "pad_pixel_distance": [0.0062] * 6,
-            "clip_similarity": [0.998, 0.871, 0.604, 0.982, 0.995, 0.733],
-            "segmenter": ["same", "blue cat -> black cat", "no cat", "same", "same", "same"],
+            "word": [*words, "[pad]", "[pad]"],
+            "seed": 7,
+            "kind": ["word"] * 6 + ["control"] * 2,
+            "distance": [0.004, 0.129, 0.396, 0.018, 0.005, 0.267, 0.001, 0.002],
+            "pixel_distance": [0.004, 0.061, 0.142, 0.021, 0.009, 0.118, 0.005, 0.006],
+            "seen": ["same", "blue cat -> black cat", "blue cat -> nothing", *["same"] * 5],
         }
     )
     return replace(trace, table=judge(word_table(trace), proof))

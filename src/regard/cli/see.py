@@ -213,19 +213,58 @@ def _stem(text: str) -> str:
     return re.sub(r"[\W_]+", "-", text.casefold())[:50].strip("-") or "look"
 
 
+SHOWN = {
+    "word": "",
+    "mass": "mass",
+    "entropy": "entropy",
+    "distance": "change",
+    "threshold": "threshold",
+    "pixel_distance": "pixel change",
+    "pixel_threshold": "threshold",
+    "seen": "seen",
+    "redundant_share": "redundant at",
+    "verdict": "verdict",
+}
+"""The columns that the terminal has room for, and what they are called there."""
+
+FORMATS = {
+    "mass": "{:.1%}",
+    "entropy": "{:.3f}",
+    "distance": "{:.3f}",
+    "threshold": "{:.3f}",
+    "pixel_distance": "{:.4f}",
+    "pixel_threshold": "{:.4f}",
+    "redundant_share": "{:.0%}",
+}
+
+
 def text_of(table: Any) -> str:
-    """A table of words for the terminal."""
-    shown = table.drop(columns=["role", "duplicate_of"]).rename(columns={"word": ""})
-    formats = {
-        "mass": "{:.1%}",
-        "entropy": "{:.3f}",
-        "pixel_distance": "{:.4f}",
-        "pad_pixel_distance": "{:.4f}",
-        "clip_similarity": "{:.3f}",
-        "pad_clip_similarity": "{:.3f}",
-    }
-    formatters = {name: formats[name].format for name in shown if name in formats}
-    return str(shown.to_string(index=False, formatters=formatters, na_rep="-"))
+    """A table of words for the terminal, each change beside the threshold that it is held to."""
+    kept = [name for name in SHOWN if name in table]
+    perceived = "distance" in kept and table["distance"].notna().any()
+    without = {"pixel_distance", "pixel_threshold"} if perceived else {"distance", "threshold"}
+    several = "seeds" in table and (table["seeds"] > 1).any()
+    without |= set() if several else {"redundant_share"}
+    if "seen" in kept and not table["seen"].astype(bool).any():
+        without.add("seen")
+    kept = [name for name in kept if name not in without]
+    columns = [[SHOWN[name], *(_cell(name, value) for value in table[name])] for name in kept]
+    wide = [max(map(len, column)) for column in columns]
+    left = {"word", "seen", "verdict"}
+    lines = [
+        "  ".join(
+            cell.ljust(size) if name in left else cell.rjust(size)
+            for name, cell, size in zip(kept, row, wide, strict=True)
+        ).rstrip()
+        for row in zip(*columns, strict=True)
+    ]
+    return "\n".join(lines)
+
+
+def _cell(name: str, value: Any) -> str:
+    if isinstance(value, float) and value != value:
+        return "-"
+    return FORMATS.get(name, "{}").format(value)
 
 
 def _listed(text: str) -> list[str]:

@@ -33,7 +33,7 @@ def look(
     keep: Sequence[str] = KEEPABLE,
     negative_prompt: str = "",
     size: tuple[int, int] | int | None = None,
-    prove: bool = False,
+    prove: bool | int = False,
     methods: Sequence[Any] = (),  # of Method; its room imports torch, so it is not named
     latents: Any = None,
     progress: Progress | None = None,
@@ -55,7 +55,8 @@ def look(
         keep: Which of ``step``, ``layer`` and ``head`` to keep; the others are averaged.
         negative_prompt: What to keep away from.
         size: Rows and columns of the image in pixels, or one number for both.
-        prove: Also make the image again without each word, and judge the words by that.
+        prove: Also generate the image again without each word, and judge the words by that; a
+            number says at how many seeds.
         methods: What to change meanwhile, as `regard.methods` makes it; in this order. One may
             have the image read another prompt, beside this one.
         latents: The first noise, a tensor [1, channel, y, x], for FLUX packed as [1, patch,
@@ -130,7 +131,8 @@ def look(
     seen = Look(made.images[0], made.latents, replace(trace, table=word_table(trace)))
     if not prove:
         return seen
-    return seen.with_proof(prove_look(pipeline, seen, progress=progress))
+    proof = prove_look(pipeline, seen, seeds=int(prove), latents=latents, progress=progress)
+    return seen.with_proof(proof)
 
 
 def recipe_of(pipeline: Any, settings: Settings) -> dict[str, Any]:

@@ -1,7 +1,8 @@
-"""Proof by leaving out: make the image again without each word, at the same seed."""
+"""Proof by leaving out: generate the image again without each word, from the same noise."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,34 @@ from PIL import Image
 from regard.errors import ArgumentError, DataError
 from regard.look.result import Look
 from regard.look.settings import Progress, Settings
-from regard.measures.words import SAME, pixel_distance
+from regard.measures.words import (
+    CONTROL,
+    OWN_KEY,
+    PAIR,
+    PROOF,
+    SAME,
+    WORD,
+    paired,
+    pixel_distance,
+    verdicts,
+)
 from regard.trace import Trace
 
+__all__ = ["Judges", "evidence", "prove", "verdicts", "without_words"]
+
 Sight = tuple[str, ...]
+
+CONTROLS = 8
+"""How many images hide what is no word, at each seed."""
+
+PAIRS = 15
+"""How many pairs of words are hidden together at most."""
+
+REPEATED = 0.02
+"""Mean pixel distance from a look up to which an image from the same noise is the same image.
+
+In a batch sums are added in another order, which in half precision is seen in the last levels.
+"""
 
 
 @dataclass(frozen=True)
@@ -23,63 +48,286 @@ class Judges:
 
     Args:
         likeness: Of one image to several others: 1 the same, less the less alike.
-        sight: What each image shows, a name for each thing.
+        sight: What each image shows, a name for each thing; None where nobody says.
+        name: What likeness is measured in, for the note of a proof.
     """
 
     likeness: Callable[[Image.Image, Sequence[Image.Image]], Sequence[float]]
-    sight: Callable[[Sequence[Image.Image]], Sequence[Sight]]
+    sight: Callable[[Sequence[Image.Image]], Sequence[Sight]] | None = None
+    name: str = "the encoder that was given"
 
 
 def prove(
-    model: Any, look: Look, *, judges: Judges | None = None, progress: Progress | None = None
+    model: Any,
+    look: Look,
+    *,
+    judges: Judges | None = None,
+    seeds: int = 1,
+    own_key: bool = False,
+    latents: Any = None,  # a tensor; not named, so that this module does not import torch
+    progress: Progress | None = None,
 ) -> pd.DataFrame:
-    """What each word did for the image, by making it again without: 0 nothing, 1 black to white.
+    """What each word did for the image, by generating it again without: distances from 0, nothing.
 
-    In each image the keys of one word are masked in all cross-attention of the conditional half.
-    Beside them one padding token is masked, drawn by the seed: any nudge changes a picture a
-    little, and this says how little.
+    A word is hidden in every text encoder and in the denoiser, in the conditional branch, from the
+    same initial noise (see `regard.look.hidden.hide_words`). Beside them up to `CONTROLS` padding
+    tokens are hidden, each in the same way, and where there is none the initial noise is shaken
+    instead: any nudge changes an image a little, and this says how little. Words that were not
+    needed are then hidden together, two at a time, for they may stand in for one another.
 
     Args:
         model: The model that made the look, or its name or folder.
-        look: What `look` returned.
-        judges: Who compares images; None takes the bundled ones for bundled models, and nobody
-            for others.
-        progress: Called after each step with the steps done and the steps there are.
+        look: What `look` returned, made without methods.
+        judges: Who compares images; None takes the bundled ones for bundled models, and for others
+            the distance in the latents of their own autoencoder.
+        seeds: At how many seeds to try: that of the look, and those that follow it.
+        own_key: Also mask only the word's own key in the denoiser, which tells where a word is read
+            and nothing of whether it is needed.
+        latents: The initial noise that the look was made from, if it was given one.
+        progress: Called after each step with the steps done and the steps there are so far.
 
     Returns:
-        One row per word with the columns word; pixel_distance and pad_pixel_distance (mean
-        absolute difference, share of full scale); clip_similarity and pad_clip_similarity (cosine
-        to the image; NaN without judges); segmenter (``same``, or what was seen before and after,
-        as in ``blue car, cat -> cat``; empty without judges). ``attrs["note"]`` says which token
-        stood for no word.
+        One row for each thing hidden at each seed, with the columns word, seed, kind (``word``,
+        ``pair``, ``control`` or ``own key``), distance (1 - cosine in the space of an encoder; NaN
+        where there is none), pixel_distance (mean absolute difference, share of full scale) and
+        seen (``same``, or what was seen before and after, as in ``blue car, cat -> cat``; empty
+        where nobody says). ``attrs["note"]`` says how words were hidden and what they are compared
+        with.
 
     Raises:
-        ArgumentError: the model is not the one that made the look.
+        ArgumentError: the model is not the one that made the look, or does not make the same image
+            from the same noise; or an argument lies outside what it may be.
 
     Example:
         >>> from regard import load
         >>> from regard.look import look
         >>> model = load("openmoji")
-        >>> prove(model, look(model, "a cat", steps=2))["word"].tolist()
+        >>> proof = prove(model, look(model, "a cat", steps=2))
+        >>> proof[proof["kind"] == "word"]["word"].tolist()
         ['a', 'cat']
 
     Source:
         Petsiuk et al. (2018), "RISE: Randomized Input Sampling for Explanation of Black-box
-        Models", arXiv 1806.07421; here the input is masked a word at a time.
+        Models", arXiv 1806.07421; here the input is hidden a word at a time.
     """
-    from regard.look.generate import generate_each, hiding, opened
+    from regard.look.generate import opened
 
     pipeline = opened(model)
+    _check_asked(look.trace, seeds, latents)
     _check_same(pipeline, look.trace)
-    words = look.trace.word_names
-    pad, note = control(look.trace)
-    dropped = [look.trace.tokens_of(word) for word in words]
-    edits = [hiding(tokens) for tokens in [*dropped, [pad]]]
-    images = generate_each(pipeline, settings_of(look.trace), edits, progress=progress)
-    proof = _compared(look.image, images, judges or bundled_judges(pipeline))
-    proof.insert(0, "word", list(words))
-    proof.attrs["note"] = note
+    trial = _Trial(pipeline, look, judges or judges_of(pipeline), seeds, latents, progress)
+    trial.words()
+    trial.pairs()
+    if own_key:
+        trial.own_keys()
+    proof = pd.DataFrame(trial.rows)[PROOF]
+    proof.attrs["note"] = trial.note
     return proof
+
+
+def without_words(
+    pipeline: Any,
+    settings: Settings,
+    groups: Sequence[Sequence[int]],
+    *,
+    seeds: Sequence[int] | None = None,
+    delete: bool = False,
+) -> list[Image.Image]:
+    """The images of a prompt with some of its tokens hidden, one for each group of them.
+
+    Args:
+        pipeline: A diffusers text-to-image pipeline.
+        settings: What to generate.
+        groups: Indices of tokens, as the pipeline counts those of its prompt; none hides nothing.
+        seeds: Of the initial noise, one for each group; None for that of the settings.
+        delete: Delete the words from the prompt, instead of hiding them.
+
+    Returns:
+        As many images; `regard.look.hidden.hide_words` tells how words were hidden too.
+
+    Raises:
+        ArgumentError: as for `regard.look.hidden.hide_words`.
+    """
+    from regard.look.hidden import hide_words
+
+    return hide_words(pipeline, settings, groups, seeds=seeds, delete=delete).images
+
+
+def evidence(
+    image: Image.Image, others: Sequence[Image.Image], judges: Judges | None
+) -> pd.DataFrame:
+    """How far images are from another one, and what is seen in them.
+
+    Args:
+        image: What they are compared with.
+        others: The images.
+        judges: Who compares them; None leaves it to the pixels.
+
+    Returns:
+        One row for each, with the columns distance, pixel_distance and seen of a proof.
+    """
+    pixels = np.asarray(image.convert("RGB"))
+    likeness = judges.likeness(image, others) if judges else [np.nan] * len(others)
+    return pd.DataFrame(
+        {
+            "distance": [max(0.0, 1.0 - float(each)) for each in likeness],
+            "pixel_distance": [
+                pixel_distance(pixels, np.asarray(each.convert("RGB"))) for each in others
+            ],
+            "seen": _changes(image, others, judges),
+        }
+    )
+
+
+@dataclass
+class _Trial:
+    """A proof on its way: what was hidden so far, and what that changed."""
+
+    pipeline: Any
+    look: Look
+    judges: Judges | None
+    seeds: int
+    latents: Any
+    progress: Progress | None
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    baselines: dict[int, Image.Image] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    done: int = 0
+
+    @property
+    def trace(self) -> Trace:
+        return self.look.trace
+
+    @property
+    def settings(self) -> Settings:
+        return settings_of(self.trace)
+
+    @property
+    def tried(self) -> list[int]:
+        """The seeds."""
+        return [self.settings.seed + number for number in range(self.seeds)]
+
+    @property
+    def note(self) -> str:
+        return " ".join(self.notes)
+
+    def words(self) -> None:
+        """Hide each word, and what is no word."""
+        names = list(self.trace.word_names)
+        pads, said = controls(self.trace)
+        groups = [[], *(self.trace.tokens_of(name) for name in names)]
+        groups += [[pad] for pad in pads] or [[]] * CONTROLS
+        shaken = None if pads else [*[None] * (1 + len(names)), *range(1, CONTROLS + 1)]
+        for seed, (bare, *images) in self._hidden(groups, shaken).items():
+            if seed == self.settings.seed:
+                _check_repeated(self.look.image, bare)
+            self.baselines[seed] = bare
+            kinds = [WORD] * len(names) + [CONTROL] * (len(images) - len(names))
+            hidden = [*names, *(["[pad]"] * len(pads) or ["[noise]"] * CONTROLS)]
+            self._compare(seed, hidden, kinds, images)
+        self.notes += [said, _compared_by(self.judges)]
+
+    def pairs(self) -> None:
+        """Hide together, two at a time, words that were not needed."""
+        pairs = _pairs(self.trace, pd.DataFrame(self.rows))
+        if not pairs:
+            return
+        groups = [[*self.trace.tokens_of(a), *self.trace.tokens_of(b)] for a, b in pairs]
+        for seed, images in self._hidden(groups).items():
+            hidden = [paired(*pair) for pair in pairs]
+            self._compare(seed, hidden, [PAIR] * len(pairs), images)
+
+    def own_keys(self) -> None:
+        """Mask only the keys of each word in the denoiser, at the seed of the look."""
+        from regard.look.generate import generate_each, hiding
+
+        names = list(self.trace.word_names)
+        edits = [hiding(self.trace.tokens_of(name)) for name in names]
+        advance = self._advance()
+        images = generate_each(self.pipeline, self.settings, edits, progress=advance)
+        self._compare(self.settings.seed, names, [OWN_KEY] * len(names), images)
+
+    def _hidden(
+        self, groups: Sequence[Sequence[int]], shaken: Sequence[int | None] | None = None
+    ) -> dict[int, list[Image.Image]]:
+        """The images of each seed without each group of tokens."""
+        from regard.look.hidden import hide_words
+
+        made = hide_words(
+            self.pipeline,
+            self.settings,
+            [group for _ in self.tried for group in groups],
+            seeds=[seed for seed in self.tried for _ in groups],
+            start=self.latents,
+            shaken=None if shaken is None else list(shaken) * self.seeds,
+            progress=self._advance(),
+        )
+        if made.note not in self.notes:
+            self.notes.append(made.note)
+        size = len(groups)
+        return {
+            seed: made.images[number * size : (number + 1) * size]
+            for number, seed in enumerate(self.tried)
+        }
+
+    def _advance(self) -> Progress:
+        before = self.done
+
+        def advance(done: int, steps: int) -> None:
+            self.done = before + done
+            if self.progress is not None:
+                self.progress(self.done, before + steps)
+
+        return advance
+
+    def _compare(
+        self,
+        seed: int,
+        hidden: Sequence[str],
+        kinds: Sequence[str],
+        images: Sequence[Image.Image],
+    ) -> None:
+        found = evidence(self.baselines[seed], images, self.judges)
+        for name, kind, (_, row) in zip(hidden, kinds, found.iterrows(), strict=True):
+            self.rows.append({"word": name, "seed": seed, "kind": kind, **row.to_dict()})
+
+
+def _pairs(trace: Trace, rows: pd.DataFrame) -> list[tuple[str, str]]:
+    """Words to hide together: those not needed alone, the likeliest to stand in first.
+
+    That is a word and its repetition, then neighbours, then words of nearly the same map, then the
+    others as they lie near each other.
+    """
+    found = verdicts(rows)
+    spared = set(found["word"]) - set(found.loc[found["needed"].astype(bool), "word"])
+    order = {name: place for place, name in enumerate(trace.word_names) if name in spared}
+    said = [name.casefold().rpartition("#")[0] or name.casefold() for name in trace.word_names]
+    alike = _alike(trace)
+
+    def unlikely(pair: tuple[str, str]) -> tuple[int, int]:
+        first, second = (order[name] for name in pair)
+        if said[first] == said[second]:
+            return 0, second - first
+        if second - first == 1:
+            return 1, 0
+        return (2 if frozenset(pair) in alike else 3), second - first
+
+    content = [name for name in order if any(letter.isalnum() for letter in name)]
+    return sorted(combinations(content, 2), key=unlikely)[:PAIRS]
+
+
+def _alike(trace: Trace) -> set[frozenset[str]]:
+    """Words with nearly the same map."""
+    table = trace.words()
+    pairs = zip(table["word"], table["duplicate_of"], strict=True)
+    return {frozenset(pair) for pair in pairs if pair[1]}
+
+
+def _compared_by(judges: Judges | None) -> str:
+    if judges is None:
+        return "Images are compared by their pixels."
+    seen = "by what is seen in them, then " if judges.sight is not None else ""
+    return f"Images are compared {seen}by 1 - cosine in {judges.name}."
 
 
 def settings_of(trace: Trace) -> Settings:
@@ -95,34 +343,58 @@ def settings_of(trace: Trace) -> Settings:
     )
 
 
-def control(trace: Trace) -> tuple[int, str]:
-    """A token that is no word, to compare words with, and a line that says which it is.
+def controls(trace: Trace) -> tuple[list[int], str]:
+    """Tokens that are no word, to compare words with, and a line that says which they are.
 
     Args:
         trace: What was seen of the prompt.
 
     Returns:
-        A padding token drawn by the seed; where the prompt leaves no room for any, the special
-        token with the least attention, or the last one if their attention was not kept.
+        Up to `CONTROLS` padding tokens, evenly from the first to the last; none where the prompt
+        leaves no room for any, and then the initial noise is shaken instead.
     """
+    pads = [token.index for token in trace.tokens if token.role == "pad"]
+    if not pads:
+        return [], (
+            f"The prompt leaves no room for padding: words are compared with a change of the "
+            f"initial noise, {CONTROLS} times at each seed."
+        )
+    places = np.linspace(0, len(pads) - 1, min(CONTROLS, len(pads))).round().astype(int)
+    chosen = [pads[place] for place in places]
+    return chosen, (
+        f"Words are compared with {len(chosen)} of {len(pads)} padding tokens, hidden one at a "
+        f"time in the same way at each seed."
+    )
+
+
+def judges_of(pipeline: Any) -> Judges | None:
+    """Who compares the images of a pipeline: the bundled judges, or else its own autoencoder."""
+    return bundled_judges(pipeline) or _latent_judges(pipeline)
+
+
+def _latent_judges(pipeline: Any) -> Judges | None:
+    """Likeness in the latents of a pipeline's autoencoder; None if it has none."""
     import torch
 
-    pads = [token.index for token in trace.tokens if token.role == "pad"]
-    if pads:
-        draw = torch.Generator().manual_seed(trace.recipe["seed"])
-        pad = pads[int(torch.randint(len(pads), (1,), generator=draw))]
-        return pad, f"Compared with dropping padding token {pad}."
-    special = [token for token in trace.tokens if token.role in ("start", "end")]
-    if not special:
-        raise ArgumentError(
-            "prove: the prompt has neither padding nor a start or end token to compare words "
-            "with. Shorten the prompt."
-        )
-    table = trace.words().set_index("word")["mass"]
-    least = min(reversed(special), key=lambda token: table.get(token.name, np.inf))
-    return least.index, (
-        f"The prompt leaves no room for padding: compared with dropping the {least.role} token."
-    )
+    vae, processor = (getattr(pipeline, name, None) for name in ("vae", "image_processor"))
+    if vae is None or processor is None or not hasattr(vae, "encode"):
+        return None
+
+    @torch.no_grad()
+    def latents(image: Image.Image) -> Any:
+        pixels = processor.preprocess(image.convert("RGB")).to(vae.device, vae.dtype)
+        return vae.encode(pixels).latent_dist.mode()[0].double().cpu()
+
+    def likeness(image: Image.Image, others: Sequence[Image.Image]) -> list[float]:
+        first = latents(image)
+        centre = first.mean(dim=(-2, -1), keepdim=True)
+        own = (first - centre).flatten()
+        return [
+            float(torch.cosine_similarity(own, (latents(each) - centre).flatten(), dim=0))
+            for each in others
+        ]
+
+    return Judges(likeness, name="the latents of the model's own autoencoder")
 
 
 def bundled_judges(pipeline: Any) -> Judges | None:
@@ -133,7 +405,7 @@ def bundled_judges(pipeline: Any) -> Judges | None:
         if zoo.name_of(pipeline) in zoo.recipes():
             zoo.weights_folder("openmoji-clip")
             zoo.weights_folder("openmoji-segmenter")
-            return Judges(_likeness, _sight)
+            return Judges(_likeness, _sight, "the space of the image encoder openmoji-clip")
     except DataError:
         pass  # without the judges' weights the pixels still speak
     return None
@@ -159,26 +431,8 @@ def _sight(images: Sequence[Image.Image]) -> list[Sight]:
     ]
 
 
-def _compared(
-    image: Image.Image, images: Sequence[Image.Image], judges: Judges | None
-) -> pd.DataFrame:
-    """One row for each image but the last, which is the one without a padding token."""
-    pixels = np.asarray(image.convert("RGB"))
-    distances = [pixel_distance(pixels, np.asarray(each.convert("RGB"))) for each in images]
-    likeness = judges.likeness(image, images) if judges else [np.nan] * len(images)
-    return pd.DataFrame(
-        {
-            "pixel_distance": distances[:-1],
-            "pad_pixel_distance": distances[-1],
-            "clip_similarity": list(likeness[:-1]),
-            "pad_clip_similarity": likeness[-1],
-            "segmenter": _changes(image, images[:-1], judges),
-        }
-    )
-
-
 def _changes(image: Image.Image, images: Sequence[Image.Image], judges: Judges | None) -> list[str]:
-    if judges is None:
+    if judges is None or judges.sight is None:
         return [""] * len(images)
     before, *after = judges.sight([image, *images])
     return [
@@ -191,13 +445,45 @@ def _listed(sight: Sight) -> str:
     return ", ".join(sight) or "nothing"
 
 
-def _check_same(pipeline: Any, trace: Trace) -> None:
-    import regard.zoo as zoo
-
+def _check_asked(trace: Trace, seeds: int, latents: Any) -> None:
     if not trace.layers:
         raise ArgumentError(
             "prove: this look is at a picture and has no words. Give a look at a prompt."
         )
+    if seeds < 1:
+        raise ArgumentError(f"prove: seeds is {seeds} and must be 1 or more; 5 tell a tendency.")
+    if latents is not None and seeds > 1:
+        raise ArgumentError(
+            f"prove: seeds is {seeds}, and initial noise was given, which has no seed. Leave one "
+            f"of them out."
+        )
+    if trace.recipe.get("edits"):
+        named = ", ".join(str(each.get("method", each)) for each in trace.recipe["edits"])
+        raise ArgumentError(
+            f"prove: this look was made under {named}, and words are hidden from the bare model. "
+            f"Look without methods."
+        )
+
+
+def _check_repeated(image: Image.Image, again: Image.Image) -> None:
+    """Refuse an image that the same noise does not make again, or that shows nothing at all."""
+    pixels = np.asarray(image.convert("RGB"))
+    if (pixels == pixels[0, 0]).all():
+        raise ArgumentError(
+            "prove: the image is of one colour throughout, so no word can be missed in it. A "
+            "safety checker or an overflow in float16 may have emptied it."
+        )
+    found = pixel_distance(pixels, np.asarray(again.convert("RGB")))
+    if found > REPEATED:
+        raise ArgumentError(
+            f"prove: the same settings and seed gave another image, {found:.3f} of full scale "
+            f"away, so what a word changes cannot be told. Use a scheduler that draws no noise of "
+            f"its own, such as DDIM; pass latents= if the look had them."
+        )
+
+
+def _check_same(pipeline: Any, trace: Trace) -> None:
+    import regard.zoo as zoo
 
     for key, found in (
         ("scheduler", type(pipeline.scheduler).__name__),

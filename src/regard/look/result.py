@@ -8,7 +8,7 @@ import pandas as pd
 from PIL import Image
 
 from regard.look import output
-from regard.measures.words import judge
+from regard.measures.words import WORD, judge
 from regard.trace import Trace
 
 
@@ -22,7 +22,7 @@ class Look:
             one that was looked at.
         trace: Where every word was looked at, the table of words, and the recipe; or where every
             patch looks.
-        proof: What dropping each word changed, as `prove` returns it; None if not asked for.
+        proof: What hiding each word changed, as `prove` returns it; None if not asked for.
     """
 
     image: Image.Image
@@ -32,7 +32,7 @@ class Look:
 
     def __repr__(self) -> str:
         columns, rows = self.image.size
-        proved = "no proof" if self.proof is None else f"{len(self.proof)} words proved"
+        proved = "no proof" if self.proof is None else f"{len(_proved(self.proof))} words proved"
         return f"Look({rows}x{columns} pixels; {self.trace!r}; {proved})"
 
     @property
@@ -75,3 +75,7 @@ class Look:
             OutputError: something is there already, or writing failed; nothing is lost.
         """
         output.write(self.image, self.trace, folder, overwrite=overwrite)
+
+
+def _proved(proof: pd.DataFrame) -> set[str]:
+    return set(proof.loc[proof["kind"] == WORD, "word"])

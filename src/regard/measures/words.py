@@ -1,7 +1,8 @@
-"""Which words of a prompt matter: by their maps, and then by proof."""
+"""Which words of a prompt look redundant by their maps, and which are, by proof."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -16,22 +17,36 @@ from regard.measures.spread import normalised_entropy_of_rows
 from regard.trace import Trace
 from regard.trace.words import SPECIAL
 
-MATTERS = "matters"
-REDUNDANT = "redundant"
 LOOKS = "looks redundant"
-LOOKS_BUT_MATTERS = "looks redundant, but matters"
-REDUNDANT_THOUGH = "redundant, though it looks important"
+REDUNDANT = "redundant"
+NEEDED = "needed"
+DEPENDS = "depends on the seed"
+BESIDE = "redundant beside"
+HERE = " at this seed"
 SAME = "same"
+PAIR = "pair"
 
 COLUMNS = ["word", "role", "mass", "entropy", "duplicate_of", "verdict"]
+
+PROOF = ["word", "seed", "kind", "distance", "pixel_distance", "seen"]
+"""The columns of a proof."""
+
+WORD, CONTROL, OWN_KEY = "word", "control", "own key"
+KINDS = (WORD, PAIR, CONTROL, OWN_KEY)
+"""What a row of a proof is about."""
 
 UNITS = {
     "mass": "share of attention",
     "entropy": "1",
+    "distance": "1",
+    "threshold": "1",
     "pixel_distance": "share of full scale",
-    "pad_pixel_distance": "share of full scale",
-    "clip_similarity": "cosine",
-    "pad_clip_similarity": "cosine",
+    "pixel_threshold": "share of full scale",
+    "own_key_distance": "1",
+    "seeds": "images",
+    "redundant_share": "share of seeds",
+    "share_low": "share of seeds",
+    "share_high": "share of seeds",
 }
 
 
@@ -51,12 +66,15 @@ class Thresholds:
             quarter more attention than the rest.
         correlation: Two maps are near-duplicates from this Pearson correlation on. 0.95: nine
             tenths (0.95 squared) of what varies in one map is in the other.
-        pads: A word was not needed if dropping it changed the image at most this many times as
-            much as dropping a padding token did. 2: both take one key away and rescale the
-            others, so a pad shows how much any such nudge moves the picture; the factor leaves
-            room for the spread between pads and for words of two tokens.
-        pixel: A mean pixel distance up to this counts as no change whatever the pad did. 1/255:
-            one grey level, which nobody sees.
+        quantile: A word changed the image if it changed it more than this quantile of the controls,
+            each of which hides what is no word. 0.9: nearly the strongest of eight.
+        distance: A perceptual distance up to this counts as no change whatever the controls did.
+            0.08, chosen on captions that are not those of the evaluation: hiding an article moves
+            an image of `openmoji` by less than 0.01 as a rule, its background by 0.15 and more.
+        pixel: A mean pixel distance up to this counts as no change whatever the controls did, where
+            there is no perceptual distance. 0.02: five grey levels on average.
+        agree: A word is redundant, or needed, if it is so at no less than this share of the seeds.
+            0.9: up to nine seeds have all to agree.
 
     Raises:
         ArgumentError: a threshold is negative.
@@ -69,16 +87,23 @@ class Thresholds:
     mass: float = 0.25
     entropy: float = 0.999
     correlation: float = 0.95
-    pads: float = 2.0
-    pixel: float = 1 / 255
+    quantile: float = 0.9
+    distance: float = 0.08
+    pixel: float = 0.02
+    agree: float = 0.9
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if value < 0:
+            if not value >= 0:
                 raise ArgumentError(
                     f"Thresholds: {name} is {value} and must not be negative. "
                     f"The default is {getattr(Thresholds, name)}."
                 )
+        if self.quantile > 1 or not 0.5 < self.agree <= 1:
+            raise ArgumentError(
+                f"Thresholds: quantile is {self.quantile} and must lie in 0..1; agree is "
+                f"{self.agree} and must be above 0.5 and at most 1."
+            )
 
 
 @measure(unit="by column", higher="by column", reads=TRACE, reduce="heads and steps, then layers")
@@ -98,13 +123,14 @@ def word_table(trace: Trace, *, thresholds: Thresholds | None = None) -> pd.Data
         In prompt order one row per word, and one each for ``[start]``, ``[end]`` and ``[pad]`` if
         kept, with the columns word, role, mass (share of attention), entropy (0 on one patch, 1
         even; NaN without mass), duplicate_of (the heavier word with nearly the same map, else
-        empty) and verdict (empty unless the role is ``word``). ``attrs["units"]`` has the units.
+        empty) and verdict: ``looks redundant`` with the reason, or empty. Maps alone say nothing of
+        what an image needs; `judge` has the verdict of a proof. ``attrs["units"]`` has the units.
 
     Example:
         >>> from regard.trace import toy_trace
         >>> table = word_table(toy_trace())
         >>> table[["word", "mass", "verdict"]].iloc[[2, 3]].values.tolist()
-        [['cat', 0.109375, 'matters'], ['and', 0.03125, 'looks redundant: near-uniform map']]
+        [['cat', 0.109375, ''], ['and', 0.03125, 'looks redundant: near-uniform map']]
 
     Source:
         Mass and maps: Tang et al. (2023), "What the DAAM: Interpreting Stable Diffusion Using
@@ -132,58 +158,128 @@ def word_table(trace: Trace, *, thresholds: Thresholds | None = None) -> pd.Data
     return table
 
 
+def verdicts(proof: pd.DataFrame, *, thresholds: Thresholds | None = None) -> pd.DataFrame:
+    """Whether each word, or pair of words, was needed at each seed, by what hiding it changed.
+
+    It was needed if something else is seen in the image without it, unless hiding what is no word
+    has the same effect. If all that is seen is the same, or nothing was asked what it sees, it was
+    needed if the perceptual distance is more than the quantile of that of the controls, and more
+    than counts as no change. Where there is no perceptual distance the pixels decide, likewise.
+
+    Args:
+        proof: One row for each thing hidden at each seed, with the columns word, seed, kind
+            (``word``, ``pair``, ``control`` or ``own key``), distance (perceptual; NaN where there
+            is none), pixel_distance, and seen: ``same``, or what was seen before and after, or ""
+            where nothing was asked. Controls count at their own seed.
+        thresholds: What counts as a change; by default `Thresholds()`.
+
+    Returns:
+        The rows of words and pairs, with the columns threshold and pixel_threshold (what the
+        distances are compared with) and needed.
+
+    Raises:
+        ArgumentError: a column is missing, a value is not of its kind, or something is there twice.
+
+    Example:
+        >>> proof = pd.DataFrame({"word": ["and", "cat", "[pad]"], "seed": 0,
+        ...     "kind": ["word", "word", "control"], "distance": [0.01, 0.4, 0.02],
+        ...     "pixel_distance": [0.001, 0.2, 0.01], "seen": ["same", "cat -> nothing", "same"]})
+        >>> verdicts(proof)[["word", "threshold", "needed"]].values.tolist()
+        [['and', 0.08, False], ['cat', 0.08, True]]
+
+    Source:
+        Petsiuk et al. (2018), "RISE: Randomized Input Sampling for Explanation of Black-box
+        Models": what an output needs is what is missed when it is deleted.
+    """
+    limits = thresholds or Thresholds()
+    _check_proof(proof)
+    found = []
+    for _, rows in proof.groupby("seed", sort=False):
+        controls = rows[rows["kind"] == CONTROL]
+        least = [
+            max([limit, *_quantile(controls[name], limits.quantile)])
+            for name, limit in (("distance", limits.distance), ("pixel_distance", limits.pixel))
+        ]
+        tried = rows[rows["kind"].isin((WORD, PAIR))].assign(
+            threshold=least[0], pixel_threshold=least[1]
+        )
+        noise = {SAME, "", *controls["seen"]}
+        tried["needed"] = [_needed(row, noise) for _, row in tried.iterrows()]
+        found.append(tried)
+    return pd.concat(found)
+
+
 def judge(
     table: pd.DataFrame, proof: pd.DataFrame, *, thresholds: Thresholds | None = None
 ) -> pd.DataFrame:
-    """The table of words with the evidence of a proof, and the verdict that it leaves standing.
+    """The table of words with the evidence of a proof, and the verdict that it comes to.
 
-    The proof made the image again at the same seed with the keys of one word masked. A word was
-    not needed if both hold: the image changed by no more than ``thresholds.pads`` times what
-    dropping a padding token changed (or by no more than ``thresholds.pixel``), and the segmenter
-    sees the same.
+    A word that was found redundant alone, but not together with another that was, is
+    ``redundant beside`` that other. With one seed a verdict says that it is of this seed. With
+    several, a word is redundant, or needed, where they agree (`Thresholds.agree`), and else
+    ``depends on the seed``.
 
     Args:
         table: As `word_table` returns it.
-        proof: One row per word that was dropped, with the columns word, pixel_distance and
-            pad_pixel_distance (see `pixel_distance`); perhaps clip_similarity; perhaps segmenter,
-            which says what it saw change, ``same`` where nothing did, or "" where none was asked.
+        proof: As `verdicts` takes it.
         thresholds: What a proof must show; by default `Thresholds()`.
 
     Returns:
-        The table with the columns of the proof (NaN or "" where a word was not tried). Words that
-        were tried have a new verdict: ``redundant``, ``looks redundant, but matters``,
-        ``redundant, though it looks important`` or ``matters``.
+        The table, then a row for each pair. ``suspicion`` is what the verdict was before; distance,
+        pixel_distance and their thresholds are means over seeds, ``seen`` is what was first seen to
+        change; seeds, redundant_share, share_low and share_high are the number of seeds, the share
+        at which the word was not needed, and its 95 % interval. Words that were not tried have NaN
+        or "" in these columns and keep their verdict.
 
     Raises:
-        ArgumentError: a column is missing, a distance is no number, or a word is there twice.
+        ArgumentError: as for `verdicts`.
         UnknownName: the proof has a word that the table has not.
 
     Example:
         >>> from regard.trace import toy_trace
-        >>> proof = pd.DataFrame({"word": ["and", "cat"], "pixel_distance": [0.01, 0.2],
-        ...                       "pad_pixel_distance": 0.01, "segmenter": ["same", "no cat"]})
+        >>> proof = pd.DataFrame({"word": ["and", "cat"], "seed": 0, "kind": "word",
+        ...     "distance": [0.01, 0.4], "pixel_distance": [0.001, 0.2],
+        ...     "seen": ["same", "cat -> nothing"]})
         >>> judged = judge(word_table(toy_trace()), proof)
         >>> judged.set_index("word").loc[["and", "cat"], "verdict"].to_dict()
-        {'and': 'redundant', 'cat': 'matters'}
+        {'and': 'redundant at this seed', 'cat': 'needed at this seed'}
 
     Source:
-        Petsiuk et al. (2018), "RISE: Randomized Input Sampling for Explanation of Black-box
-        Models": what matters is what is missed when it is deleted.
+        Interval: Wilson (1927), "Probable Inference, the Law of Succession, and Statistical
+        Inference".
     """
     limits = thresholds or Thresholds()
-    _check_proof(table, proof)
-    new = [name for name in proof.columns if name not in COLUMNS]
-    judged = table[COLUMNS].merge(proof[["word", *new]], on="word", how="left")
-    for name in new:
-        if not pd.api.types.is_numeric_dtype(judged[name]):
-            judged[name] = judged[name].fillna("")
-    tried = judged["pixel_distance"].notna()
+    by_seed = verdicts(proof, thresholds=limits)
+    own = by_seed[by_seed["kind"] == WORD]
+    known = table.loc[table["role"] == "word", "word"].tolist()
+    for word in own["word"]:
+        if word not in known:
+            raise unknown("word", word, known)
+    evidence = _evidence(by_seed, proof)
+    plain = table.loc[table["role"] != PAIR]
+    suspicion = plain["suspicion"] if "suspicion" in plain else plain["verdict"]
+    plain = plain[COLUMNS].assign(suspicion=suspicion, verdict="")
+    judged = plain.merge(evidence[evidence["kind"] == WORD].drop(columns="kind"), how="left")
+    pairs = evidence[evidence["kind"] == PAIR].drop(columns="kind").assign(role=PAIR)
+    judged = pd.concat([judged, pairs], ignore_index=True) if len(pairs) else judged
+    for name in ("duplicate_of", "suspicion", "verdict", "seen"):
+        judged[name] = judged[name].fillna("")
+    found = _told(by_seed, limits)
     judged["verdict"] = [
-        _verdict_after(row, limits) if was_tried else row["verdict"]
-        for (_, row), was_tried in zip(judged.iterrows(), tried, strict=True)
+        found.get(word, was) for word, was in zip(judged["word"], judged["suspicion"], strict=True)
     ]
     judged.attrs["units"] = {name: UNITS[name] for name in judged if name in UNITS}
     return judged
+
+
+def paired(first: str, second: str) -> str:
+    """What two words that are hidden together are called.
+
+    Example:
+        >>> paired("big", "large")
+        'big + large'
+    """
+    return f"{first} + {second}"
 
 
 def pixel_distance(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> float:
@@ -265,37 +361,131 @@ def _first_verdicts(table: pd.DataFrame, limits: Thresholds) -> list[str]:
             return f"{LOOKS}: near-uniform map"
         if row["duplicate_of"]:
             return f"{LOOKS}: duplicate of {row['duplicate_of']}"
-        return MATTERS
+        return ""
 
     return [verdict(row) for _, row in table.iterrows()]
 
 
-def _check_proof(table: pd.DataFrame, proof: pd.DataFrame) -> None:
-    for name in ("word", "pixel_distance", "pad_pixel_distance"):
-        if name not in proof.columns:
-            raise ArgumentError(
-                f"judge: the proof has no column '{name}'; it has {list(proof.columns)}. "
-                f"Give word, pixel_distance and pad_pixel_distance."
-            )
-    for name in ("pixel_distance", "pad_pixel_distance"):
-        if not np.isfinite(proof[name].to_numpy(dtype=np.float64)).all():
-            raise ArgumentError(
-                f"judge: {name} has a value that is no number. Leave that word out."
-            )
-    twice = proof["word"][proof["word"].duplicated()].tolist()
+def _quantile(values: "pd.Series[Any]", share: float) -> list[float]:
+    known = values.dropna()
+    return [float(np.quantile(known, share))] if len(known) else []
+
+
+def _needed(row: "pd.Series[Any]", noise: Collection[str]) -> bool:
+    """Whether a word was: by what is seen, then by perception, and by pixels where it has none."""
+    if row["seen"] not in noise:
+        return True
+    if np.isfinite(row["distance"]):
+        return bool(row["distance"] > row["threshold"])
+    return bool(row["pixel_distance"] > row["pixel_threshold"])
+
+
+def _evidence(by_seed: pd.DataFrame, proof: pd.DataFrame) -> pd.DataFrame:
+    """One row for each word and pair: its means over seeds, and at how many it was not needed."""
+    kept = proof[proof["kind"] == OWN_KEY].groupby("word")["distance"].mean()
+    rows: list[dict[str, Any]] = []
+    for (word, kind), own in by_seed.groupby(["word", "kind"], sort=False):
+        changed = [seen for seen in own["seen"] if seen not in (SAME, "")]
+        seeds, spared = len(own), int((~own["needed"].astype(bool)).sum())
+        low, high = wilson(spared, seeds)
+        means = own[["distance", "threshold", "pixel_distance", "pixel_threshold"]].mean()
+        own_key = {"own_key_distance": float(kept.get(word, np.nan))} if len(kept) else {}
+        rows.append(
+            {
+                "word": word,
+                "kind": kind,
+                **{str(name): value for name, value in means.items()},
+                "seen": changed[0] if changed else own["seen"].iloc[0],
+                "seeds": seeds,
+                "redundant_share": spared / seeds,
+                "share_low": low,
+                "share_high": high,
+                **own_key,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _told(by_seed: pd.DataFrame, limits: Thresholds) -> dict[str, str]:
+    """The verdict on each word and each pair."""
+    verdict = {
+        str(word): _agreed(own["needed"].astype(bool), limits.agree)
+        for word, own in by_seed.groupby("word", sort=False)
+    }
+    here = HERE if by_seed["seed"].nunique() == 1 else ""
+    told = {
+        word: f"{said}{here}" if said in (NEEDED, REDUNDANT) else said
+        for word, said in verdict.items()
+    }
+    for pair in by_seed.loc[by_seed["kind"] == PAIR, "word"].unique():
+        both = str(pair).split(" + ")
+        if verdict[pair] == REDUNDANT:
+            told[pair] = f"redundant together{here}"
+            continue
+        together = "needed together" if verdict[pair] == NEEDED else "depends on the seed, together"
+        told[pair] = f"{together}{here}" if verdict[pair] == NEEDED else verdict[pair]
+        for word, other in (both, both[::-1]):
+            if verdict.get(word) == REDUNDANT and not told[word].startswith(BESIDE):
+                told[word] = f"{BESIDE} {other}{here}; {together}"
+    return told
+
+
+def _agreed(needed: "pd.Series[bool]", share: float) -> str:
+    """What the seeds agree on."""
+    needing = float(needed.mean())
+    if needing >= share:
+        return NEEDED
+    if 1 - needing >= share:
+        return REDUNDANT
+    return f"{DEPENDS}: redundant at {int((~needed).sum())} of {len(needed)}"
+
+
+def wilson(successes: int, trials: int, *, confidence: float = 0.95) -> tuple[float, float]:
+    """The interval of a share that was counted, in 0..1: honest where few were counted.
+
+    Args:
+        successes: How many of them.
+        trials: How many there were, at least one.
+        confidence: How often such intervals hold the true share.
+
+    Returns:
+        The least and the greatest share.
+
+    Example:
+        >>> low, high = wilson(5, 5)
+        >>> round(low, 3), high
+        (0.566, 1.0)
+
+    Source:
+        Wilson (1927), "Probable Inference, the Law of Succession, and Statistical Inference".
+    """
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    share, weight = successes / trials, z * z / trials
+    middle = (share + weight / 2) / (1 + weight)
+    half = z / (1 + weight) * np.sqrt(share * (1 - share) / trials + weight / (4 * trials))
+    low = 0.0 if successes == 0 else max(0.0, float(middle - half))
+    return low, 1.0 if successes == trials else min(1.0, float(middle + half))
+
+
+def _check_proof(proof: pd.DataFrame) -> None:
+    lacking = [name for name in PROOF if name not in proof.columns]
+    if lacking:
+        raise ArgumentError(
+            f"judge: the proof has no column '{lacking[0]}'; it has {list(proof.columns)}. "
+            f"Give {', '.join(PROOF)}, as regard.look.prove does."
+        )
+    strange = sorted({str(kind) for kind in proof["kind"]} - set(KINDS))
+    if strange:
+        raise ArgumentError(f"judge: kind is '{strange[0]}' and must be one of {', '.join(KINDS)}.")
+    if not np.isfinite(proof["pixel_distance"].to_numpy(dtype=np.float64)).all():
+        raise ArgumentError(
+            "judge: pixel_distance has a value that is no number. Leave that word out."
+        )
+    tried = proof[proof["kind"] != CONTROL]
+    if not proof["kind"].isin((WORD, PAIR)).any():
+        raise ArgumentError("judge: the proof has no word. Give one row per word and seed.")
+    twice = tried["word"][tried.duplicated(["word", "seed", "kind"])].tolist()
     if twice:
-        raise ArgumentError(f"judge: the proof has '{twice[0]}' twice. Give one row per word.")
-    known = table["word"].tolist()
-    for word in proof["word"]:
-        if word not in known:
-            raise unknown("word", word, known)
-
-
-def _verdict_after(row: "pd.Series[Any]", limits: Thresholds) -> str:
-    allowed = max(limits.pads * row["pad_pixel_distance"], limits.pixel)
-    seen_to_change = row.get("segmenter", "") not in ("", SAME)
-    needed = row["pixel_distance"] > allowed or seen_to_change
-    looked = row["verdict"].startswith(LOOKS) or row["verdict"] == REDUNDANT
-    if looked:
-        return LOOKS_BUT_MATTERS if needed else REDUNDANT
-    return MATTERS if needed else REDUNDANT_THOUGH
+        raise ArgumentError(
+            f"judge: the proof has '{twice[0]}' twice at one seed. Give one row per word and seed."
+        )

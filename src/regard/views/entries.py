@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from regard.axes import TOKEN
-from regard.measures.words import LOOKS, LOOKS_BUT_MATTERS, REDUNDANT
+from regard.measures.words import BESIDE, LOOKS, REDUNDANT
 from regard.trace import Token, Trace
 
 # What the columns of a table of words mean; any other column is shown under its own name.
@@ -18,12 +18,26 @@ MEANINGS = {
     "mass": ("mass", "Share of attention that goes to the word, over all tokens"),
     "entropy": ("entropy", "How spread out the map is: 0 on one patch, 1 perfectly even"),
     "duplicate_of": ("same map as", "Another word whose map is nearly the same"),
-    "verdict": ("verdict", "What the numbers, and the proof if there was one, say"),
-    "pixel_distance": ("image change", "Change of the image when the word is masked, same seed"),
-    "pad_pixel_distance": ("by a pad", "Change when a padding token is masked instead"),
-    "clip_similarity": ("likeness", "Likeness of the image with and without the word"),
+    "verdict": (
+        "verdict",
+        "What a proof found; without one, why the maps make a word look redundant",
+    ),
+    "suspicion": ("by the maps", "Why the maps made the word look redundant, before the proof"),
+    "distance": ("image change", "Perceptual change when the word is hidden, same initial noise"),
+    "threshold": ("threshold", "Up to this change the word was not needed"),
+    "seen": ("objects seen", "What is seen to change when the word is hidden"),
+    "pixel_distance": ("pixel change", "Mean change of the pixels when the word is hidden"),
+    "pixel_threshold": ("pixel threshold", "The same threshold for the change of the pixels"),
+    "own_key_distance": ("at its own key", "Change when only the word's own key is masked"),
+    "seeds": ("seeds", "At how many seeds the word was hidden"),
+    "redundant_share": ("redundant at", "Share of these seeds at which it was not needed"),
+    "share_low": ("at least", "Lower end of the 95 % interval of that share"),
+    "share_high": ("at most", "Upper end of the 95 % interval of that share"),
+    # Of traces that were saved before words were hidden in the text encoders too.
+    "pad_pixel_distance": ("by a pad", "Change when a padding token's key is masked instead"),
+    "clip_similarity": ("likeness", "Likeness of the image with and without the word's own key"),
     "pad_clip_similarity": ("without a pad", "Likeness when a padding token is masked instead"),
-    "segmenter": ("objects seen", "What the segmenter sees change when the word is masked"),
+    "segmenter": ("objects seen", "What the segmenter sees change without the word's own key"),
 }
 NO_TABLE = "No table of words was stored with this trace."
 
@@ -122,9 +136,11 @@ def _spelled(entry: Entry) -> tuple[str, int]:
 def _mark(row: dict[str, Any]) -> str:
     """How the page marks a word: by its numbers alone, by proof, or not at all."""
     verdict = str(row.get("verdict") or "")
+    if verdict.startswith(BESIDE):
+        return "looks"
     if verdict.startswith(REDUNDANT):
         return "proved"
-    return "looks" if verdict.startswith(LOOKS) and verdict != LOOKS_BUT_MATTERS else ""
+    return "looks" if verdict.startswith(f"{LOOKS}:") else ""
 
 
 def _evidence(entry: Entry) -> str:
