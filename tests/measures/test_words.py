@@ -255,19 +255,41 @@ def test_words_that_stand_in_for_one_another_are_needed_together():
         ("big", "word", 0.0, "same"),
         ("large", "word", 0.0, "same"),
         ("dog", "word", 0.0, "same"),
-        ("big + large", "pair", 0.4, "same"),
-        ("large + dog", "pair", 0.0, "same"),
+        ("big + large + dog", "together", 0.5, "same"),
+        ("big + large", "together", 0.4, "same"),
+        ("large + dog", "together", 0.0, "same"),
     )
     judged = judge(table, proof)
     assert column(judged, "verdict") == {
-        "big": "redundant beside large at this seed; needed together",
-        "large": "redundant beside big at this seed; needed together",
+        "big": "redundant beside large at this seed; together needed",
+        "large": "redundant beside big at this seed; together needed",
         "dog": "redundant at this seed",
+        "big + large + dog": "needed together at this seed",
         "big + large": "needed together at this seed",
         "large + dog": "redundant together at this seed",
     }
-    assert column(judged, "role")["big + large"] == "pair"
+    assert column(judged, "role")["big + large"] == "together"
     assert np.isnan(column(judged, "mass")["big + large"])
+
+
+def test_words_may_be_needed_together_at_some_seeds_alone():
+    table = word_table(trace_of(big=LEFT, large=TOP))
+    proof = pd.concat(
+        [
+            rows(
+                ("big", "word", 0.0, "same"),
+                ("large", "word", 0.0, "same"),
+                ("big + large", "together", 0.4 * seed, "same"),
+                seed=seed,
+            )
+            for seed in range(2)
+        ]
+    )
+    assert column(judge(table, proof), "verdict") == {
+        "big": "redundant beside large; together depends on the seed: redundant at 1 of 2",
+        "large": "redundant beside big; together depends on the seed: redundant at 1 of 2",
+        "big + large": "depends on the seed: redundant at 1 of 2",
+    }
 
 
 def test_a_word_is_redundant_only_where_the_seeds_agree():
@@ -321,7 +343,7 @@ def test_judging_twice_is_judging_once():
     proof = rows(
         ("cat", "word", 0.0, "same"),
         ("the", "word", 0.0, "same"),
-        ("cat + the", "pair", 0.0, "same"),
+        ("cat + the", "together", 0.0, "same"),
     )
     once = judge(table, proof)
     pd.testing.assert_frame_equal(judge(once, proof), once)
@@ -334,7 +356,9 @@ def test_a_proof_that_does_not_fit_is_refused():
         judge(table, good.drop(columns="seen"))
     with pytest.raises(ArgumentError, match="pixel_distance has a value that is no number"):
         judge(table, good.assign(pixel_distance=np.nan))
-    with pytest.raises(ArgumentError, match="kind is 'pad' and must be one of word, pair, control"):
+    with pytest.raises(
+        ArgumentError, match="kind is 'pad' and must be one of word, together, control"
+    ):
         judge(table, good.assign(kind="pad"))
     with pytest.raises(ArgumentError, match="the proof has no word"):
         judge(table, good.assign(kind="control"))

@@ -15,11 +15,11 @@ from regard.look.settings import Progress, Settings
 from regard.measures.words import (
     CONTROL,
     OWN_KEY,
-    PAIR,
     PROOF,
     SAME,
+    TOGETHER,
     WORD,
-    paired,
+    joined,
     pixel_distance,
     verdicts,
 )
@@ -32,7 +32,7 @@ Sight = tuple[str, ...]
 CONTROLS = 8
 """How many images hide what is no word, at each seed."""
 
-PAIRS = 15
+PAIRS = 8
 """How many pairs of words are hidden together at most."""
 
 REPEATED = 0.02
@@ -73,7 +73,8 @@ def prove(
     same initial noise (see `regard.look.hidden.hide_words`). Beside them up to `CONTROLS` padding
     tokens are hidden, each in the same way, and where there is none the initial noise is shaken
     instead: any nudge changes an image a little, and this says how little. Words that were not
-    needed are then hidden together, two at a time, for they may stand in for one another.
+    needed are then hidden all together, for they may stand in for one another; if that changes the
+    image, up to `PAIRS` pairs of them are hidden, the likeliest first.
 
     Args:
         model: The model that made the look, or its name or folder.
@@ -88,8 +89,8 @@ def prove(
 
     Returns:
         One row for each thing hidden at each seed, with the columns word, seed, kind (``word``,
-        ``pair``, ``control`` or ``own key``), distance (1 - cosine in the space of an encoder; NaN
-        where there is none), pixel_distance (mean absolute difference, share of full scale) and
+        ``together``, ``control`` or ``own key``), distance (1 - cosine in the space of an encoder;
+        NaN where there is none), pixel_distance (mean absolute difference, share of full scale) and
         seen (``same``, or what was seen before and after, as in ``blue car, cat -> cat``; empty
         where nobody says). ``attrs["note"]`` says how words were hidden and what they are compared
         with.
@@ -117,7 +118,7 @@ def prove(
     _check_same(pipeline, look.trace)
     trial = _Trial(pipeline, look, judges or judges_of(pipeline), seeds, latents, progress)
     trial.words()
-    trial.pairs()
+    trial.together()
     if own_key:
         trial.own_keys()
     proof = pd.DataFrame(trial.rows)[PROOF]
@@ -227,15 +228,22 @@ class _Trial:
             self._compare(seed, hidden, kinds, images)
         self.notes += [said, _compared_by(self.judges)]
 
-    def pairs(self) -> None:
-        """Hide together, two at a time, words that were not needed."""
-        pairs = _pairs(self.trace, pd.DataFrame(self.rows))
-        if not pairs:
+    def together(self) -> None:
+        """Hide together the words that were not needed: all of them, and then two at a time."""
+        spared = _spared(self.trace, pd.DataFrame(self.rows))
+        if len(spared) < 2:
             return
-        groups = [[*self.trace.tokens_of(a), *self.trace.tokens_of(b)] for a, b in pairs]
+        self._hide_together([spared])
+        whole = verdicts(pd.DataFrame(self.rows)).query("kind == @TOGETHER")
+        if len(spared) > 2 and whole["needed"].any():
+            self._hide_together(_pairs(self.trace, spared))
+
+    def _hide_together(self, sets: Sequence[Sequence[str]]) -> None:
+        tokens = self.trace.tokens_of
+        groups = [[token for name in each for token in tokens(name)] for each in sets]
+        hidden = [joined(each) for each in sets]
         for seed, images in self._hidden(groups).items():
-            hidden = [paired(*pair) for pair in pairs]
-            self._compare(seed, hidden, [PAIR] * len(pairs), images)
+            self._compare(seed, hidden, [TOGETHER] * len(sets), images)
 
     def own_keys(self) -> None:
         """Mask only the keys of each word in the denoiser, at the seed of the look."""
@@ -292,28 +300,36 @@ class _Trial:
             self.rows.append({"word": name, "seed": seed, "kind": kind, **row.to_dict()})
 
 
-def _pairs(trace: Trace, rows: pd.DataFrame) -> list[tuple[str, str]]:
-    """Words to hide together: those not needed alone, the likeliest to stand in first.
+def _spared(trace: Trace, rows: pd.DataFrame) -> list[str]:
+    """The words that were needed at no seed, in the order of the prompt; punctuation is none."""
+    found = verdicts(rows)
+    needed = set(found.loc[found["needed"].astype(bool), "word"])
+    names = [name for name in trace.word_names if any(letter.isalnum() for letter in name)]
+    return [name for name in names if name not in needed]
+
+
+def _pairs(trace: Trace, words: Sequence[str]) -> list[tuple[str, str]]:
+    """Two of the words at a time, those that are likeliest to stand in for one another first.
 
     That is a word and its repetition, then neighbours, then words of nearly the same map, then the
     others as they lie near each other.
     """
-    found = verdicts(rows)
-    spared = set(found["word"]) - set(found.loc[found["needed"].astype(bool), "word"])
-    order = {name: place for place, name in enumerate(trace.word_names) if name in spared}
-    said = [name.casefold().rpartition("#")[0] or name.casefold() for name in trace.word_names]
+    place = {name: at for at, name in enumerate(trace.word_names)}
     alike = _alike(trace)
 
-    def unlikely(pair: tuple[str, str]) -> tuple[int, int]:
-        first, second = (order[name] for name in pair)
-        if said[first] == said[second]:
-            return 0, second - first
-        if second - first == 1:
-            return 1, 0
-        return (2 if frozenset(pair) in alike else 3), second - first
+    def said(name: str) -> str:
+        return name.casefold().rpartition("#")[0] or name.casefold()
 
-    content = [name for name in order if any(letter.isalnum() for letter in name)]
-    return sorted(combinations(content, 2), key=unlikely)[:PAIRS]
+    def unlikely(pair: tuple[str, str]) -> tuple[int, int]:
+        first, second = pair
+        apart = place[second] - place[first]
+        if said(first) == said(second):
+            return 0, apart
+        if apart == 1:
+            return 1, 0
+        return (2 if frozenset(pair) in alike else 3), apart
+
+    return sorted(combinations(words, 2), key=unlikely)[:PAIRS]
 
 
 def _alike(trace: Trace) -> set[frozenset[str]]:

@@ -24,7 +24,8 @@ DEPENDS = "depends on the seed"
 BESIDE = "redundant beside"
 HERE = " at this seed"
 SAME = "same"
-PAIR = "pair"
+BETWEEN = " + "
+TOGETHER = "together"
 
 COLUMNS = ["word", "role", "mass", "entropy", "duplicate_of", "verdict"]
 
@@ -32,7 +33,7 @@ PROOF = ["word", "seed", "kind", "distance", "pixel_distance", "seen"]
 """The columns of a proof."""
 
 WORD, CONTROL, OWN_KEY = "word", "control", "own key"
-KINDS = (WORD, PAIR, CONTROL, OWN_KEY)
+KINDS = (WORD, TOGETHER, CONTROL, OWN_KEY)
 """What a row of a proof is about."""
 
 UNITS = {
@@ -159,7 +160,7 @@ def word_table(trace: Trace, *, thresholds: Thresholds | None = None) -> pd.Data
 
 
 def verdicts(proof: pd.DataFrame, *, thresholds: Thresholds | None = None) -> pd.DataFrame:
-    """Whether each word, or pair of words, was needed at each seed, by what hiding it changed.
+    """Whether each word, or words together, were needed at each seed, by what hiding it changed.
 
     It was needed if something else is seen in the image without it, unless hiding what is no word
     has the same effect. If all that is seen is the same, or nothing was asked what it sees, it was
@@ -168,14 +169,14 @@ def verdicts(proof: pd.DataFrame, *, thresholds: Thresholds | None = None) -> pd
 
     Args:
         proof: One row for each thing hidden at each seed, with the columns word, seed, kind
-            (``word``, ``pair``, ``control`` or ``own key``), distance (perceptual; NaN where there
-            is none), pixel_distance, and seen: ``same``, or what was seen before and after, or ""
-            where nothing was asked. Controls count at their own seed.
+            (``word``, ``together``, ``control`` or ``own key``), distance (perceptual; NaN where
+            there is none), pixel_distance, and seen: ``same``, or what was seen before and after,
+            or "" where nothing was asked. Controls count at their own seed.
         thresholds: What counts as a change; by default `Thresholds()`.
 
     Returns:
-        The rows of words and pairs, with the columns threshold and pixel_threshold (what the
-        distances are compared with) and needed.
+        The rows of words, alone and together, with the columns threshold and pixel_threshold (what
+        the distances are compared with) and needed.
 
     Raises:
         ArgumentError: a column is missing, a value is not of its kind, or something is there twice.
@@ -200,7 +201,7 @@ def verdicts(proof: pd.DataFrame, *, thresholds: Thresholds | None = None) -> pd
             max([limit, *_quantile(controls[name], limits.quantile)])
             for name, limit in (("distance", limits.distance), ("pixel_distance", limits.pixel))
         ]
-        tried = rows[rows["kind"].isin((WORD, PAIR))].assign(
+        tried = rows[rows["kind"].isin((WORD, TOGETHER))].assign(
             threshold=least[0], pixel_threshold=least[1]
         )
         noise = {SAME, "", *controls["seen"]}
@@ -225,11 +226,11 @@ def judge(
         thresholds: What a proof must show; by default `Thresholds()`.
 
     Returns:
-        The table, then a row for each pair. ``suspicion`` is what the verdict was before; distance,
-        pixel_distance and their thresholds are means over seeds, ``seen`` is what was first seen to
-        change; seeds, redundant_share, share_low and share_high are the number of seeds, the share
-        at which the word was not needed, and its 95 % interval. Words that were not tried have NaN
-        or "" in these columns and keep their verdict.
+        The table, then a row for words that were hidden together. ``suspicion`` is what the verdict
+        was before; distance, pixel_distance and their thresholds are means over seeds, ``seen`` is
+        what was first seen to change; seeds, redundant_share, share_low and share_high are the
+        number of seeds, the share at which the word was not needed, and its 95 % interval. Words
+        that were not tried have NaN or "" in these columns and keep their verdict.
 
     Raises:
         ArgumentError: as for `verdicts`.
@@ -256,11 +257,11 @@ def judge(
         if word not in known:
             raise unknown("word", word, known)
     evidence = _evidence(by_seed, proof)
-    plain = table.loc[table["role"] != PAIR]
+    plain = table.loc[table["role"] != TOGETHER]
     suspicion = plain["suspicion"] if "suspicion" in plain else plain["verdict"]
     plain = plain[COLUMNS].assign(suspicion=suspicion, verdict="")
     judged = plain.merge(evidence[evidence["kind"] == WORD].drop(columns="kind"), how="left")
-    pairs = evidence[evidence["kind"] == PAIR].drop(columns="kind").assign(role=PAIR)
+    pairs = evidence[evidence["kind"] == TOGETHER].drop(columns="kind").assign(role=TOGETHER)
     judged = pd.concat([judged, pairs], ignore_index=True) if len(pairs) else judged
     for name in ("duplicate_of", "suspicion", "verdict", "seen"):
         judged[name] = judged[name].fillna("")
@@ -272,14 +273,14 @@ def judge(
     return judged
 
 
-def paired(first: str, second: str) -> str:
-    """What two words that are hidden together are called.
+def joined(words: Sequence[str]) -> str:
+    """What words that are hidden together are called.
 
     Example:
-        >>> paired("big", "large")
+        >>> joined(["big", "large"])
         'big + large'
     """
-    return f"{first} + {second}"
+    return BETWEEN.join(words)
 
 
 def pixel_distance(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> float:
@@ -381,7 +382,7 @@ def _needed(row: "pd.Series[Any]", noise: Collection[str]) -> bool:
 
 
 def _evidence(by_seed: pd.DataFrame, proof: pd.DataFrame) -> pd.DataFrame:
-    """One row for each word and pair: its means over seeds, and at how many it was not needed."""
+    """One row for each word, and for words together: means over seeds, and how often not needed."""
     kept = proof[proof["kind"] == OWN_KEY].groupby("word")["distance"].mean()
     rows: list[dict[str, Any]] = []
     for (word, kind), own in by_seed.groupby(["word", "kind"], sort=False):
@@ -407,7 +408,7 @@ def _evidence(by_seed: pd.DataFrame, proof: pd.DataFrame) -> pd.DataFrame:
 
 
 def _told(by_seed: pd.DataFrame, limits: Thresholds) -> dict[str, str]:
-    """The verdict on each word and each pair."""
+    """The verdict on each word, and on words together."""
     verdict = {
         str(word): _agreed(own["needed"].astype(bool), limits.agree)
         for word, own in by_seed.groupby("word", sort=False)
@@ -417,16 +418,15 @@ def _told(by_seed: pd.DataFrame, limits: Thresholds) -> dict[str, str]:
         word: f"{said}{here}" if said in (NEEDED, REDUNDANT) else said
         for word, said in verdict.items()
     }
-    for pair in by_seed.loc[by_seed["kind"] == PAIR, "word"].unique():
-        both = str(pair).split(" + ")
-        if verdict[pair] == REDUNDANT:
-            told[pair] = f"redundant together{here}"
+    for group in by_seed.loc[by_seed["kind"] == TOGETHER, "word"].unique():
+        said, words = verdict[group], str(group).split(BETWEEN)
+        if said in (NEEDED, REDUNDANT):
+            told[group] = f"{said} together{here}"
+        if said == REDUNDANT or len(words) > 2:
             continue
-        together = "needed together" if verdict[pair] == NEEDED else "depends on the seed, together"
-        told[pair] = f"{together}{here}" if verdict[pair] == NEEDED else verdict[pair]
-        for word, other in (both, both[::-1]):
+        for word, other in (words, words[::-1]):
             if verdict.get(word) == REDUNDANT and not told[word].startswith(BESIDE):
-                told[word] = f"{BESIDE} {other}{here}; {together}"
+                told[word] = f"{BESIDE} {other}{here}; together {said}"
     return told
 
 
@@ -482,7 +482,7 @@ def _check_proof(proof: pd.DataFrame) -> None:
             "judge: pixel_distance has a value that is no number. Leave that word out."
         )
     tried = proof[proof["kind"] != CONTROL]
-    if not proof["kind"].isin((WORD, PAIR)).any():
+    if not proof["kind"].isin((WORD, TOGETHER)).any():
         raise ArgumentError("judge: the proof has no word. Give one row per word and seed.")
     twice = tried["word"][tried.duplicated(["word", "seed", "kind"])].tolist()
     if twice:
