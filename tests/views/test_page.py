@@ -125,7 +125,7 @@ def test_evidence_stands_with_the_word(trace: Trace):
     words = {word["name"]: word for word in payload.payload(trace)["words"]}
     assert words["blue"]["evidence"].startswith("needed at this seed; mass 0.04")
     assert "same map as cat" in words["blue"]["evidence"]
-    assert "image change 0.129, threshold 0.08" in words["blue"]["evidence"]
+    assert "image change 0.129, threshold 0.1" in words["blue"]["evidence"]
 
 
 def test_a_column_of_the_future_is_shown_under_its_own_name(trace: Trace):

@@ -26,6 +26,7 @@ MEANINGS = {
     "distance": ("image change", "Perceptual change when the word is hidden, same initial noise"),
     "threshold": ("threshold", "Up to this change the word was not needed"),
     "seen": ("objects seen", "What is seen to change when the word is hidden"),
+    "because": ("because", "The first reason why the word was needed: seen, distance or pixels"),
     "pixel_distance": ("pixel change", "Mean change of the pixels when the word is hidden"),
     "pixel_threshold": ("pixel threshold", "The same threshold for the change of the pixels"),
     "own_key_distance": ("at its own key", "Change when only the word's own key is masked"),
