@@ -200,17 +200,19 @@ def test_steps_are_counted_by_the_scheduler(pipeline):
 
 # numpy warns of how diffusers makes an array of a tensor
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
-def test_heun_evaluates_twice_a_level_and_each_is_a_step(pipeline):
+def test_a_step_of_heun_holds_two_evaluations_and_the_last_one(pipeline):
     from diffusers import HeunDiscreteScheduler
 
     other = pipeline.__class__(**pipeline.components, requires_safety_checker=False)
     other.scheduler = HeunDiscreteScheduler.from_config(pipeline.scheduler.config)
     other.set_progress_bar_config(disable=True)
-    seen = {}
-    with Tap(other, observe=[lambda call: seen.update({call.step: call.timestep})]):
-        generate(other, steps=2)
-    assert list(seen) == [0, 1, 2]
-    assert seen[1] == seen[2] < seen[0]
+    seen = []
+    with Tap(other, observe=[lambda c: seen.append((c.step, c.pass_, c.timestep))]) as tap:
+        generate(other, steps=3)
+        assert tap.step == 3
+    told = list(dict.fromkeys(seen))
+    first, second, third = (float(other.scheduler.timesteps[place]) for place in (0, 1, 3))
+    assert told == [(0, 0, first), (0, 1, second), (1, 0, second), (1, 1, third), (2, 0, third)]
 
 
 def test_guidance_puts_the_unconditional_half_first(pipeline):

@@ -175,6 +175,7 @@ class Propagation:
 
     def _start(self) -> None:
         self._steps: dict[int, Tensor] = {}
+        self._counts: dict[int, int] = {}
         self._now: tuple[int, int] | None = None
         self._forget()
 
@@ -203,7 +204,11 @@ class Propagation:
             flat = (maps / sum(count for _, count in self._crosses.values())).flatten(2).mT
             for _ in range(self.power):
                 flat = carried(selves, flat, self.gamma)
-            self._steps[self._now[0]] = flat.mT.unflatten(-1, grid).cpu()
+            step, found = self._now[0], flat.mT.unflatten(-1, grid).cpu()
+            # Some schedulers evaluate the model twice in a step: the mean of both.
+            before, count = self._steps.get(step, found), self._counts.get(step, 0)
+            self._steps[step] = before + (found - before) / (count + 1)
+            self._counts[step] = count + 1
         self._forget()
 
 

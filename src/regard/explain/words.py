@@ -1,7 +1,7 @@
 """Rollout of words: through one evaluation of a denoiser, and over all its steps."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -25,11 +25,11 @@ RHO = "rho"
 
 @dataclass(frozen=True, eq=False)
 class Rolled:
-    """What one evaluation of the denoiser rolled up to.
+    """What one step of the denoiser rolled up to.
 
     Attributes:
         step: Of the generation.
-        timestep: Its noise level; NaN if the model is given none.
+        timestep: The noise level it began at; NaN if the model is given none.
         words: What each patch has of each text token, [sample, token, y, x].
         image: What each patch has of each patch at the beginning, [sample, patch, patch], float32;
             None if it was not asked for.
@@ -47,9 +47,9 @@ class WordRollout:
     Each layer mixes what its queries have with what the keys have: ``residual`` of the one, 1 -
     residual of the attention-weighted other. A text token has itself. Where a UNet changes its
     grid, shares are resized bilinearly; where a skip connection comes in, the mean is taken of what
-    comes up and what the matching level had on the way down. One evaluation is kept a step, the
-    last. Memory: no map of attention is made; image tokens x text tokens for each level and step,
-    and with ``image`` the square of the image tokens.
+    comes up and what the matching level had on the way down. A step of several evaluations has
+    their mean. Memory: no map of attention is made; image tokens x text tokens for each level and
+    step, and with ``image`` the square of the image tokens.
 
     Args:
         residual: The share that passes a layer by, through the residual connection.
@@ -121,14 +121,23 @@ class WordRollout:
 
     def _start(self) -> None:
         self._steps: dict[int, Rolled] = {}
+        self._counts: dict[int, int] = {}
         self._now: tuple[int, int, int] | None = None
         self._flow = Flow(self.residual, self.image)
 
     def _finish(self) -> None:
         words = self._flow.words()
         if self._now is not None and words is not None:
-            step = self._now[1]
-            self._steps[step] = Rolled(step, self._timestep, words, self._flow.patches())
+            step, patches = self._now[1], self._flow.patches()
+            before, count = self._steps.get(step), self._counts.get(step, 0)
+            if before is None:
+                self._steps[step] = Rolled(step, self._timestep, words, patches)
+            else:  # some schedulers evaluate the model twice in a step: the mean of both
+                words = before.words + (words - before.words) / (count + 1)
+                if patches is not None and before.image is not None:
+                    patches = before.image + (patches - before.image) / (count + 1)
+                self._steps[step] = replace(before, words=words, image=patches)
+            self._counts[step] = count + 1
 
 
 def word_rollout(
@@ -176,8 +185,10 @@ def word_rollout(
     check_words(words, settings.caller)
     text = read_whole(pipeline, settings)
     kept = [token.index for token in text.tokens] if words is None else text.spelled(words)
-    rollout, rhos = WordRollout(residual=residual), _Rhos(pipeline.scheduler)
-    with shadowed(pipeline.scheduler, "step", rhos.noting), Tap(pipeline, observe=[rollout]):
+    rollout = WordRollout(residual=residual)
+    tap = Tap(pipeline, observe=[rollout])
+    rhos = _Rhos(pipeline.scheduler, tap)
+    with shadowed(pipeline.scheduler, "step", rhos.noting), tap:
         generate(pipeline, settings)
     rolled = rollout.result()
     return xr.DataArray(
@@ -254,11 +265,11 @@ def _checked_rho(maps: xr.DataArray, rho: Sequence[float] | None) -> np.ndarray:
 
 
 class _Rhos:
-    """How much of each step's outcome is new, noted while a scheduler steps."""
+    """How much of each step's outcome is new, noted while a scheduler begins the step."""
 
-    def __init__(self, scheduler: Any) -> None:
-        self._scheduler = scheduler
-        self.found: list[float] = []
+    def __init__(self, scheduler: Any, tap: Tap) -> None:
+        self._scheduler, self._tap = scheduler, tap
+        self.found: dict[int, float] = {}
 
     def noting(self, step: Callable[..., Any]) -> Callable[..., Any]:
         """A wrapper of ``scheduler.step``."""
@@ -266,7 +277,8 @@ class _Rhos:
         def noted(output: Tensor, timestep: Any, sample: Tensor, *args: Any, **options: Any) -> Any:
             old, new = step_factors(self._scheduler, timestep)
             kept, added = abs(old) * sample.norm().item(), abs(new) * output.norm().item()
-            self.found.append(added / (kept + added) if kept + added > 0 else float("nan"))
+            share = added / (kept + added) if kept + added > 0 else float("nan")
+            self.found.setdefault(self._tap.step, share)
             return step(output, timestep, sample, *args, **options)
 
         return noted

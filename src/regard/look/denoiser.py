@@ -35,19 +35,23 @@ class Denoiser:
         labels: One for each row of the batch: 'uncond' or 'cond'.
         first: The latents before the first step, [image, ...], not scaled for the denoiser.
         scheduler: The pipeline's.
+        steps: How many steps the generation has.
+        begin: Where in the scheduler's course it begins.
         apart: Whether the other half of the guidance is an evaluation of its own.
     """
 
     model: nn.Module
     inputs: Mapping[str, Any]
-    labels: tuple[str, ...]
+    labels: tuple[str | None, ...]
     first: Tensor
     scheduler: Any
+    steps: int
+    begin: int = 0
     apart: bool = False
 
     def moment(self, step: int, latents: Tensor, tap: Tap) -> Moment:
         """What a guide gets to see before a step."""
-        timestep = self.scheduler.timesteps[step]
+        timestep = self.scheduler.timesteps[tap.steps.place if step else self.begin]
 
         def evaluate(
             moved: Tensor,
@@ -63,14 +67,13 @@ class Denoiser:
             output: Tensor = first_of(self.model(**own))
             return output
 
-        steps = len(self.scheduler.timesteps)
-        return Moment(step, steps, timestep, latents, evaluate, tap)
+        return Moment(step, self.steps, timestep, latents, evaluate, tap)
 
     def _as_given(self, timestep: Tensor, first: Any) -> Any:
         """A noise level in the form, and on the scale, that the pipeline gives it."""
         if not torch.is_tensor(first):
             return timestep
-        start = self.scheduler.timesteps[0]
+        start = self.scheduler.timesteps[self.begin]
         scale = float(first.flatten()[0]) / float(start) if float(start) else 1.0
         return (timestep * scale).to(first.dtype).expand(first.shape) if first.ndim else timestep
 
@@ -95,7 +98,9 @@ def denoiser_of(pipeline: Any, run: Callable[[], Any], *, apart: bool = False) -
     seen: dict[str, Any] = {}
 
     def stop(call: AttentionCall) -> None:
+        call.known_conditions("a guide")
         seen.update(inputs=dict(tap.inputs), labels=tap.labels)
+        seen.update(steps=tap.steps.total, begin=tap.steps.place)
         raise _Seen
 
     tap = Tap(pipeline, observe=[stop])
@@ -104,10 +109,8 @@ def denoiser_of(pipeline: Any, run: Callable[[], Any], *, apart: bool = False) -
             run()
     except _Seen:
         pass
-    given, labels = seen["inputs"], seen["labels"]
-    return Denoiser(
-        network_of(pipeline), given, labels, prepared[0], pipeline.scheduler, apart=apart
-    )
+    network, scheduler = network_of(pipeline), pipeline.scheduler
+    return Denoiser(network, first=prepared[0], scheduler=scheduler, apart=apart, **seen)
 
 
 @contextmanager
@@ -151,10 +154,9 @@ def pushed(
     names = list(inspect.signature(denoiser.model.forward).parameters)
 
     def after(_: nn.Module, args: Any, kwargs: dict[str, Any], output: Any) -> Any:
-        step, labels = tap.step, tap.labels
+        step, labels, level = tap.step, tap.labels, tap.steps.level
         if tap.beside or "cond" not in labels:  # a guide's own evaluation, or of the other half
             return None
-        level = float(denoiser.scheduler.timesteps[step])
         here = [each for each in extras if each.steps is None or step in each.steps]
         due = [(each, scale) for each in here if (scale := each.scale(step, level))]
         if not due:
@@ -198,7 +200,7 @@ def _evaluated(model: nn.Module, inputs: Mapping[str, Any], tap: Tap, extra: Ext
 
 
 def conditional(
-    inputs: Mapping[str, Any], labels: tuple[str, ...], images: Sequence[int] | None = None
+    inputs: Mapping[str, Any], labels: tuple[str | None, ...], images: Sequence[int] | None = None
 ) -> dict[str, Any]:
     """The rows of the prompt's half, of all arguments that have a row for each image.
 

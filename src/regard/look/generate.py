@@ -16,8 +16,9 @@ from torch import Tensor
 
 import regard.zoo as zoo
 from regard.errors import ArgumentError
+from regard.look.noise import noise_of, seeded
 from regard.look.settings import Progress, Settings
-from regard.tap import TO_TEXT, Edit, Select, Tap, hide
+from regard.tap import TO_TEXT, Edit, Select, Steps, Tap, hide, listening
 from regard.tap.layout import family_of
 
 TRANSFORMERS = "Stable Diffusion 3 or FLUX.1"
@@ -38,10 +39,15 @@ class Made:
         images: One for each row of the batch.
         latents: [row, channel, y, x], or as the pipeline packs them, on the CPU, before they were
             decoded; None from a pipeline that does not show them.
+        timesteps: The noise level that each step began at, as the scheduler has it.
+        unseeded: Whether noise was drawn past the generators of the rows. It was seeded all the
+            same, but rows made together are then not what they are alone.
     """
 
     images: list[Image.Image]
     latents: Tensor | None
+    timesteps: tuple[float, ...] = ()
+    unseeded: bool = False
 
 
 def opened(model: Any) -> Any:
@@ -147,7 +153,7 @@ def generate(
         pipeline: A diffusers pipeline.
         settings: What to make; randomness comes from its seed alone.
         rows: Size of the batch.
-        progress: Called after each step.
+        progress: Called after each step with the steps done and the steps there are.
         course: What happens beside denoising.
 
     Returns:
@@ -159,16 +165,22 @@ def generate(
     check(pipeline, settings)
     course = course or Course()
     last: dict[str, Tensor] = {}
+    steps, done = Steps(pipeline.scheduler), 0
 
-    def after(_: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
-        changed = _grown(tensors, rows) if step + 1 == course.alone else {}
+    def after(_: Any, index: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+        nonlocal done
+        last["latents"] = latents = tensors["latents"]
+        _check_finite(latents, steps.step - (steps.step > done), settings.caller)
+        if steps.step == done:  # a step of several evaluations is under way
+            return {}
+        done, total = steps.step, steps.total or settings.steps
+        changed = _grown(tensors, rows) if done == min(course.alone, total) else {}
         latents = {**tensors, **changed}["latents"]
-        _check_finite(latents, step, settings.caller)
         if course.move is not None:
-            changed["latents"] = latents = course.move(step + 1, latents)
+            changed["latents"] = latents = course.move(done, latents)
         last["latents"] = latents
         if progress is not None:
-            progress(step + 1, settings.steps)
+            progress(done, total)
         return changed
 
     options = _options(pipeline, settings, course, rows=1 if course.alone else rows)
@@ -176,9 +188,17 @@ def generate(
         options["callback_on_step_end"] = after
         if course.alone:
             options["callback_on_step_end_tensor_inputs"] = pipeline._callback_tensor_inputs
-    images = pipeline(**options).images
+    first = settings.seed if course.seeds is None else course.seeds[0]
+    with listening(steps, began=lambda: steps.check(settings.caller)), seeded(first) as drew:
+        images = pipeline(**options).images
+        unseeded = drew()
     latents = last.get("latents")
-    return Made(list(images), None if latents is None else latents.detach().cpu())
+    return Made(
+        list(images),
+        None if latents is None else latents.detach().cpu(),
+        tuple(float(level) for level in steps.levels.values()),
+        unseeded,
+    )
 
 
 def _options(pipeline: Any, settings: Settings, course: Course, *, rows: int) -> dict[str, Any]:
@@ -252,10 +272,17 @@ def generate_each(
         progress: Called after each step of each batch.
 
     Returns:
-        One image per edit. They are made in batches of up to `ROWS`, each row with its own edit.
+        One image per edit. They are made in batches of up to `ROWS`, each row with its own edit;
+        one by one where the scheduler draws noise for a whole batch at once.
+
+    Raises:
+        ArgumentError: as for `generate`; or the scheduler draws noise that no seed decides.
     """
     images: list[Image.Image] = []
-    batches = [edits[first : first + ROWS] for first in range(0, len(edits), ROWS)]
+    noise = noise_of(pipeline, settings.steps)
+    noise.check(settings.caller)
+    most = ROWS if noise.apart else 1
+    batches = [edits[first : first + most] for first in range(0, len(edits), most)]
     for number, batch in enumerate(batches):
 
         def advance(done: int, steps: int, before: int = number) -> None:
@@ -265,8 +292,23 @@ def generate_each(
         own = [edit(row) for row, edit in enumerate(batch) if edit is not None]
         with Tap(pipeline, edit=own):
             made = generate(pipeline, settings, rows=len(batch), progress=advance)
+        check_seeded(made, pipeline, settings.caller)
         images += made.images
     return images
+
+
+def check_seeded(made: Made, pipeline: Any, who: str) -> None:
+    """Refuse images made together that are not what they are alone.
+
+    Raises:
+        ArgumentError: noise was drawn past their generators, though the scheduler draws none so.
+    """
+    if made.unseeded and len(made.images) > 1:
+        raise ArgumentError(
+            f"{who}: {type(pipeline).__name__} draws noise past the generators that it is given, "
+            f"so images made together are not what they are alone. Switch off what draws it, such "
+            f"as dropout in a model that is training."
+        )
 
 
 def hiding(tokens: Sequence[int]) -> EditOf:

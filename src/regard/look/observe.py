@@ -46,7 +46,8 @@ def look(
         model: A diffusers text-to-image pipeline with a UNet, or Stable Diffusion 3 or FLUX.1; or
             the name or folder of one.
         prompt: What to draw. What no text encoder can take of it is named in `Look.cut`.
-        seed: Of the generator that draws the first noise; nothing else is random.
+        seed: Of the generator that draws the first noise, and what noise the scheduler draws.
+            Where a scheduler seeds its noise itself, the recipe says so as ``not_repeatable``.
         steps: Denoising steps.
         guidance: Weight of classifier-free guidance; up to 1 is off.
         words: The words to keep maps of, ``cat#2`` for the second cat; None keeps the start, all
@@ -91,10 +92,14 @@ def look(
     check_words(words, settings.caller)
     # These import torch, so they wait until arguments are checked.
     from regard.look.generate import opened, pixels_of
+    from regard.look.noise import noise_of
     from regard.look.variants import Variant, generate_variants, prompt_under
     from regard.tap import TO_TEXT, HeatMap, Parity
 
     pipeline = opened(model)
+    noise = noise_of(pipeline, steps)
+    if prove:
+        noise.check(settings.caller)
     shown = replace(settings, prompt=prompt_under(methods, prompt))
     source, text = read(pipeline, settings), read(pipeline, shown)
     tokens = _tokens(text, words)
@@ -123,9 +128,10 @@ def look(
         "partly_cut": text.partly_cut,
         "padding": _padding(text, pad),
         "seconds": round(time.perf_counter() - started, 2),
+        **({"not_repeatable": noise.reason} if noise.reason else {}),
     }
-    # Some denoisers are told the time on a scale of their own, so the scheduler is asked.
-    times = [float(time) for time in pipeline.scheduler.timesteps]
+    # Some denoisers are told the time on a scale of their own, so the scheduler's is taken.
+    times = made.timesteps
     layers = {each.layer: _labelled(each, tokens, pad, keep, times) for each in heats}
     trace = Trace(layers, text.tokens, recipe, pixels)
     seen = Look(made.images[0], made.latents, replace(trace, table=word_table(trace)))

@@ -10,15 +10,21 @@ from torch import Tensor
 
 from regard.errors import ArgumentError
 from regard.look.denoiser import Denoiser, denoiser_of, preparing, pushed
-from regard.look.generate import ROWS, Course, Made, generate, guided_apart
+from regard.look.generate import (
+    ROWS,
+    Course,
+    Made,
+    check,
+    check_seeded,
+    generate,
+    guided_apart,
+)
+from regard.look.noise import noise_of
 from regard.look.prompt import read
 from regard.look.settings import Progress, Settings
 from regard.methods import Changes, Guide, Method, Run
 from regard.tap import Edit, Observer, Select, Tap, attention_layers
 from regard.trace import Prompt
-
-STOCHASTIC = ("Ancestral", "SDE", "DDPM", "LCM", "TCD", "Stochastic")
-"""In the names of schedulers that draw noise in every step."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +89,8 @@ def generate_variants(
     """Make an image for each variant; a variant without methods is what the bare pipeline makes.
 
     Images are made in batches of up to `ROWS`, each row with its own edits, and the steps before
-    any of them begins are made once for all. Variants with guides share a batch only if their
+    any of them begins are made once for all, unless the scheduler draws noise; one by one where it
+    draws noise for a whole batch at once. Variants with guides share a batch only if their
     methods are the same. Variants that read a prompt of their own have a bare picture, the source,
     as the last of their batch, from the same noise.
 
@@ -102,11 +109,18 @@ def generate_variants(
     Raises:
         RegardError: what a method raises about this run, before the pipeline runs.
         ArgumentError: as for `generate`; or a method is for a kind of attention that the first step
-            does not show.
+            does not show; or there are several variants and the scheduler draws noise that no
+            seed decides.
     """
     run = run_of(pipeline, settings, prompt)
     planned = [_planned(place, variant, run, settings) for place, variant in enumerate(variants)]
-    batches = _batches(planned)
+    check(pipeline, settings)
+    noise = noise_of(pipeline, settings.steps)
+    if len(variants) > 1:
+        noise.check(settings.caller)
+    if any(each.prompt is not None for each in planned):
+        noise.check_together(settings.caller)
+    batches = _batches(planned, ROWS if noise.apart else 1)
     made: dict[int, Made] = {}
     for number, batch in enumerate(batches):
 
@@ -114,11 +128,12 @@ def generate_variants(
             if progress is not None:
                 progress(before * steps + done, len(batches) * steps)
 
-        together = _made(pipeline, settings, batch, observe, start, advance)
+        together = _made(pipeline, settings, batch, observe, start, advance, shares=not noise.drawn)
+        check_seeded(together, pipeline, settings.caller)
         for row, each in enumerate(batch):
             latents = None if together.latents is None else together.latents[row : row + 1]
             if each.place is not None:
-                made[each.place] = Made([together.images[row]], latents)
+                made[each.place] = replace(together, images=[together.images[row]], latents=latents)
     return [made[place] for place in range(len(variants))]
 
 
@@ -155,7 +170,7 @@ def _planned(place: int, variant: Variant, run: Run, settings: Settings) -> _Pla
     return _Planned(place, seed, variant, changes, own)
 
 
-def _batches(planned: Sequence[_Planned]) -> list[list[_Planned]]:
+def _batches(planned: Sequence[_Planned], most: int) -> list[list[_Planned]]:
     """Variants that can be made together; where one has to be beside them, the source is last."""
     groups: dict[Any, list[_Planned]] = {}
     for each in planned:
@@ -166,7 +181,7 @@ def _batches(planned: Sequence[_Planned]) -> list[list[_Planned]]:
     batches = []
     for (_, noise), group in groups.items():
         source = [] if noise is None else [_Planned(None, noise, Variant(seed=noise))]
-        room = ROWS - len(source)
+        room = most - len(source)
         batches += [[*group[first : first + room], *source] for first in range(0, len(group), room)]
     return batches
 
@@ -178,6 +193,8 @@ def _made(
     observe: Sequence[Observer | tuple[Select, Observer]],
     start: Tensor | None,
     progress: Progress,
+    *,
+    shares: bool,
 ) -> Made:
     guides, beside = batch[0].guides, batch[-1].place is None
     # One list of edits serves all rows, or each row has its own.
@@ -185,7 +202,8 @@ def _made(
     entries = batch[0].entries(None) if alike else _each_its_own(batch)
     if beside:
         entries = [(_of_all(select, len(batch)), edit) for select, edit in entries]
-    course = _course(pipeline, settings, batch, start, alone=not (alike or beside))
+    alone = shares and not (alike or beside)
+    course = _course(pipeline, settings, batch, start, alone=alone)
     if beside:
         reads = [settings.prompt if each.prompt is None else each.prompt for each in batch]
         course = replace(course, prompts=reads)
@@ -242,7 +260,7 @@ def _course(
 ) -> Course:
     seeds = [each.seed for each in batch]
     shared = _shared_steps(batch, settings.steps) if alone and len(set(seeds)) == 1 else 0
-    if shared and not (_draws_noise(pipeline.scheduler) or guided_apart(pipeline, settings)):
+    if shared and not guided_apart(pipeline, settings):
         return Course(seeds=seeds[:1], alone=shared, start=start)
     if start is not None:
         start = start.expand(len(batch), *start.shape[1:])
@@ -253,13 +271,6 @@ def _shared_steps(batch: Sequence[_Planned], steps: int) -> int:
     """How many first steps are the same for all rows; the last is always each row's own."""
     begins = [each.first_step for each in batch if each.first_step is not None]
     return min([*begins, steps - 1])
-
-
-def _draws_noise(scheduler: Any) -> bool:
-    """Whether its steps are random, so that rows made together would not be what they are alone."""
-    told = scheduler.config
-    draws = "sde" in str(told.get("algorithm_type", "")) or told.get("stochastic_sampling", False)
-    return draws or any(part in type(scheduler).__name__ for part in STOCHASTIC)
 
 
 def _denoiser(pipeline: Any, settings: Settings, course: Course, rows: int) -> Denoiser:
@@ -290,7 +301,7 @@ def _guided(
         now = latents
         for each in end if done else ():
             now = each(done - 1, now)
-        for each in begin if done < len(denoiser.scheduler.timesteps) else ():
+        for each in begin if done < denoiser.steps else ():
             now = each(denoiser.moment(done, now, tap)).detach()
         return torch.cat([now[moved], latents[len(now[moved]) :]])
 

@@ -51,7 +51,7 @@ def steer(
         Both looks, a table of what changed from one to the other, and a recipe that replays it.
 
     Raises:
-        ArgumentError: there is no method; or as `look`.
+        ArgumentError: there is no method, or no seed decides the scheduler's noise; or as `look`.
         RegardError: as `look`, and what a method says of this run, before the model runs.
 
     Example:
@@ -76,8 +76,10 @@ def steer(
         "keep": keep,
     }
     from regard.look.generate import opened
+    from regard.look.noise import noise_of
 
     pipeline = opened(model)
+    noise_of(pipeline, steps).check("steer")
     # First what may be refused: a method that does not fit says so before anything is drawn.
     after = look(pipeline, prompt, **shared, methods=methods, progress=_half(progress, 0))
     before = look(pipeline, prompt, **shared, progress=_half(progress, 1))

@@ -13,12 +13,13 @@ knows where and when each happened, and may change it. The model stays as it is.
 """
 
 from regard.tap.call import AttentionCall, Edit, Observer
-from regard.tap.clock import shadowed
+from regard.tap.clock import listening, shadowed
 from regard.tap.edits import hide
 from regard.tap.layout import LayerShape, Segment, TokenLayout, layout_for, segments
 from regard.tap.model import attention_layers, layer_places
 from regard.tap.observers import HeatMap, LayerHeat, LayerMean, Parity
 from regard.tap.select import TO_TEXT, Select, has_names
+from regard.tap.steps import Steps
 from regard.tap.tap import Tap
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "Parity",
     "Segment",
     "Select",
+    "Steps",
     "Tap",
     "TokenLayout",
     "attention_layers",
@@ -40,6 +42,7 @@ __all__ = [
     "hide",
     "layer_places",
     "layout_for",
+    "listening",
     "segments",
     "shadowed",
 ]

@@ -47,10 +47,11 @@ class AttentionCall:
         layout: What every query and key is; None for a model of no known family.
         model: Class name of the model, for messages.
         run: Which generation since the tap was opened, from 0.
-        step: Which call of ``scheduler.step`` comes next, from 0.
-        pass_: Which evaluation of the model within the step, from 0.
+        step: Which of the steps asked for, from 0.
+        pass_: Which evaluation of the model within the step, from 0; some schedulers need two.
         timestep: The noise level as it was given to the model; None if it was given none.
-        conditions: One label for each row of the batch: 'uncond' or 'cond'.
+        conditions: One label for each row of the batch: 'uncond' or 'cond'; None where it is not
+            known which of the two a row is.
         output: What the layer computed, [batch, head, query, width]; None while edits run.
         head_factors: What ``scale_heads`` multiplies the output by; None if nothing.
 
@@ -75,7 +76,7 @@ class AttentionCall:
     step: int = 0
     pass_: int = 0
     timestep: float | None = None
-    conditions: tuple[str, ...] = ()
+    conditions: tuple[str | None, ...] = ()
     output: PerQuery | None = None
     head_factors: Float[Tensor, "_ head 1 1"] | None = None
     edited: bool = False
@@ -132,13 +133,36 @@ class AttentionCall:
             )
         return self.layout
 
+    def known_conditions(self, caller: str) -> tuple[str, ...]:
+        """The label of each row, or an error that says how to tell.
+
+        Raises:
+            ArgumentError: it is not known which rows read the prompt.
+        """
+        if None in self.conditions:
+            raise ArgumentError(
+                f"{caller}: it is not known which of the {len(self.conditions)} rows that "
+                f"{self.model} evaluates together read the prompt ('cond') and which the negative "
+                f"prompt ('uncond'). Say so with Tap.conditions, such as ('uncond', 'cond'), or "
+                f"ask for all rows: condition=None, in a method condition='both'."
+            )
+        return self.conditions  # type: ignore[return-value]
+
     @property
     def images(self) -> int:
-        """How many images the batch makes: as many rows as have the label of the first."""
-        return self.conditions.count(self.conditions[0]) if self.conditions else self.shape[0]
+        """How many images the batch makes: as many rows as have the label of the first.
+
+        Raises:
+            ArgumentError: it is not known which rows read the prompt.
+        """
+        labels = self.known_conditions("AttentionCall.images")
+        return labels.count(labels[0]) if labels else self.shape[0]
 
     def rows_of(self, condition: str) -> slice:
         """The rows of the batch with this label; an empty slice if there are none.
+
+        Raises:
+            ArgumentError: it is not known which rows read the prompt.
 
         Example:
             >>> q = torch.zeros(4, 1, 2, 4)
@@ -146,10 +170,11 @@ class AttentionCall:
             >>> call.rows_of("cond")
             slice(2, 4, None)
         """
-        if condition not in self.conditions:
+        labels = self.known_conditions("AttentionCall.rows_of")
+        if condition not in labels:
             return slice(0, 0)
-        start = self.conditions.index(condition)
-        return slice(start, start + self.conditions.count(condition))
+        start = labels.index(condition)
+        return slice(start, start + labels.count(condition))
 
     # Reads
 

@@ -1,7 +1,8 @@
 """When an attention call happens: run, step, pass, noise level, and which rows are conditional.
 
-Steps are counted by the calls of ``scheduler.step``. Noise levels cannot stand for them, since some
-schedulers evaluate the model twice at one level.
+Steps are those that were asked for. Calls of ``scheduler.step`` are counted, and `Steps` says which
+of them belong together. Noise levels cannot stand for steps, since some schedulers evaluate the
+model twice at one level.
 """
 
 import functools
@@ -13,14 +14,8 @@ import torch
 from torch import nn
 
 from regard.errors import ArgumentError
-
-CFG = ("uncond", "cond")
-# diffusers puts the negative prompt first. These pipelines do not.
-ORDERS: dict[str, tuple[str, ...]] = {
-    "LuminaPipeline": ("cond", "uncond"),
-    "StableDiffusionInstructPix2PixPipeline": ("cond", "uncond_text", "uncond"),
-}
-CACHE_CONTEXTS = {"cond": ("cond",), "uncond": ("uncond",), "cond_uncond": ("cond", "uncond")}
+from regard.tap.guided import Label, parts_of
+from regard.tap.steps import Steps, asked_for
 
 
 class Clock:
@@ -28,110 +23,107 @@ class Clock:
 
     Attributes:
         run: Generations since the tap was opened, from 0.
-        step: Calls of ``scheduler.step`` in this generation so far.
-        pass_: Evaluations of the model since the last step, less one.
+        pass_: Evaluations of the model in this step so far, less one.
         timestep: The noise level given to the model.
-        labels: One for each row of the batch in the last evaluation of the model.
+        labels: One for each row of the batch in the last evaluation of the model; None for rows of
+            which it is not known what they read.
         parts: The labels of equal parts of the batch, set by hand for a loop of one's own; None:
             ask the pipeline.
+        steps: At which step the generation is.
     """
 
     def __init__(self, pipeline: Any | None = None) -> None:
         self.run = 0
-        self.step = 0
         self.pass_ = -1
         self.timestep: float | None = None
         self.parts: tuple[str, ...] | None = None
+        self.steps = Steps(getattr(pipeline, "scheduler", None))
         self._pipeline = pipeline
-        self._context: tuple[str, ...] | None = None
-        self.labels: tuple[str, ...] = ()
+        self._context: str | None = None
+        self.labels: tuple[Label, ...] = ()
         self._started = False
+        self._turn = -1
 
     @contextmanager
     def running(self, models: list[nn.Module]) -> Iterator[None]:
         """Listen to the pipeline's scheduler and to the models; all is put back afterwards."""
         with ExitStack() as opened:
-            scheduler = getattr(self._pipeline, "scheduler", None)
-            if scheduler is not None:
-                opened.enter_context(shadowed(scheduler, "step", self._stepping))
-                opened.enter_context(shadowed(scheduler, "set_timesteps", self._starting))
+            opened.enter_context(listening(self.steps, began=self._begun, after=self._stepped))
             for model in models:
                 if hasattr(model, "cache_context"):
                     opened.enter_context(shadowed(model, "cache_context", self._labelling))
             yield
 
+    @property
+    def step(self) -> int:
+        """Which of the steps asked for comes next, or is under way, from 0."""
+        return self.steps.step
+
     def to_step(self, step: int) -> None:
         """Set the step by hand, in a loop of one's own."""
-        self.step, self.pass_ = step, -1
+        self.steps.step, self.pass_, self._turn = step, -1, -1
 
     @contextmanager
     def aside(self, parts: tuple[str, ...]) -> Iterator[None]:
         """Evaluations with labels of their own, after which the clock stands where it stood."""
-        present = self.parts, self.pass_, self.timestep, self.labels, self._started
+        present = self.parts, self.pass_, self._turn, self.timestep, self.labels, self._started
         self.parts = parts
         try:
             yield
         finally:
-            self.parts, self.pass_, self.timestep, self.labels, self._started = present
+            (self.parts, self.pass_, self._turn, self.timestep, self.labels, self._started) = (
+                present
+            )
 
     def model_called(self, inputs: Mapping[str, Any]) -> None:
         """Note one evaluation of the model, given the arguments of its forward by name."""
         self._started = True
         self.pass_ += 1
+        self._turn += 1
         self.timestep = _number(inputs.get("timestep", inputs.get("t")))
-        batch = next((len(x) for x in inputs.values() if torch.is_tensor(x) and x.ndim > 1), 1)
-        parts = self._parts()
-        if inputs.get("skip_layers") is not None and self.parts is None:
-            # Skip-layer guidance evaluates the prompt once more, without some layers.
-            parts = ("perturbed",)
-        if batch % len(parts):
-            # One pass of a pipeline that guides but calls the model by hand, as Attend-and-Excite
-            # does, on the conditional part alone.
-            parts = ("cond",)
-        self.labels = _repeat(parts, batch // len(parts))
+        self.steps.locate(self.timestep)
+        rows = _rows(inputs)
+        parts: tuple[Label, ...] | None = self.parts
+        if parts is None:
+            parts = parts_of(
+                self._pipeline,
+                rows=rows,
+                turn=self._turn,
+                context=self._context,
+                skips=inputs.get("skip_layers") is not None,
+            )
+        self.labels = (
+            _repeat(parts, rows // len(parts)) if not rows % len(parts) else (None,) * rows
+        )
 
-    def conditions(self, batch: int) -> tuple[str, ...]:
+    def conditions(self, batch: int) -> tuple[Label, ...]:
         """One label for each row of an attention batch, which may hold several rows per image."""
         if batch == len(self.labels):
             return self.labels
-        if not self.labels or batch % len(self.labels):
-            return ("cond",) * batch
-        return _repeat(self.labels, batch // len(self.labels))
+        if self.labels and not batch % len(self.labels):
+            return _repeat(self.labels, batch // len(self.labels))
+        if len(set(self.labels)) == 1:
+            return self.labels[:1] * batch
+        # Diffusers' own perturbed-attention guidance attends without the perturbed rows.
+        plain = tuple(label for label in self.labels if label != "perturbed")
+        return plain if batch == len(plain) else (None,) * batch
 
-    def _parts(self) -> tuple[str, ...]:
-        if self.parts is not None:
-            return self.parts
-        if self._context is not None:
-            return self._context
-        guided = getattr(self._pipeline, "do_classifier_free_guidance", False)
-        parts = ORDERS.get(type(self._pipeline).__name__, CFG) if guided else ("cond",)
-        if getattr(self._pipeline, "do_perturbed_attention_guidance", False):
-            parts = (*parts, "perturbed")
-        return parts
+    def _begun(self) -> None:
+        self.run += self._started
+        self._started = False
+        self.pass_ = self._turn = -1
 
-    def _stepping(self, step: Callable[..., Any]) -> Callable[..., Any]:
-        def counted(*args: Any, **kwargs: Any) -> Any:
-            result = step(*args, **kwargs)
-            self.to_step(self.step + 1)
-            return result
-
-        return counted
-
-    def _starting(self, set_timesteps: Callable[..., Any]) -> Callable[..., Any]:
-        def counted(*args: Any, **kwargs: Any) -> Any:
-            self.run += self._started
-            self._started = False
-            self.to_step(0)
-            return set_timesteps(*args, **kwargs)
-
-        return counted
+    def _stepped(self, ended: bool) -> None:
+        self._turn = -1
+        if ended:
+            self.pass_ = -1
 
     def _labelling(
         self, cache_context: Callable[..., AbstractContextManager[Any]]
     ) -> Callable[..., AbstractContextManager[Any]]:
         @contextmanager
         def labelled(name: str, *args: Any, **kwargs: Any) -> Iterator[Any]:
-            before, self._context = self._context, CACHE_CONTEXTS.get(name)
+            before, self._context = self._context, name
             try:
                 with cache_context(name, *args, **kwargs) as entered:
                     yield entered
@@ -139,6 +131,49 @@ class Clock:
                 self._context = before
 
         return labelled
+
+
+@contextmanager
+def listening(
+    steps: Steps,
+    *,
+    began: Callable[[], None] | None = None,
+    after: Callable[[bool], None] | None = None,
+) -> Iterator[Steps]:
+    """Keep steps up to date while their scheduler works; it is put back afterwards.
+
+    Args:
+        steps: Of one scheduler.
+        began: Called when a generation begins, before its first step.
+        after: Called after each call of ``scheduler.step``, with whether a step ended.
+    """
+
+    def starting(set_timesteps: Callable[..., Any]) -> Callable[..., Any]:
+        def started(*args: Any, **kwargs: Any) -> Any:
+            result = set_timesteps(*args, **kwargs)
+            steps.begin(asked_for(args, kwargs))
+            if began is not None:
+                began()
+            return result
+
+        return started
+
+    def stepping(step: Callable[..., Any]) -> Callable[..., Any]:
+        def counted(*args: Any, **kwargs: Any) -> Any:
+            level = args[1] if len(args) > 1 else kwargs.get("timestep")
+            result = step(*args, **kwargs)
+            ended = steps.advance(level)
+            if after is not None:
+                after(ended)
+            return result
+
+        return counted
+
+    with ExitStack() as opened:
+        if steps.scheduler is not None:
+            opened.enter_context(shadowed(steps.scheduler, "step", stepping))
+            opened.enter_context(shadowed(steps.scheduler, "set_timesteps", starting))
+        yield steps
 
 
 def checked_parts(parts: tuple[str, ...]) -> tuple[str, ...]:
@@ -188,8 +223,18 @@ def shadowed(
             vars(owner)[name] = own
 
 
-def _repeat(labels: tuple[str, ...], times: int) -> tuple[str, ...]:
+def _repeat(labels: tuple[Label, ...], times: int) -> tuple[Label, ...]:
     return tuple(label for label in labels for _ in range(times))
+
+
+def _rows(inputs: Mapping[str, Any]) -> int:
+    """How many rows a batch has; a list of images has one each."""
+    for value in inputs.values():
+        if torch.is_tensor(value) and value.ndim > 1:
+            return len(value)
+        if isinstance(value, list) and value and all(torch.is_tensor(each) for each in value):
+            return len(value)
+    return 1
 
 
 def _number(timestep: Any) -> float | None:

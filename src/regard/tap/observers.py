@@ -33,7 +33,8 @@ class LayerHeat:
         grid: Rows and columns of the image tokens.
         heads: How many heads the layer has, also if they were averaged.
         steps: The steps seen, also if they were averaged.
-        timesteps: The noise level of each step; NaN where the model is given none.
+        timesteps: The noise level that each step began at, as the model is given it; NaN where it
+            is given none.
         maps: Attention weights: [sample, step, head, token, y, x], float32, on the CPU. Averaged
             axes have size 1. The sum over all tokens of the text is 1 at each y and x in
             cross-attention; in joint attention the image has the rest.
@@ -52,23 +53,51 @@ class LayerHeat:
 class _Running:
     """The maps of one layer, or of all layers with one grid, summed while the model runs."""
 
-    def __init__(self, call: AttentionCall) -> None:
+    def __init__(self, call: AttentionCall, *, keep: bool) -> None:
         self.layer, self.kind, self.place = call.layer, call.kind, call.place
+        self.keep = keep
+        self.calls = 0
         self.heads = call.shape[1]
         self.steps: dict[int, float] = {}
         self.sums: dict[int | None, Tensor] = {}
         self.counts: dict[int | None, int] = {}
+        self.last: int | None = None
 
-    def add(self, step: int | None, maps: TokenMaps) -> None:
-        """Add maps to those of a step, or to the mean over steps where ``step`` is None."""
-        if step in self.sums:
-            self.sums[step] += maps
+    def add(self, call: AttentionCall, maps: TokenMaps) -> None:
+        """Add maps to those of their step, which are kept or added to the mean over steps.
+
+        Every evaluation counts the same in its step, and every step the same in the mean.
+        """
+        if not self.keep and call.step != self.last:
+            self._fold()
+        self.last = call.step
+        self.calls += 1
+        # Where a scheduler evaluates twice in a step, the step is known by its beginning.
+        self.steps.setdefault(call.step, float("nan") if call.timestep is None else call.timestep)
+        if call.step in self.sums:
+            self.sums[call.step] += maps
         else:
-            self.sums[step] = maps.contiguous()
-        self.counts[step] = self.counts.get(step, 0) + 1
+            self.sums[call.step] = maps.contiguous()
+        self.counts[call.step] = self.counts.get(call.step, 0) + 1
+
+    def _fold(self) -> None:
+        """Let the last step go into the sum over steps, which is at None."""
+        if self.last is None:
+            return
+        mean, evaluations = self.sums.pop(self.last), self.counts.pop(self.last)
+        if evaluations > 1:
+            mean /= evaluations
+        if None in self.sums:
+            self.sums[None] += mean
+        else:
+            self.sums[None] = mean
+        self.counts[None] = self.counts.get(None, 0) + 1
+        self.last = None
 
     def stacked(self) -> Tensor:
         """[sample, step, head, token, y, x]."""
+        if not self.keep:
+            self._fold()
         steps = sorted(self.sums, key=lambda step: step or 0)
         return torch.stack([self.sums[step] / self.counts[step] for step in steps], 1)
 
@@ -144,9 +173,8 @@ class HeatMap:
             return
         maps = self._maps(call, rows)
         group = f"{call.layer}#{call.index}" if LAYER in self.keep else tuple(maps.shape[-2:])
-        running = self._groups.setdefault(group, _Running(call))
-        running.steps[call.step] = float("nan") if call.timestep is None else call.timestep
-        running.add(call.step if STEP in self.keep else None, maps)
+        running = self._groups.setdefault(group, _Running(call, keep=STEP in self.keep))
+        running.add(call, maps)
 
     def result(self) -> list[LayerHeat]:
         """The maps of the last generation, a list entry for each layer, in running order.
@@ -211,7 +239,7 @@ def _mean_heat(groups: list[_Running]) -> LayerHeat:
     largest = _heat(max(groups, key=lambda group: group.stacked().shape[-1]))
     total, count = torch.zeros_like(largest.maps), 0
     for group in groups:
-        calls = sum(group.counts.values())
+        calls = group.calls
         flat = group.stacked().flatten(0, 2)
         resized = functional.interpolate(flat, largest.grid, mode="bilinear", align_corners=False)
         total += calls * resized.reshape(total.shape)

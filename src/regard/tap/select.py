@@ -21,7 +21,8 @@ class Select:
         place: 'down', 'mid' or 'up'.
         query: What some queries are, such as 'image'; see `TokenLayout`.
         key: What some keys are, such as 'text'.
-        steps: Which steps: an int, or anything that can be asked ``step in steps``.
+        steps: Which of the steps asked for: an int, or anything that can be asked
+            ``step in steps``. All evaluations of a step are meant.
         condition: 'uncond' or 'cond': calls that have such rows. An edit then changes only them.
         sample: Which image of the batch: calls that have it. An edit then changes only its rows.
         when: Any other question to the call.
@@ -60,12 +61,13 @@ class Select:
         """Whether this call is chosen.
 
         Raises:
-            ArgumentError: what tokens are is asked of a model of no known family.
+            ArgumentError: what tokens are is asked of a model of no known family, or a condition
+                where it is not known which rows read the prompt.
         """
         return (
             self.has_step(call.step)
             and self.has_layer(call)
-            and (self.condition is None or self.condition in call.conditions)
+            and (self.condition is None or self.condition in call.known_conditions("Select"))
             and (self.sample is None or self.sample < call.images)
             and (self.when is None or self.when(call))
         )

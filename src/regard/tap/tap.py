@@ -34,6 +34,7 @@ from regard.tap.model import (
     some_of,
 )
 from regard.tap.select import Select
+from regard.tap.steps import Steps
 from regard.tap.weights import Fused, Scored, sdpa
 
 
@@ -179,18 +180,23 @@ class Tap:
         return self._roots[0].inputs
 
     @property
-    def labels(self) -> tuple[str, ...]:
-        """One label for each row of the batch in that forward: 'uncond' or 'cond'."""
+    def labels(self) -> tuple[str | None, ...]:
+        """One label for each row of the batch in that forward: 'cond', 'uncond' or None."""
         return self._clock.labels
 
     @property
     def step(self) -> int:
-        """Which call of ``scheduler.step`` comes next; set it in a loop of your own."""
+        """Which of the steps asked for is under way; set it in a loop of your own."""
         return self._clock.step
 
     @step.setter
     def step(self, step: int) -> None:
         self._clock.to_step(step)
+
+    @property
+    def steps(self) -> Steps:
+        """The steps of this generation, as its scheduler tells them."""
+        return self._clock.steps
 
     @property
     def conditions(self) -> tuple[str, ...] | None:
@@ -287,6 +293,8 @@ class Tap:
             root.ran = True
             root.inputs = {**dict(zip(root.parameters, args, strict=False)), **(kwargs or {})}
             self._clock.model_called(root.inputs)
+            if any(select.steps is not None for select, _ in self._entries):
+                self._clock.steps.check("Select")
             self._due = any(select.has_step(self._clock.step) for select, _ in self._entries)
 
     def _arrive(self, site: Site, module: nn.Module, args: Any) -> None:

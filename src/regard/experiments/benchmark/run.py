@@ -221,8 +221,10 @@ def _drawn(
     seeds: int,
 ) -> Done:
     """The pictures of one prompt: bare, then under each method, all seeds in one batch."""
+    from regard.look.noise import noise_of
     from regard.look.variants import Variant, generate_variants
 
+    noise_of(pipeline, settings.steps).check("benchmark")
     words = [mention.subject for mention in mentions_in(settings.prompt)]
     entries = {BARE: (), **{name: (make(words),) for name, make in contenders.items()}}
     rows, labels, pictures = [], [], []

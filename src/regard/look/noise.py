@@ -1,0 +1,217 @@
+"""Whether the seed decides the image: what is random in the steps of a scheduler, and who seeds it.
+
+Nothing is told from names. A scheduler is tried on a few numbers: the same seed twice, another
+seed, and two rows at once.
+"""
+
+import copy
+import inspect
+import random
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from regard.errors import ArgumentError
+
+SHAPE = (4, 4, 4)
+"""Of the latents that a scheduler is tried on."""
+
+CLOSE = 1e-4
+
+
+@dataclass(frozen=True)
+class Noise:
+    """What is random in the steps of a scheduler.
+
+    Attributes:
+        drawn: Whether the outcome is another with another seed, so that rows of one seed part as
+            soon as they draw.
+        apart: Whether each row of a batch comes out as it does alone.
+        repeats: Whether a seed gives the same outcome each time.
+        scheduler: Its class name, for messages.
+    """
+
+    drawn: bool
+    apart: bool
+    repeats: bool
+    scheduler: str
+
+    @property
+    def reason(self) -> str:
+        """Why images cannot be compared; empty if they can."""
+        if self.repeats:
+            return ""
+        return f"{self.scheduler} draws noise that the seed does not decide"
+
+    def check(self, who: str) -> None:
+        """Refuse to compare images that no seed decides.
+
+        Raises:
+            ArgumentError: they would differ by chance.
+        """
+        if not self.repeats:
+            raise ArgumentError(
+                f"{who}: {self.reason}: one seed gives another image each time, so images cannot "
+                f"be compared. Give the pipeline another scheduler, such as DDIMScheduler."
+            )
+
+    def check_together(self, who: str) -> None:
+        """Refuse rows that must be made in one batch, where each would not be what it is alone.
+
+        Raises:
+            ArgumentError: their noise depends on the batch.
+        """
+        if not self.apart:
+            raise ArgumentError(
+                f"{who}: {self.scheduler} draws noise for a whole batch at once, so two images "
+                f"made together are not what they are alone, and this method needs two together. "
+                f"Give the pipeline another scheduler, such as DDIMScheduler."
+            )
+
+
+_known: "WeakKeyDictionary[Any, dict[str, Noise]]" = WeakKeyDictionary()
+
+
+def noise_of(pipeline: Any, steps: int) -> Noise:
+    """What is random in the steps of a pipeline's scheduler, found by trying a copy of it.
+
+    Args:
+        pipeline: A diffusers pipeline.
+        steps: How many steps a generation has.
+
+    Example:
+        >>> from regard.zoo import load
+        >>> noise_of(load("openmoji"), 4)
+        Noise(drawn=False, apart=True, repeats=True, scheduler='DDIMScheduler')
+    """
+    scheduler = pipeline.scheduler
+    plain = {
+        name: value
+        for name, value in vars(scheduler).items()
+        if name[0] != "_" and isinstance(value, int | float | str | None)
+    }
+    plain.pop("num_inference_steps", None)
+    key = repr((steps, dict(scheduler.config), plain))
+    known = _known.setdefault(scheduler, {})
+    if key not in known:
+        known[key] = _tried(pipeline, steps)
+    return known[key]
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[Callable[[], bool]]:
+    """Seed what draws without a generator of its own; afterwards all is as it was before.
+
+    Yields:
+        A function that says whether anything was drawn so.
+
+    Example:
+        >>> with seeded(0) as drew:
+        ...     before = drew()
+        ...     _ = torch.rand(1)
+        ...     after = drew()
+        >>> before, after
+        (False, True)
+    """
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    numbers, plain = np.random.get_state(), random.getstate()  # noqa: NPY002  schedulers use it
+    with torch.random.fork_rng(devices):
+        try:
+            torch.manual_seed(seed)
+            np.random.seed(seed % 2**32)  # noqa: NPY002
+            random.seed(seed)
+            first = _state(devices)
+            yield lambda: _state(devices) != first
+        finally:
+            np.random.set_state(numbers)  # noqa: NPY002
+            random.setstate(plain)
+
+
+# Inside
+
+
+def _state(devices: Sequence[int]) -> tuple[bytes, ...]:
+    torches = [torch.get_rng_state(), *(torch.cuda.get_rng_state(each) for each in devices)]
+    _, numbers, place, *_ = np.random.get_state()  # noqa: NPY002
+    return (
+        *(each.numpy().tobytes() for each in torches),
+        np.asarray(numbers).tobytes(),
+        str(place).encode(),
+    )
+
+
+def _tried(pipeline: Any, steps: int) -> Noise:
+    name = type(pipeline.scheduler).__name__
+    try:
+        one = _course(pipeline, _copy(pipeline.scheduler), steps, [0], world=0)
+        used = _copy(pipeline.scheduler)
+        other = _course(pipeline, used, steps, [1], world=1)
+        again = _course(pipeline, used, steps, [0], world=0)
+        both = _course(pipeline, _copy(pipeline.scheduler), steps, [1, 0], world=0)
+    except Exception:  # whatever another's scheduler raises when it is not called by its pipeline
+        # Then nothing is known: rows are made alone, and what a run itself shows is believed.
+        return Noise(drawn=True, apart=False, repeats=True, scheduler=name)
+    drawn, repeats = not _close(one, other), _close(one, again)
+    apart = _close(one, [each[1:] for each in both])
+    if not drawn:
+        apart = apart and _close(one, [each[:1] for each in both])
+    return Noise(drawn, apart, repeats, name)
+
+
+def _copy(scheduler: Any) -> Any:
+    """A scheduler like this one, without what listens to this one."""
+    try:
+        made = copy.deepcopy(scheduler)
+    except Exception:  # a generator of its own, for one, has no copy
+        made = type(scheduler).from_config(scheduler.config)
+    for name in ("step", "set_timesteps"):
+        vars(made).pop(name, None)
+    return made
+
+
+def _course(
+    pipeline: Any, scheduler: Any, steps: int, seeds: Sequence[int], *, world: int
+) -> list[Tensor]:
+    """What comes out of each evaluation, for rows that differ in nothing but their seeds."""
+    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    draw = torch.Generator().manual_seed(0)
+    latents = torch.randn(1, *SHAPE, generator=draw).expand(len(seeds), *SHAPE).clone()
+    learns = str(scheduler.config.get("variance_type", "")).startswith("learned")
+    channels, *sides = SHAPE
+    output = torch.randn(1, channels * (1 + learns), *sides, generator=draw)
+    output = output.expand(len(seeds), *output.shape[1:])
+    options: dict[str, Any] = {}
+    takes = inspect.signature(scheduler.set_timesteps).parameters
+    if "mu" in takes and scheduler.config.get("use_dynamic_shifting"):
+        options["mu"] = 1.0
+    extra = _extra(pipeline, generators if len(generators) > 1 else generators[0])
+    found = []
+    with warnings.catch_warnings(), seeded(world), torch.no_grad():
+        warnings.simplefilter("ignore")  # the run itself says what there is to say
+        scheduler.set_timesteps(num_inference_steps=steps, **options)
+        for level in scheduler.timesteps:
+            if hasattr(scheduler, "scale_model_input"):
+                scheduler.scale_model_input(latents, level)
+            latents = scheduler.step(output, level, latents, return_dict=False, **extra)[0]
+            found.append(latents)
+    return found
+
+
+def _extra(pipeline: Any, generator: Any) -> dict[str, Any]:
+    """What a pipeline hands to ``scheduler.step`` beside the latents."""
+    prepare = getattr(pipeline, "prepare_extra_step_kwargs", None)
+    return {} if prepare is None else dict(prepare(generator, 0.0))
+
+
+def _close(one: Sequence[Tensor], other: Sequence[Tensor]) -> bool:
+    return all(
+        torch.allclose(a, b, rtol=CLOSE, atol=CLOSE, equal_nan=True)
+        for a, b in zip(one, other, strict=True)
+    )
