@@ -33,7 +33,7 @@ class FromTheWorld(diffusers.DDIMScheduler):
     """Draws from the global generator, as a noise sampler without a seed does."""
 
     def step(self, *args, **kwargs):
-        (latents,) = super().step(*args, **{**kwargs, "return_dict": False})
+        latents, *_ = super().step(*args, **{**kwargs, "return_dict": False})
         return (latents + 0.1 * torch.randn_like(latents),)
 
 
@@ -43,7 +43,7 @@ class FromNumpy(diffusers.DDIMScheduler):
     def step(self, *args, **kwargs):
         import numpy as np
 
-        (latents,) = super().step(*args, **{**kwargs, "return_dict": False})
+        latents, *_ = super().step(*args, **{**kwargs, "return_dict": False})
         noise = np.random.standard_normal(latents.shape)  # noqa: NPY002
         return (latents + 0.1 * torch.from_numpy(noise).to(latents),)
 
@@ -56,7 +56,7 @@ class OneTree(diffusers.DDIMScheduler):
         self.tree = None
 
     def step(self, *args, **kwargs):
-        (latents,) = super().step(*args, **{**kwargs, "return_dict": False})
+        latents, *_ = super().step(*args, **{**kwargs, "return_dict": False})
         if self.tree is None:
             self.tree = torch.randn(latents.shape, generator=torch.Generator().manual_seed(0))
         return (latents + 0.1 * self.tree[: len(latents)],)
@@ -68,7 +68,7 @@ class OfItsOwn(diffusers.DDIMScheduler):
     def step(self, *args, **kwargs):
         if not hasattr(self, "draw"):
             self.draw = torch.Generator().manual_seed(0)
-        (latents,) = super().step(*args, **{**kwargs, "return_dict": False})
+        latents, *_ = super().step(*args, **{**kwargs, "return_dict": False})
         return (latents + 0.1 * torch.randn(latents.shape, generator=self.draw),)
 
 
@@ -217,7 +217,7 @@ def test_noise_that_only_a_run_shows_is_not_compared():
     step = model.scheduler.step
 
     def noisy(*args, **kwargs):
-        (latents,) = step(*args, **{**kwargs, "return_dict": False})
+        latents, *_ = step(*args, **{**kwargs, "return_dict": False})
         return (latents + torch.randn_like(latents),)
 
     model.scheduler.step = noisy

@@ -7,6 +7,11 @@ from guided import CASES, Case
 from regard.tap import Tap
 from regard.tap.guided import IN_TURN, ORDERS
 
+pytestmark = pytest.mark.filterwarnings(  # in pipelines of diffusers
+    "ignore:`FluxPosEmbed` is deprecated:FutureWarning",
+    "ignore:torch.meshgrid:UserWarning",
+)
+
 READS = ("cond", "perturbed")
 """Labels of rows that read the prompt; perturbed ones do so with weaker attention."""
 

@@ -170,9 +170,9 @@ def listening(
         return counted
 
     with ExitStack() as opened:
-        if steps.scheduler is not None:
-            opened.enter_context(shadowed(steps.scheduler, "step", stepping))
-            opened.enter_context(shadowed(steps.scheduler, "set_timesteps", starting))
+        for name, wrap in (("step", stepping), ("set_timesteps", starting)):
+            if hasattr(steps.scheduler, name):
+                opened.enter_context(shadowed(steps.scheduler, name, wrap))
         yield steps
 
 
