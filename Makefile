@@ -3,7 +3,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
-.PHONY: demo test lint types imports tests browser bench clean
+.PHONY: demo test lint types imports tests browser real bench clean
 
 demo: $(STAMP)  ## make a picture with the bundled model and write a page one can open
 	$(BIN)/regard look "a cat and a blue car on the beach" --seed 0 --prove --out demo --overwrite
@@ -36,6 +36,13 @@ browser:  # the page is tested in a real browser; where none can be installed, t
 	  { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
 	    apt-get -qq update && apt-get -qq install -y --no-install-recommends chromium >/dev/null; } || \
 	  echo "no Chromium: the tests of the page in a browser will be skipped"
+
+real: $(STAMP) browser  ## a real DINOv2-small on real photographs; fetches the model once, 90 MB
+	@$(BIN)/python -c "import onnx, skimage" 2>/dev/null || \
+	  $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,real]' || \
+	  { echo "real: onnx and scikit-image are missing and could not be installed"; exit 1; }
+	@$(BIN)/python tests/real/make_model.py .real
+	$(BIN)/pytest tests/real
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/observe.py

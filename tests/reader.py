@@ -1,7 +1,14 @@
 """A person at a page, in a real browser."""
 
+import base64
+import io
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from PIL import Image
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = [
@@ -14,6 +21,25 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+
+
+def decoded(url: str) -> np.ndarray:
+    """The pixels of a picture in a data URL, floats [y, x, 3]."""
+    data = base64.b64decode(url.partition(",")[2])
+    return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"), dtype=float)
+
+
+def chromium() -> Iterator[Any]:
+    """A browser, if there is one; closed when it is no longer needed."""
+    from playwright.sync_api import sync_playwright
+
+    found = [path for path in map(shutil.which, NAMES) if path]
+    if not found:
+        raise FileNotFoundError(f"no browser: none of {', '.join(NAMES)} is in PATH")
+    with sync_playwright() as play:
+        opened = play.chromium.launch(executable_path=found[0], args=FLAGS)
+        yield opened
+        opened.close()
 
 
 class Reader:
@@ -76,6 +102,17 @@ class Reader:
             return [...copy.getImageData(0, 0, 1, 1).data].slice(0, 3);
         }"""
         return self.canvas(panel).evaluate(read, [v, u])
+
+    def read_back(self, panel: str, grid: tuple[int, int]) -> list[int]:
+        """Each patch as a place on the colour bar: the one whose colour is nearest to its mean."""
+        shown = decoded(self.picture(panel))
+        bar = decoded(self.part("ramp").evaluate("canvas => canvas.toDataURL()"))[0]
+        read = []
+        for row in np.array_split(shown, grid[0]):
+            for patch in np.array_split(row, grid[1], axis=1):
+                mean = patch[1:-1, 1:-1].reshape(-1, 3).mean(0)  # an edge may be mixed
+                read.append(int(((bar - mean) ** 2).sum(1).argmin()))
+        return read
 
     def at(self, panel: str, v: float, u: float) -> tuple[float, float]:
         box = self.canvas(panel).bounding_box()

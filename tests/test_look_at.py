@@ -252,9 +252,31 @@ def test_maps_of_a_model_without_class_token_are_of_the_mean_and_the_probe(tmp_p
         return original(image, heat, title=title, top=top)
 
     monkeypatch.setattr(stamp, "stamp", noted)
-    look_at(vision_folder(tmp_path / "m", "SiglipVisionModel"), picture()).save(tmp_path / "out")
+    look_at(vision_folder(tmp_path / "m", "SiglipVisionModel"), picture()).save(
+        tmp_path / "out", scale="shared"
+    )
     assert [title.split()[0] for title, _ in titles] == ["mean", "mean", "probe"]
-    assert len({top for _, top in titles}) == 1  # one scale for all
+    assert len({top for _, top in titles}) == 1  # one scale for all, as was asked
+    assert titles[0][1] is not None
+
+
+def test_a_map_has_a_scale_of_its_own_unless_one_is_asked_for(folder, tmp_path, monkeypatch):
+    tops = []
+    from regard.views import stamp
+
+    original = stamp.stamp
+
+    def noted(image, heat, *, title, top):
+        tops.append(top)
+        return original(image, heat, title=title, top=top)
+
+    monkeypatch.setattr(stamp, "stamp", noted)
+    seen = look_at(folder, picture())
+    seen.save(tmp_path / "out")
+    assert set(tops) == {None}
+    with pytest.raises(UnknownName, match="no scale for Look.save is named 'each_'"):
+        seen.save(tmp_path / "other", scale="each_")
+    assert not (tmp_path / "other").exists()
 
 
 # ---------------------------------------------------------------- the command line

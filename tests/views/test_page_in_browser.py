@@ -2,12 +2,14 @@
 
 import csv
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from matplotlib import colormaps
+from scipy.stats import spearmanr
 
 from reader import Reader
 from regard.trace import Trace
@@ -34,18 +36,19 @@ def test_colours_are_the_values_of_the_trace_on_the_scale_shown(reader: Reader, 
     reader.click('[data-part="show"] [data-value="map"]')
     reader.click('[data-part="scale"] [data-value="view"]')
     heat = trace.heatmap("cat").values
-    shares = (heat - heat.min()) / np.ptp(heat)
+    shares = heat / heat.max()
     for y, x in [(7, 8), (0, 0), (9, 3), (12, 12)]:
         shown = reader.colour("cat", (y + 0.5) / 16, (x + 0.5) / 16)
         expected = colormaps["magma"](shares[y, x], bytes=True)[:3]
         np.testing.assert_allclose(shown, expected, atol=6)
-    assert float(reader.part("scale-min").inner_text()) == pytest.approx(heat.min(), rel=0.01)
+    assert reader.part("scale-min").inner_text() == "0"
     assert float(reader.part("scale-max").inner_text()) == pytest.approx(heat.max(), rel=0.01)
     assert "not comparable" in reader.caption("scale")
 
 
 def test_a_word_has_one_scale_for_all_its_steps(reader: Reader, trace: Trace):
     reader.word("cat")
+    reader.click('[data-part="scale"] [data-value="word"]')
     first = reader.part("scale-max").inner_text()
     assert float(first) == pytest.approx(trace.heatmap("cat").max().item(), rel=0.01)
     assert "the scale of “cat”" in reader.caption("scale")
@@ -187,12 +190,81 @@ def test_smooth_says_that_it_is_interpolated(reader: Reader):
     assert "interpolated" in reader.caption("grid")
 
 
-def test_opacity_zero_is_the_image(reader: Reader):
+def test_it_opens_on_the_image_beside_the_most_concentrated_word(reader: Reader, trace: Trace):
+    # "the" and "on" name nothing, "a" is everywhere, "cat" has the narrowest aim but one mark less
+    # than "blue", which looks redundant.
+    assert reader.panels() == ["cat"]
+    image = reader.tab.locator("[data-plain] canvas")
+    assert image.count() == 1
+    read = """canvas => {
+        const copy = new OffscreenCanvas(1, 1).getContext("2d");
+        copy.drawImage(canvas, -Math.floor(canvas.width / 2), -Math.floor(0.95 * canvas.height));
+        return [...copy.getImageData(0, 0, 1, 1).data].slice(0, 3);
+    }"""
+    assert image.evaluate(read) == [120, 176, 92]  # the lawn of the synthetic image
+    boxes = [image.bounding_box(), reader.canvas("cat").bounding_box()]
+    assert boxes[0]["x"] + boxes[0]["width"] < boxes[1]["x"]
+    assert boxes[0]["y"] == boxes[1]["y"]
+
+
+@pytest.mark.parametrize("word", ["cat", "blue", "grass"])
+@pytest.mark.parametrize("show", ["overlay", "beside"])
+def test_patches_are_read_back_through_the_colour_bar(
+    reader: Reader, trace: Trace, word: str, show: str
+):
+    reader.word(word)
+    reader.click(f'[data-part="show"] [data-value="{show}"]')
+    read = reader.read_back(word, (16, 16))
+    assert spearmanr(read, trace.heatmap(word).values.ravel()).statistic >= 0.95
+
+
+def test_without_relief_the_overlay_is_the_map(reader: Reader):
     reader.word("grass")
-    reader.part("opacity").fill("0")
+    reader.click('[data-part="show"] [data-value="map"]')
+    bare = reader.picture("grass")
+    reader.click('[data-part="show"] [data-value="overlay"]')
+    assert reader.picture("grass") != bare
+    reader.part("relief").fill("0")
     reader.settle()
-    # The lawn of the synthetic image.
-    assert reader.colour("grass", 0.95, 0.5) == [120, 176, 92]
+    for v, u in ((0.97, 0.53), (0.28, 0.41), (0.47, 0.22)):
+        shown = reader.colour("grass", v, u)
+        reader.click('[data-part="show"] [data-value="map"]')
+        assert reader.colour("grass", v, u) == shown
+        reader.click('[data-part="show"] [data-value="overlay"]')
+
+
+def test_a_sink_does_not_darken_a_map_and_is_named(browser: Any, trace: Trace, tmp_path: Path):
+    maps = trace.layers[UP].copy()
+    ramp = np.linspace(0.001, 0.01, 256).reshape(16, 16)
+    ramp[2, 5] = 0.8
+    maps.loc[{"head": 1, "token": trace.tokens_of("cat")[0]}] = ramp
+    path = tmp_path / "page.html"
+    path.write_text(page(replace(trace, layers={**trace.layers, UP: maps})), encoding="utf-8")
+    reader = Reader(browser, path, viewport={"width": 1280, "height": 1000})
+    reader.word("cat")
+    reader.click('.thumb[data-layer="4"][data-head="1"]')
+    # The 98th percentile of 256 values: the 250th of them; the sink stood among the lower ones, so
+    # that is the 251st of the ramp, 0.001 + 0.009 * 250 / 255.
+    assert reader.part("scale-max").inner_text() == "0.00982"
+    assert reader.caption("sinks") == "y 2, x 5 takes 0.8"
+    assert "the 98th percentile" in reader.caption("scale")
+    assert reader.tab.inner_text('.thumb[data-layer="4"][data-head="1"] i') == "0.00982"
+    assert spearmanr(reader.read_back("cat", (16, 16)), ramp.ravel()).statistic >= 0.95
+    reader.point("cat", 2.5 / 16, 5.5 / 16)
+    assert dict(reader.ranks())["cat"] == pytest.approx(0.8, abs=1e-6)
+    reader.click('[data-part="scale"] [data-value="word"]')
+    assert reader.tab.locator(".thumb i").count() == 0
+    assert "One scale for all thumbnails" in reader.part("navigator-note").inner_text()
+    reader.tab.close()
+    assert reader.complaints == []
+
+
+def test_a_page_opens_on_the_scale_that_was_asked_for(browser: Any, trace: Trace, tmp_path: Path):
+    path = tmp_path / "page.html"
+    path.write_text(page(trace, scale="shared"), encoding="utf-8")
+    reader = Reader(browser, path)
+    assert "shared by all words" in reader.caption("scale")
+    reader.tab.close()
 
 
 def test_special_tokens_wait_behind_their_switch(reader: Reader, trace: Trace):

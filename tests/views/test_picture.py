@@ -163,6 +163,7 @@ def test_layers_and_heads_choose_what_the_trace_would(reader: Reader, trace: Tra
 
 
 def test_a_query_has_one_scale_for_all_layers_and_heads(reader: Reader, trace: Trace):
+    reader.click('[data-part="scale"] [data-value="word"]')
     reader.slide("layer", 0)
     reader.slide("head", 0)
     first = reader.part("scale-max").inner_text()

@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -47,6 +47,12 @@ Queries = Annotated[
         help="Of a picture, keep only where these tokens look, such as 'cls'; by default all."
     ),
 ]
+Scale = Annotated[
+    Literal["each", "shared"],
+    typer.Option(
+        help="Colours of heat maps: 'each' has a scale of its own, or one is 'shared' by all."
+    ),
+]
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace a look that is in the folder.")
 ]
@@ -66,6 +72,7 @@ def look(
     keep: Keep = None,
     prove: Prove = False,
     queries: Queries = None,
+    scale: Scale = "each",
     overwrite: Overwrite = False,
 ) -> None:
     """Draw from a prompt and see where each word was looked at; or look at a picture."""
@@ -75,7 +82,7 @@ def look(
         drawing |= {"--prove": prove or None}
         _refuse([name for name, value in drawing.items() if value is not None])
         asked = None if queries is None else _listed(queries)
-        _look_at(image, model or "fashion-vit", out, _size(size), asked, overwrite=overwrite)
+        _look_at(image, model or "fashion-vit", out, _size(size), asked, scale, overwrite=overwrite)
         return
     if prompt is None:
         raise ArgumentError(
@@ -93,7 +100,7 @@ def look(
         guidance=guidance,
         size=_size(size),
     )
-    _draw(settings, model or "openmoji", out, words, keep, prove=prove, overwrite=overwrite)
+    _draw(settings, model or "openmoji", out, words, keep, scale, prove=prove, overwrite=overwrite)
 
 
 def _refuse(given: list[str]) -> None:
@@ -121,6 +128,7 @@ def _draw(
     out: Path | None,
     words: str | None,
     keep: str | None,
+    scale: str,
     *,
     prove: bool,
     overwrite: bool,
@@ -147,7 +155,7 @@ def _draw(
             prove=prove,
             progress=advance,
         )
-    seen.save(folder, overwrite=overwrite)
+    seen.save(folder, overwrite=overwrite, scale=scale)
     if seen.cut:
         tell(f"the prompt is longer than the text encoder takes; it was cut before: '{seen.cut}'.")
     partly = seen.trace.recipe["partly_cut"]
@@ -166,6 +174,7 @@ def _look_at(
     out: Path | None,
     size: tuple[int, int] | None,
     queries: list[str] | None,
+    scale: str,
     *,
     overwrite: bool,
 ) -> None:
@@ -174,7 +183,7 @@ def _look_at(
     folder = out or Path(f"{_stem(image.stem)}-{_stem(Path(model).name)}")
     check_folder(folder, overwrite=overwrite)
     seen = look_at(model, image, size=size, queries=queries)
-    seen.save(folder, overwrite=overwrite)
+    seen.save(folder, overwrite=overwrite, scale=scale)
     recipe = seen.trace.recipe
     if recipe["interpolated"]:
         how = recipe["interpolation"]

@@ -43,16 +43,25 @@ def check_folder(folder: str | os.PathLike[str], *, overwrite: bool = False) -> 
 
 
 def write(
-    image: Image.Image, trace: Trace, folder: str | os.PathLike[str], *, overwrite: bool
+    image: Image.Image,
+    trace: Trace,
+    folder: str | os.PathLike[str],
+    *,
+    overwrite: bool,
+    scale: str = "each",
 ) -> None:
     """Write an image and its trace under another name beside ``folder``, then rename.
 
     Raises:
         OutputError: something is there already, or writing failed.
+        UnknownName: there is no such scale.
     """
+    from regard.views.scale import check_scale
+
+    check_scale("Look.save", scale)
     check_folder(folder, overwrite=overwrite)
     target = _target(folder)
-    complete(target, lambda fresh: _fill(image, trace, fresh), who="Look.save")
+    complete(target, lambda fresh: _fill(image, trace, fresh, scale), who="Look.save")
 
 
 def file_names(words: Iterable[str]) -> dict[str, str]:
@@ -75,40 +84,45 @@ def file_names(words: Iterable[str]) -> dict[str, str]:
     return names
 
 
-def _fill(image: Image.Image, trace: Trace, folder: Path) -> None:
+def _fill(image: Image.Image, trace: Trace, folder: Path, scale: str) -> None:
     from regard.views import page
 
     (folder / MAPS).mkdir(parents=True)
     image.save(folder / PICTURE)
-    if trace.layers:
-        _fill_words(image, trace, folder)
-    else:
-        _fill_picture(image, trace, folder)
+    maps = _fill_words(trace, folder) if trace.layers else _fill_picture(trace, folder)
+    _fill_maps(image, maps, folder / MAPS, scale)
     trace.save(folder / STORE)
-    (folder / PAGE).write_text(page(trace), encoding="utf-8")
+    (folder / PAGE).write_text(page(trace, scale=scale), encoding="utf-8")
 
 
-def _fill_words(image: Image.Image, trace: Trace, folder: Path) -> None:
-    from regard.views.stamp import stamp
-
+def _fill_words(trace: Trace, folder: Path) -> dict[str, tuple[str, Any]]:
+    """The table of words; the title and the map for each file of heat maps."""
     trace.words().to_csv(folder / WORDS, index=False)
-    for word, name in file_names(trace.word_names).items():
-        stamp(image, trace.heatmap(word), title=word).save(folder / MAPS / f"{name}.png")
+    names = file_names(trace.word_names)
+    return {name: (word, trace.heatmap(word)) for word, name in names.items()}
 
 
-def _fill_picture(image: Image.Image, trace: Trace, folder: Path) -> None:
-    """The likeliest labels, and one map per layer, all on one scale."""
-    from regard.views.stamp import stamp
-
+def _fill_picture(trace: Trace, folder: Path) -> dict[str, tuple[str, Any]]:
+    """The likeliest labels; the title and the map for each file of heat maps, one a layer."""
     with (folder / PREDICTIONS).open("w", newline="", encoding="utf-8") as lines:
         csv.writer(lines).writerows([("label", "probability"), *trace.recipe.get("prediction", [])])
-    nodes = [f"{number:03d}-{name}" for number, name in enumerate(trace.weights)]
-    maps = {node: _of_layer(trace, node[4:]) for node in nodes}
-    top = max(float(heat.max()) for _, heat in maps.values())
-    for node, name in file_names(nodes).items():
-        query, heat = maps[node]
-        title = f"{query} in {node[4:]}, mean of heads"
-        stamp(image, heat, title=title, top=top).save(folder / MAPS / f"{name}.png")
+    names = file_names(f"{number:03d}-{name}" for number, name in enumerate(trace.weights))
+    maps = {}
+    for node, name in names.items():
+        query, heat = _of_layer(trace, node[4:])
+        maps[name] = (f"{query} in {node[4:]}, mean of heads", heat)
+    return maps
+
+
+def _fill_maps(
+    image: Image.Image, maps: dict[str, tuple[str, Any]], folder: Path, scale: str
+) -> None:
+    from regard.views.scale import shared_top
+    from regard.views.stamp import stamp
+
+    top = shared_top(heat for _, heat in maps.values()) if scale == "shared" and maps else None
+    for name, (title, heat) in maps.items():
+        stamp(image, heat, title=title, top=top).save(folder / f"{name}.png")
 
 
 def _of_layer(trace: Trace, layer: str) -> tuple[str, Any]:

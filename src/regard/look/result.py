@@ -59,7 +59,9 @@ class Look:
             self, trace=replace(self.trace, table=table, recipe=recipe), proof=proof.copy()
         )
 
-    def save(self, folder: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+    def save(
+        self, folder: str | os.PathLike[str], *, overwrite: bool = False, scale: str = "each"
+    ) -> None:
         """Write a folder: image.png, words.csv, heatmaps/WORD.png, trace.zarr and page.html.
 
         For a picture that was looked at it has predictions.csv instead of words.csv, and a heat map
@@ -70,11 +72,14 @@ class Look:
             folder: The folder to make; those above it are made too.
             overwrite: Replace a look that was saved there; a folder that holds anything else is
                 never replaced.
+            scale: ``each`` heat map on a colour scale of its own, whose end is written on it; or
+                one scale ``shared`` by all. The page opens on the same, and can change it.
 
         Raises:
             OutputError: something is there already, or writing failed; nothing is lost.
+            UnknownName: there is no such scale.
         """
-        output.write(self.image, self.trace, folder, overwrite=overwrite)
+        output.write(self.image, self.trace, folder, overwrite=overwrite, scale=scale)
 
 
 def _proved(proof: pd.DataFrame) -> set[str]:

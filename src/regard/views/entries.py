@@ -40,6 +40,12 @@ MEANINGS = {
     "pad_clip_similarity": ("without a pad", "Likeness when a padding token is masked instead"),
     "segmenter": ("objects seen", "What the segmenter sees change without the word's own key"),
 }
+# Words that name nothing to be seen: the page does not open on one of them.
+FUNCTION_WORDS = frozenset(
+    "a an the and or but nor of in on at by to from with without into onto over under above below "
+    "beside behind before between near next through for as is are was were be being its his her "
+    "their this that these those there it he she they some any no not very".split()
+)
 NO_TABLE = "No table of words was stored with this trace."
 
 
@@ -83,6 +89,7 @@ def words_of(entries: Sequence[Entry], kept: Sequence[Entry]) -> list[dict[str, 
             "text": _spelled(entry)[0],
             "nth": _spelled(entry)[1],
             "role": entry.role,
+            "content": entry.role == "word" and _spelled(entry)[0].casefold() not in FUNCTION_WORDS,
             "pieces": [token.text.removesuffix("</w>") for token in entry.tokens],
             "tokens": len(entry.kept),
             "column": column.get(entry.name),

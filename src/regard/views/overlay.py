@@ -1,4 +1,4 @@
-"""A word's map over the image it was made with, as a matplotlib figure."""
+"""A word's map beside the image it was made with, as a matplotlib figure."""
 
 from typing import TYPE_CHECKING
 
@@ -7,16 +7,14 @@ import xarray as xr
 
 from regard.axes import X, Y
 from regard.errors import ArgumentError, AxisError
-from regard.views.colour import ATTENTION
+from regard.views.engrave import engraved, enlarged, table
+from regard.views.scale import top_given
 
 if TYPE_CHECKING:  # pages and stamps need no figures, and importing them takes a third of a second
     import matplotlib.axes
-    import matplotlib.colors
     import matplotlib.figure
 
-# At the top of the scale a patch is nearly opaque; below it the square root keeps low values
-# visible over a bright image.
-OPACITY = 0.85
+SIDE = 512  # pixels: patches of a small image are engraved in more of them
 
 
 def overlay(
@@ -26,18 +24,23 @@ def overlay(
     title: str = "",
     top: float | None = None,
 ) -> "matplotlib.figure.Figure":
-    """Draw a map over an image: true patches, colour and opacity by value, from 0 to ``top``.
+    """The image, and its map beside it: true patches, coloured by value from 0 to ``top``.
+
+    The image is engraved into the map: within a patch it is lighter and darker as the image is, and
+    its mean colour is that of its value on the colour bar, so that the map can be read.
 
     Args:
         image: Height, width and three colours, uint8 or floats in 0..1.
         heat: One map with the dims ``y`` and ``x``, values >= 0; ``attrs["units"]`` names the
             colour bar.
-        title: Written above the picture, such as the word.
+        title: Written above the map, such as the word.
         top: The value at the end of the colour scale; give several figures the same one to
-            compare them. The greatest value of ``heat`` when left out.
+            compare them. Left out, it is the greatest value of ``heat``, or where that is more than
+            twice the 98th percentile, that percentile: then sinks are named below the map.
 
     Returns:
-        A figure that belongs to no window: save it with ``figure.savefig(path)``.
+        A figure that belongs to no window: save it with ``figure.savefig(path)``. Its axes are the
+        map, the colour bar and the image.
 
     Raises:
         ArgumentError: the image has no three colours, or ``top`` is not above 0.
@@ -49,43 +52,35 @@ def overlay(
         '2x2 tokens'
     """
     from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import Normalize
+    from matplotlib.colors import ListedColormap, Normalize
     from matplotlib.figure import Figure
 
-    picture = _checked_image(image)
+    picture = enlarged(_checked_image(image), SIDE)
     values = _checked_map(heat)
-    norm = Normalize(0.0, _top_of(values, top))
-    figure = Figure(figsize=(4.8, 4.4), dpi=120, layout="constrained")
-    axes = figure.add_subplot()
-    _draw(axes, picture, values, norm)
-    axes.set_xlabel(f"{values.shape[0]}x{values.shape[1]} tokens", fontsize=8, color="0.4")
+    scale = top_given("overlay", top, values)
+    norm = Normalize(0.0, scale.top)
+    wide = 3.6 * min(max(picture.shape[1] / picture.shape[0], 0.5), 2.0)
+    figure = Figure(figsize=(2 * wide + 1.4, 4.4), dpi=120, layout="constrained")
+    grid = figure.add_gridspec(1, 2)
+    axes = figure.add_subplot(grid[1])
+    _show(axes, engraved(picture, np.clip(values / scale.top, 0.0, 1.0)))
+    said = f"{values.shape[0]}x{values.shape[1]} tokens"
+    axes.set_xlabel(f"{said}\n{scale.said}".strip(), fontsize=8, color="0.4")
     # A dollar sign of a prompt is a dollar sign, not the start of a formula.
     axes.set_title(title, fontsize=11, loc="left", parse_math=False)
-    bar = figure.colorbar(ScalarMappable(norm, ATTENTION), ax=axes, fraction=0.045, pad=0.03)
+    colours = ScalarMappable(norm, ListedColormap(table() / 255))
+    end = "max" if values.max() > scale.top else "neither"
+    bar = figure.colorbar(colours, ax=axes, fraction=0.045, pad=0.03, extend=end)
     bar.set_label(str(heat.attrs.get("units", "attention weight")), fontsize=8)
     bar.ax.tick_params(labelsize=8)
     bar.outline.set_visible(False)
+    _show(figure.add_subplot(grid[0]), picture)
     return figure
 
 
-def _draw(
-    axes: "matplotlib.axes.Axes",
-    picture: np.ndarray,
-    values: np.ndarray,
-    norm: "matplotlib.colors.Normalize",
-) -> None:
+def _show(axes: "matplotlib.axes.Axes", picture: np.ndarray) -> None:
     height, width = picture.shape[:2]
-    frame = (0, width, height, 0)
-    shares = np.clip(np.asarray(norm(values)), 0.0, 1.0)
-    axes.imshow(picture, extent=frame, interpolation="nearest")
-    axes.imshow(
-        values,
-        extent=frame,
-        cmap=ATTENTION,
-        norm=norm,
-        alpha=OPACITY * np.sqrt(shares),
-        interpolation="nearest",
-    )
+    axes.imshow(picture, extent=(0, width, height, 0), interpolation="nearest")
     axes.set_xticks([])
     axes.set_yticks([])
     axes.spines[:].set_visible(False)
@@ -98,7 +93,10 @@ def _checked_image(image: np.ndarray | xr.DataArray) -> np.ndarray:
             f"overlay: the image has the shape {picture.shape} and needs (height, width, 3). "
             "Convert it with image.convert('RGB')."
         )
-    return picture
+    if np.issubdtype(picture.dtype, np.integer):
+        return picture.astype(np.uint8)
+    whole: np.ndarray = np.rint(255 * np.clip(picture, 0.0, 1.0)).astype(np.uint8)
+    return whole
 
 
 def _checked_map(heat: xr.DataArray) -> np.ndarray:
@@ -108,14 +106,3 @@ def _checked_map(heat: xr.DataArray) -> np.ndarray:
             "Choose or average the others first, as Trace.heatmap does."
         )
     return np.asarray(heat.transpose(Y, X).values, dtype=float)
-
-
-def _top_of(values: np.ndarray, top: float | None) -> float:
-    if top is None:
-        return float(values.max()) or 1.0  # a map of zeros still needs a scale
-    if not top > 0:
-        raise ArgumentError(
-            f"overlay: top is {top} and must be above 0. "
-            "Leave it out for the greatest value of the map."
-        )
-    return float(top)

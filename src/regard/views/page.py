@@ -10,9 +10,10 @@ from importlib.resources import files
 from regard.trace import Trace
 from regard.views.payload import payload
 from regard.views.picture import payload as picture_payload
+from regard.views.scale import check_scale
 
 
-def page(trace: Trace, *, title: str | None = None) -> str:
+def page(trace: Trace, *, title: str | None = None, scale: str = "each") -> str:
     """One self-contained HTML document in which the trace can be explored.
 
     The trace of a prompt shows where each word was looked at, that of a picture where each patch
@@ -25,23 +26,28 @@ def page(trace: Trace, *, title: str | None = None) -> str:
     Args:
         trace: What was seen, with its image, table of words and recipe.
         title: The name of the document; the prompt, or the likeliest label, when left out.
+        scale: What the colour scale is at first: that of ``each`` view, or one ``shared`` by all
+            words (or queries), layers, heads and steps. The page can change it.
 
     Returns:
         HTML text; write it as UTF-8.
 
     Raises:
         ArgumentError: the layers of the trace were seen at different steps.
+        UnknownName: there is no such scale.
 
     Example:
         >>> from regard.trace import toy_trace
         >>> page(toy_trace(), title="two animals").count("<title>two animals</title>")
         1
     """
+    check_scale("page", scale)
     if trace.layers:
         data, script = payload(trace), _part("viewer.js") + _start("view")
     else:
         data = picture_payload(trace)
         script = _part("viewer.js") + _part("picture.js") + _start("viewPicture")
+    data["scale"] = scale
     style = "\n" + _part("viewer.css")
     parts = {
         "title": html.escape(title or f"{data['prompt']} · regard"),

@@ -11,7 +11,7 @@ from regard.axes import HEAD, KEY, QUERY, STEP
 from regard.trace import Trace
 from regard.views.colour import colours
 from regard.views.plain import base64_of, image_of, packed, parity_text, placed, recipe_rows
-from regard.views.tiles import BUDGET, Tiles, quantised
+from regard.views.tiles import BUDGET, Tiles, peaks_of, quantised
 
 NAMED = {
     "cls": "The class token",
@@ -157,11 +157,12 @@ def _rows(weights: xr.DataArray, asked: Sequence[Asked], *, averaged: bool) -> n
 def _tiles(
     values: Mapping[str, np.ndarray], before: int, grid: tuple[int, int], *, averaged: bool
 ) -> Tiles:
-    layers, lows, spans = {}, {}, {}
+    layers, lows, spans, peaks = {}, {}, {}, {}
     for name, rows in values.items():
         maps = rows[None, :, :, before:].reshape(1, *rows.shape[:2], *grid)
         layers[name], lows[name], spans[name] = quantised(maps)
-    return Tiles(layers, lows, spans, ((0,),), averaged)
+        peaks[name] = peaks_of(maps)
+    return Tiles(layers, lows, spans, ((0,),), averaged, peaks)
 
 
 def _before(values: Mapping[str, np.ndarray], before: int) -> bytes:
@@ -190,6 +191,7 @@ def _word(asked: Asked, column: int) -> dict[str, Any]:
         "text": asked.name,
         "nth": 1,
         "role": "word",
+        "content": True,
         "pieces": [asked.name],
         "tokens": 1,
         "column": column,

@@ -15,7 +15,10 @@ from regard.views.tiles import Tiles
 
 
 def packed(tiles: Tiles) -> dict[str, str]:
-    """The bytes of the tiles, and their ranges as little-endian float32, in base64."""
+    """The bytes of the tiles, their ranges and their peaks, in base64.
+
+    Ranges and peaks are little-endian float32; the places of peaks among all bytes are uint32.
+    """
     little = np.dtype("<f4")
     parts = {"lows": tiles.lows, "spans": tiles.spans}
     ranges = {
@@ -23,7 +26,20 @@ def packed(tiles: Tiles) -> dict[str, str]:
         for name, layers in parts.items()
     }
     tiled = b"".join(np.ascontiguousarray(part).tobytes() for part in tiles.layers.values())
-    return {"tiles": base64_of(tiled), **ranges}
+    return {"tiles": base64_of(tiled), **ranges, **_peaks(tiles)}
+
+
+def _peaks(tiles: Tiles) -> dict[str, str]:
+    places, values, first = [b""], [b""], 0
+    for name, part in tiles.layers.items():
+        at, found = tiles.peaks[name]
+        places.append((at + first).astype(np.dtype("<u4")).tobytes())
+        values.append(found.astype(np.dtype("<f4")).tobytes())
+        first += part.size
+    return {
+        "peakPlaces": base64_of(b"".join(places)),
+        "peakValues": base64_of(b"".join(values)),
+    }
 
 
 def placed(described: Iterable[dict[str, Any]], tiles: Tiles) -> list[dict[str, Any]]:

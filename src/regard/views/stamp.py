@@ -1,16 +1,16 @@
-"""A word's map over its image as a small picture, drawn in milliseconds and without a figure."""
+"""A word's map beside its image as a small picture, made in milliseconds and without a figure."""
 
 import numpy as np
 import xarray as xr
 from PIL import Image, ImageDraw, ImageFont
 
 from regard.axes import X, Y
-from regard.errors import ArgumentError, AxisError
-from regard.views.colour import colours
+from regard.errors import AxisError
+from regard.views.engrave import engraved, enlarged, table
+from regard.views.scale import Scale, top_given
 
 SIDE = 384  # pixels to which the longer side of a small image is enlarged
 MARGIN, LINE, BAR = 10, 20, 10
-OPACITY = 0.85  # as `overlay` has it: at the top of the scale a patch is nearly opaque
 PAPER, INK = "white", "#333333"
 
 
@@ -21,17 +21,18 @@ def stamp(
     title: str = "",
     top: float | None = None,
 ) -> Image.Image:
-    """Draw a map over an image: true patches, colour and opacity by value, from 0 to ``top``.
+    """The image, and its map beside it: true patches, coloured by value from 0 to ``top``.
 
-    The picture of `overlay` for many words at once: a title, the image, a colour bar with its
-    ends, the unit and the grid.
+    The picture of `overlay` for many words at once: a title, the image, the map with the image
+    engraved in it, a colour bar with its ends, the unit, the grid and the sinks.
 
     Args:
         image: The picture; each pixel becomes a square where it is small.
         heat: One map with the dims ``y`` and ``x``, values >= 0; ``attrs["units"]`` names the
             colour bar.
         title: Written above, such as the word.
-        top: The value at the end of the colour scale; the greatest of ``heat`` when left out.
+        top: The value at the end of a colour scale that several pictures share; left out, the scale
+            is the map's own, as in `overlay`.
 
     Returns:
         A picture on white.
@@ -43,7 +44,7 @@ def stamp(
     Example:
         >>> heat = xr.DataArray([[0.0, 0.5], [0.0, 1.0]], dims=["y", "x"])
         >>> stamp(Image.new("RGB", (64, 64)), heat, title="cat").size
-        (404, 454)
+        (798, 454)
     """
     if set(heat.dims) != {Y, X}:
         raise AxisError(
@@ -51,47 +52,34 @@ def stamp(
             "Choose or average the others first, as Trace.heatmap does."
         )
     values = np.asarray(heat.transpose(Y, X).values, dtype=np.float64)
-    most = float(values.max()) or 1.0 if top is None else top
-    if not most > 0:
-        raise ArgumentError(f"stamp: top is {top} and must be above 0. Leave it out for the map's.")
-    picture = _blended(_enlarged(image), np.clip(values / most, 0.0, 1.0))
+    scale = top_given("stamp", top, values)
+    picture = enlarged(np.asarray(image.convert("RGB")), SIDE)
+    drawn = engraved(picture, np.clip(values / scale.top, 0.0, 1.0))
     label = f"{heat.attrs.get('units', 'attention weight')}, {values.shape[0]}x{values.shape[1]}"
-    return _framed(picture, title, f"{label} tokens", f"{most:.3g}")
+    whose = "" if top is None else ", shared scale"
+    return _framed(picture, drawn, title, f"{label} tokens{whose}", scale)
 
 
-def _enlarged(image: Image.Image) -> np.ndarray:
-    times = max(1, SIDE // max(image.size))
-    size = (image.width * times, image.height * times)
-    enlarged = image.convert("RGB").resize(size, Image.Resampling.NEAREST)
-    return np.asarray(enlarged, dtype=np.float64)
-
-
-def _blended(picture: np.ndarray, shares: np.ndarray) -> Image.Image:
-    """Patches are as large as they are in the model: no value is smoothed into another."""
-    rows, columns = (
-        np.arange(length) * patches // length
-        for length, patches in zip(picture.shape[:2], shares.shape, strict=True)
-    )
-    under = shares[rows][:, columns]
-    table = np.frombuffer(colours(), np.uint8).reshape(256, 3)
-    alpha = OPACITY * np.sqrt(under)[..., None]
-    mixed = alpha * table[np.rint(under * 255).astype(int)] + (1 - alpha) * picture
-    return Image.fromarray(np.rint(mixed).astype(np.uint8))
-
-
-def _framed(picture: Image.Image, title: str, label: str, most: str) -> Image.Image:
-    width, height = picture.size
-    sheet = Image.new("RGB", (width + 2 * MARGIN, height + 2 * LINE + BAR + 2 * MARGIN), PAPER)
-    pen = ImageDraw.Draw(sheet)
-    pen.text((MARGIN, 3), title, fill=INK, font=ImageFont.load_default(size=13))
-    sheet.paste(picture, (MARGIN, LINE + 2))
+def _framed(
+    picture: np.ndarray, drawn: np.ndarray, title: str, label: str, scale: Scale
+) -> Image.Image:
+    height, width = picture.shape[:2]
     below = LINE + height + MARGIN
-    ramp = np.arange(width) * 256 // width
-    table = np.frombuffer(colours(), np.uint8).reshape(256, 3)
-    sheet.paste(Image.fromarray(np.tile(table[ramp], (BAR, 1, 1))), (MARGIN, below))
+    under = LINE if scale.said else 0
+    size = (2 * width + 3 * MARGIN, below + BAR + LINE + MARGIN + under)
+    sheet = Image.new("RGB", size, PAPER)
+    pen = ImageDraw.Draw(sheet)
+    left, right = MARGIN, width + 2 * MARGIN
+    pen.text((left, 3), title, fill=INK, font=ImageFont.load_default(size=13))
+    sheet.paste(Image.fromarray(picture), (left, LINE + 2))
+    sheet.paste(Image.fromarray(drawn), (right, LINE + 2))
+    ramp = np.rint(table()).astype(np.uint8)[np.arange(width) * 256 // width]
+    sheet.paste(Image.fromarray(np.tile(ramp, (BAR, 1, 1))), (right, below))
     small = ImageFont.load_default(size=11)
     line = below + BAR + 3
-    pen.text((MARGIN, line), "0", fill=INK, font=small)
-    pen.text((MARGIN + width / 2, line), label, fill=INK, font=small, anchor="ma")
-    pen.text((MARGIN + width, line), most, fill=INK, font=small, anchor="ra")
+    pen.text((right, line), "0", fill=INK, font=small)
+    pen.text((right + width / 2, line), label, fill=INK, font=small, anchor="ma")
+    most = f"{scale.top:.3g}{' (98th percentile)' if scale.said else ''}"
+    pen.text((right + width, line), most, fill=INK, font=small, anchor="ra")
+    pen.text((left, line + LINE), scale.said, fill=INK, font=small)
     return sheet

@@ -13,7 +13,7 @@ class PictureViewer extends Viewer {
     part.chips.setAttribute("aria-label", "Tokens that look");
     root.querySelector(".legend").replaceChildren(
       element("span", { text: this.data.firstPatch === null ? "click a token to see where it looks" : "click a token, or a patch of the picture, to see where it looks; shift-click to compare" }));
-    const [own, all] = part.scale.children;
+    const [, own, all] = part.scale.children;
     Object.assign(own, { textContent: "Query", title: "One scale for all layers and heads of the tokens shown, at this level of averaging" });
     Object.assign(all, { textContent: "All queries", title: "One scale for all tokens, and for all layers and heads at this level of averaging" });
     root.querySelector('.row[data-axis="step"]').hidden = true;
@@ -94,7 +94,7 @@ class PictureViewer extends Viewer {
   captionRows() {
     const { data } = this;
     const rows = [["Query", this.wordText()], ["Layer", this.layerText()], ["Head", this.headText()], ["Grid", this.gridCaption()],
-      ["Method", this.methodText()], ["Scale", this.scaleText()], ["Model", data.model], ["Picture", data.shown]];
+      ["Method", this.methodText()], ["Scale", this.scaleText()], ...this.sinkRows(), ["Model", data.model], ["Picture", data.shown]];
     if (data.said) rows.push(["Predicted", data.said]);
     return [...rows, ["Parity", data.parity]];
   }

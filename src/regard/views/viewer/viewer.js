@@ -5,7 +5,8 @@
 // picture.js, which stands after this on the page of a picture, makes of it a view of patches.
 //
 // `data` is what regard.views.page.payload makes. A tile is one word's map at one step, layer and
-// head, as bytes with its own range: value = low + byte / 255 * span. Every map on screen is the
+// head, as bytes with its own range: value = low + byte / 255 * span; values above the range, which
+// sinks would stretch, are listed as peaks. Every map on screen is the
 // plain mean of tiles, as Trace.heatmap defines it. Text of the prompt is only ever set as text.
 
 const SKELETON = `
@@ -35,14 +36,14 @@ const SKELETON = `
       <span class="num" data-part="scale-max"></span>
       <span class="unit">attention weight</span>
       <span class="seg" role="group" aria-label="Colour scale" data-part="scale">
-        <button type="button" data-value="word" title="One scale for all steps, layers and heads of the words shown, at this level of averaging">Word</button><button type="button" data-value="shared" title="One scale for all words, and for all steps, layers and heads at this level of averaging">All words</button><button type="button" data-value="view" title="From the least to the greatest value on screen: maps are not comparable">This view</button>
+        <button type="button" data-value="view" title="From 0 to the top of what is on screen; each thumbnail has a scale of its own, and its top is printed on it">This view</button><button type="button" data-value="word" title="One scale for all steps, layers and heads of the words shown, at this level of averaging">Word</button><button type="button" data-value="shared" title="One scale for all words, and for all steps, layers and heads at this level of averaging">All words</button>
       </span>
     </div>
     <div class="tools">
       <span class="seg" role="group" aria-label="What is drawn" data-part="show">
-        <button type="button" data-value="image">Image</button><button type="button" data-value="overlay">Overlay</button><button type="button" data-value="map">Map</button>
+        <button type="button" data-value="beside" title="The image, and the map beside it">Beside</button><button type="button" data-value="overlay" title="The map with the image engraved: lighter and darker within a patch, whose mean colour is still that of its value">Overlay</button><button type="button" data-value="map">Map</button><button type="button" data-value="image">Image</button>
       </span>
-      <label class="opacity">Opacity <input type="range" min="0" max="100" data-part="opacity" aria-label="Opacity of the map"></label>
+      <label class="relief" data-part="relief-label">Relief <input type="range" min="0" max="100" data-part="relief" aria-label="How deeply the image is engraved in the map"></label>
       <label><input type="checkbox" data-part="grid"> grid</label>
       <label title="Interpolated between patches: looks finer than what was measured"><input type="checkbox" data-part="smooth"> smooth (interpolated)</label>
     </div>
@@ -140,6 +141,12 @@ function resized(map, h, w) {
   return out;
 }
 
+// How concentrated a map is: the share of it that its highest tenth of patches holds.
+function concentration(data) {
+  const ordered = Float32Array.from(data).sort();
+  return mean(ordered.subarray(Math.floor(0.9 * ordered.length))) / (mean(ordered) || 1);
+}
+
 const mean = (data) => data.reduce((sum, value) => sum + value, 0) / data.length;
 
 function extent(data) {
@@ -151,6 +158,22 @@ function extent(data) {
   return [low, high];
 }
 
+// Where the scale of one map ends, as regard.views.scale has it: its greatest value, or the 98th
+// percentile where that is less than half of it. Patches above twice the percentile are sinks.
+function scaleOf({ w, data }) {
+  const ordered = Float32Array.from(data).sort();
+  const most = ordered.at(-1), high = ordered[Math.floor(0.98 * (ordered.length - 1))];
+  if (ordered.length < 16 || !(high > 0 && high < most / 2)) return { top: most > 0 ? most : 1, above: 0, sinks: [] };
+  const sinks = [...data.entries()].filter(([, value]) => value > 2 * high).sort(([, a], [, b]) => b - a)
+    .map(([i, value]) => ({ y: Math.floor(i / w), x: i % w, value }));
+  return { top: high, above: data.reduce((count, value) => count + (value > high), 0), sinks };
+}
+
+function sinksText(sinks) {
+  const named = sinks.slice(0, 3).map(({ y, x, value }) => `y ${y}, x ${x} takes ${number(value)}`);
+  return [...named, ...(sinks.length > 3 ? [`${sinks.length - 3} more`] : [])].join("; ");
+}
+
 // The maps of a trace. A choice is {step, layer, head}: each an index or "all"; a layer may also
 // be a place ("down", "mid", "up").
 class Maps {
@@ -160,6 +183,8 @@ class Maps {
     this.tiles = bytes(data.tiles);
     this.lows = floats(data.lows);
     this.spans = floats(data.spans);
+    this.peakPlaces = new Uint32Array(bytes(data.peakPlaces).buffer);
+    this.peakValues = floats(data.peakValues);
     this.column = new Map();
     data.words.forEach((word, i) => word.column === null || this.column.set(i, word.column));
     this.columns = this.column.size;
@@ -197,10 +222,22 @@ class Maps {
         const gain = this.spans[layer.firstRange + tile] / 255;
         const start = layer.firstByte + tile * size;
         for (let i = 0; i < size; i++) sum[i] += low + this.tiles[start + i] * gain;
+        this.addPeaks(sum, start, low + 255 * gain);
       }
     }
     const count = (s1 - s0) * (h1 - h0);
     return { h, w, data: Float32Array.from(sum, (value) => value / count) };
+  }
+
+  // Peaks of the tile that begins at `start`, in which their bytes stand for `top`.
+  addPeaks(sum, start, top) {
+    let [low, high] = [0, this.peakPlaces.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.peakPlaces[middle] < start) low = middle + 1;
+      else high = middle;
+    }
+    for (; this.peakPlaces[low] < start + sum.length; low++) sum[this.peakPlaces[low] - start] += this.peakValues[low] - top;
   }
 
   compute(word, choice) {
@@ -223,7 +260,7 @@ class Maps {
     return this.kept.get(key);
   }
 
-  // The greatest value over some words and all choices that average as much as this one does.
+  // The greatest top over some words and all choices that average as much as this one does.
   top(choice, words) {
     const kind = (value) => (value === "all" ? "all" : typeof value === "number" ? "one" : "place");
     const key = [kind(choice.step), kind(choice.layer), kind(choice.head), ...words].join();
@@ -244,7 +281,7 @@ class Maps {
     let top = 0;
     for (const word of words) {
       for (const choice of choices) {
-        if (this.layersOf(choice).length) top = Math.max(top, extent(this.compute(word, choice).data)[1]);
+        if (this.layersOf(choice).length) top = Math.max(top, scaleOf(this.compute(word, choice)).top);
       }
     }
     return top || 1;
@@ -287,20 +324,76 @@ const csvCell = (value) => {
 
 // ---------------------------------------------------------------- drawing
 
-// Bytes of a map as a small canvas of colours. `alpha` says how opaque a share 0..1 of the scale is.
-function painted(map, [low, high], colours, alpha) {
+// A map as a small canvas of colours.
+function painted(map, top, colours) {
   const canvas = element("canvas", { width: map.w, height: map.h });
   const context = canvas.getContext("2d");
   const picture = context.createImageData(map.w, map.h);
-  const span = high - low || 1;
   map.data.forEach((value, i) => {
-    const share = Math.min(Math.max((value - low) / span, 0), 1);
-    const colour = 3 * Math.round(share * 255);
+    const colour = 3 * Math.round(Math.min(Math.max(value / top, 0), 1) * 255);
     picture.data.set(colours.subarray(colour, colour + 3), 4 * i);
-    picture.data[4 * i + 3] = Math.round(255 * alpha(share));
+    picture.data[4 * i + 3] = 255;
   });
   context.putImageData(picture, 0, 0);
   return canvas;
+}
+
+// Colours that leave room for a relief above and below, so that none is cut off.
+const muted = (colours, depth) => Uint8Array.from(colours, (part) => Math.round(depth + (part * (255 - 2 * depth)) / 255));
+
+const DEPTH = 36; // how much lighter or darker a pixel may be than its patch, as regard.views.engrave has it
+const FINE = 512; // pixels of the longer side to which small images are enlarged
+
+// An image engraved into a map: what the image does within a patch, lighter and darker alike, so
+// that the mean colour of each patch is that of its value.
+class Engraver {
+  constructor(image) {
+    const times = Math.max(1, Math.floor(FINE / Math.max(image.naturalWidth, image.naturalHeight)));
+    const shrink = Math.min(1, (1.5 * FINE) / Math.max(image.naturalWidth, image.naturalHeight));
+    this.w = Math.round(image.naturalWidth * times * shrink);
+    this.h = Math.round(image.naturalHeight * times * shrink);
+    const context = new OffscreenCanvas(this.w, this.h).getContext("2d", { willReadFrequently: true });
+    context.imageSmoothingEnabled = times === 1;
+    context.drawImage(image, 0, 0, this.w, this.h);
+    const { data } = context.getImageData(0, 0, this.w, this.h);
+    this.light = Float32Array.from({ length: this.w * this.h }, (_, i) => 0.299 * data[4 * i] + 0.587 * data[4 * i + 1] + 0.114 * data[4 * i + 2]);
+  }
+
+  // For each pixel the number of its patch, and how much lighter than the mean of that patch it is.
+  relief({ h, w }) {
+    if (this.kept?.h === h && this.kept.w === w) return this.kept;
+    const count = new Float64Array(h * w), sum = new Float64Array(h * w), most = new Float64Array(h * w);
+    const place = new Uint32Array(this.light.length);
+    const data = new Float32Array(this.light.length);
+    for (let i = 0; i < place.length; i++) {
+      const y = Math.floor(i / this.w), x = i % this.w;
+      place[i] = Math.floor((y * h) / this.h) * w + Math.floor((x * w) / this.w);
+      count[place[i]]++;
+      sum[place[i]] += this.light[i];
+    }
+    for (let i = 0; i < place.length; i++) {
+      data[i] = (this.light[i] - sum[place[i]] / count[place[i]]) / 128;
+      most[place[i]] = Math.max(most[place[i]], Math.abs(data[i]));
+    }
+    for (let i = 0; i < place.length; i++) data[i] /= Math.max(1, most[place[i]]);
+    this.kept = { h, w, place, data };
+    return this.kept;
+  }
+
+  draw(map, fine, top, colours, depth) {
+    const { place, data } = this.relief(map);
+    const canvas = element("canvas", { width: this.w, height: this.h });
+    const context = canvas.getContext("2d");
+    const picture = context.createImageData(this.w, this.h);
+    for (let i = 0; i < place.length; i++) {
+      const value = fine ? fine[i] : map.data[place[i]];
+      const colour = 3 * Math.round(Math.min(Math.max(value / top, 0), 1) * 255);
+      for (let c = 0; c < 3; c++) picture.data[4 * i + c] = Math.round(colours[colour + c] + depth * data[i]);
+      picture.data[4 * i + 3] = 255;
+    }
+    context.putImageData(picture, 0, 0);
+    return canvas;
+  }
 }
 
 function drawGrid(context, { x, y, width, height }, map) {
@@ -331,27 +424,26 @@ function drawPatch(context, { x, y, width, height }, map, { cell: [row, column],
   }
 }
 
-// One panel: image, map, grid and patch outlines inside `box`.
-function drawPanel(context, box, { image, map, range, colours, state, patches, weight }) {
+// One panel: the image alone, or a map with its grid, and the outlines of patches, inside `box`.
+function drawPanel(context, box, { image, engraver, map, top, colours, state, patches, weight }) {
   const { x, y, width, height } = box;
-  if (image && state.show !== "map") {
-    context.imageSmoothingEnabled = false;
+  context.fillStyle = "#000";
+  context.fillRect(x, y, width, height);
+  if (!map) {
+    context.imageSmoothingEnabled = image.naturalWidth > width;
     context.drawImage(image, x, y, width, height);
+  } else if (engraver) {
+    const fine = state.smooth ? resized(map, engraver.h, engraver.w) : null;
+    context.imageSmoothingEnabled = false;
+    context.drawImage(engraver.draw(map, fine, top, colours, DEPTH * state.relief), x, y, width, height);
   } else {
-    context.fillStyle = "#000";
-    context.fillRect(x, y, width, height);
-  }
-  if (!map) return;
-  if (state.show !== "image") {
-    // The square root keeps low values visible over a bright image.
-    const alpha = state.show === "map" ? () => 1 : (share) => state.opacity * Math.sqrt(share);
-    const fine = state.smooth ? { h: 8 * map.h, w: 8 * map.w } : map;
+    const fine = { h: 8 * map.h, w: 8 * map.w };
     const shown = state.smooth ? { ...fine, data: resized(map, fine.h, fine.w) } : map;
     context.imageSmoothingEnabled = state.smooth;
-    context.drawImage(painted(shown, range, colours, alpha), x, y, width, height);
+    context.drawImage(painted(shown, top, colours), x, y, width, height);
   }
-  if (state.grid) drawGrid(context, box, map);
-  for (const patch of patches) drawPatch(context, box, map, patch, weight);
+  if (state.grid) drawGrid(context, box, patches.grid);
+  for (const patch of patches.framed) drawPatch(context, box, patches.grid, patch, weight);
 }
 
 function drawCourse(canvas, values, at, colour) {
@@ -391,8 +483,8 @@ class Viewer {
     for (const found of root.querySelectorAll("[data-part]")) this.part[found.dataset.part] = found;
     this.hover = { word: null, patch: null };
     this.state = {
-      words: this.firstWords(), step: "all", layer: "all", head: "all", scale: "word", show: "overlay",
-      opacity: 0.85, smooth: false, grid: false, special: false, patch: null,
+      words: this.firstWords(), step: "all", layer: "all", head: "all", scale: data.scale === "shared" ? "shared" : "view",
+      show: "beside", relief: 1, smooth: false, grid: false, special: false, patch: null,
     };
     this.restore();
     this.build();
@@ -400,12 +492,13 @@ class Viewer {
     this.render();
   }
 
-  // Open on the word that draws most attention and is not marked, so that there is something to see.
+  // Open on the most concentrated word that means a thing and is not marked, so that there is
+  // something to see.
   firstWords() {
     const seen = this.data.words.map((word, i) => [word, i])
       .filter(([word, i]) => word.role === "word" && this.maps.has(i));
-    const plain = seen.filter(([word]) => !word.mark);
-    const best = (plain.length ? plain : seen).sort(([a], [b]) => (b.mass ?? 0) - (a.mass ?? 0))[0];
+    const rank = ([word, i]) => [word.content ? 0 : 1, word.mark ? 1 : 0, -concentration(this.maps.map(i, { step: "all", layer: "all", head: "all" }).data)];
+    const best = seen.map((found) => [rank(found), found[1]]).sort(([a], [b]) => a[0] - b[0] || a[1] - b[1] || a[2] - b[2])[0];
     return best ? [best[1]] : [];
   }
 
@@ -448,7 +541,6 @@ class Viewer {
     for (const [name, value] of data.recipe) {
       part.recipe.append(element("dt", { text: name }), element("dd", { text: value }));
     }
-    this.drawRamp();
     if (data.image) {
       this.image = new Image();
       this.image.addEventListener("load", () => this.later());
@@ -569,7 +661,18 @@ class Viewer {
 
   drawRamp() {
     const map = { h: 1, w: 256, data: Float32Array.from({ length: 256 }, (_, i) => i / 255) };
-    this.part.ramp.getContext("2d").drawImage(painted(map, [0, 1], this.colours, () => 1), 0, 0);
+    this.part.ramp.getContext("2d").drawImage(painted(map, 1, this.shades), 0, 0);
+  }
+
+  get engraved() { return this.state.show === "overlay" && this.loaded !== null; }
+
+  get loaded() { return this.image?.complete && this.image.naturalWidth ? this.image : null; }
+
+  // The colours of the map as it is drawn, and as the colour bar must show them.
+  get shades() {
+    const depth = this.engraved ? Math.round(DEPTH * this.state.relief) : 0;
+    if (this.muted?.depth !== depth) this.muted = { depth, colours: muted(this.colours, depth) };
+    return this.muted.colours;
   }
 
   // ------------------------------------------------------------ events
@@ -585,7 +688,7 @@ class Viewer {
       part[name].addEventListener("change", () => this.set({ [name]: part[name].checked }));
     }
     part["show-special"].addEventListener("change", () => this.showSpecial(part["show-special"].checked));
-    part.opacity.addEventListener("input", () => this.set({ opacity: part.opacity.value / 100 }));
+    part.relief.addEventListener("input", () => this.set({ relief: part.relief.value / 100 }));
     part.play.addEventListener("click", () => this.play());
     part.copy.addEventListener("click", () => this.copy());
     part.png.addEventListener("click", () => this.savePng());
@@ -721,7 +824,7 @@ class Viewer {
   // ------------------------------------------------------------ rendering
 
   render() {
-    this.range = this.rangeOf(this.shown.map((word) => this.maps.map(word, this.choice)));
+    this.top = this.topOf(this.shown.map((word) => this.maps.map(word, this.choice)));
     this.renderChips();
     this.renderControls();
     this.renderStage();
@@ -733,16 +836,14 @@ class Viewer {
     if (!this.timer) this.remember();
   }
 
-  rangeOf(maps, choice = this.choice) {
-    if (this.state.scale === "view" && maps.length) {
-      const ends = maps.map((map) => extent(map.data));
-      return [Math.min(...ends.map(([low]) => low)), Math.max(...ends.map(([, high]) => high))];
-    }
-    return [0, this.maps.top(choice, this.scaled)];
+  // Every scale begins at 0: what is dark is little, whatever else is on screen.
+  topOf(maps, choice = this.choice) {
+    if (this.state.scale === "view") return maps.length ? Math.max(...maps.map((map) => scaleOf(map).top)) : 1;
+    return this.maps.top(choice, this.scaled);
   }
 
   // The words that the scale is made for. Small words often take many times what a subject takes:
-  // on one scale for all of them a subject's map would be dark, so a word has its own at first.
+  // on one scale for all of them a subject's map would be dark.
   get scaled() {
     if (this.state.scale === "word" && this.shown.length) return this.shown;
     return [...this.maps.column.keys()].filter((i) => this.anySpecial || this.data.words[i].role === "word");
@@ -784,8 +885,8 @@ class Viewer {
     }
     part.grid.checked = state.grid;
     part.smooth.checked = state.smooth;
-    part.opacity.value = Math.round(state.opacity * 100);
-    part.opacity.disabled = state.show !== "overlay";
+    part.relief.value = Math.round(state.relief * 100);
+    part["relief-label"].hidden = state.show !== "overlay";
     part.play.textContent = this.timer ? "❚❚" : "▶";
     part.play.setAttribute("aria-label", this.timer ? "Pause" : "Play the steps");
     this.renderCourse();
@@ -820,9 +921,16 @@ class Viewer {
     return axis === "layer" && typeof now === "number" ? this.data.layers[now].name : "";
   }
 
+  // What stands on the stage: the image, if it is to be seen, and a map for each word.
+  panels() {
+    const words = this.state.show === "image" ? [] : this.shown;
+    const image = this.data.image && (this.state.show === "beside" || !words.length);
+    return [...(image || !words.length ? [null] : []), ...words];
+  }
+
   renderStage() {
     const { stage } = this.part;
-    const panels = this.shown.length ? this.shown : [null];
+    const panels = this.panels();
     const columns = panels.length === 1 ? 1 : panels.length <= 4 ? 2 : 3;
     stage.style.setProperty("--columns", columns);
     while (stage.children.length > panels.length) stage.lastChild.remove();
@@ -833,10 +941,14 @@ class Viewer {
     panels.forEach((word, i) => this.renderPanel(stage.children[i], word));
   }
 
+  // The image beside maps is marked as such; alone, it is the panel of no word, or of the one chosen.
   renderPanel(figure, word) {
     const [canvas, caption] = figure.children;
-    const name = word === null ? "" : this.data.words[word].name;
-    figure.dataset.panel = name;
+    const beside = word === null && this.panels().length > 1;
+    const name = word === null ? (beside ? "image" : this.shown.map((i) => this.data.words[i].name).join(", ")) : this.data.words[word].name;
+    figure.toggleAttribute("data-plain", beside);
+    if (beside) delete figure.dataset.panel;
+    else figure.dataset.panel = name;
     caption.textContent = name;
     canvas.style.aspectRatio = this.aspect;
     const ratio = window.devicePixelRatio || 1;
@@ -853,21 +965,21 @@ class Viewer {
 
   drawWord(context, box, word, weight) {
     const [h, w] = this.maps.gridOf(this.choice);
+    const patches = { grid: { h, w }, framed: this.frames(word) };
+    const image = this.loaded;
     const blank = { h, w, data: new Float32Array(h * w) };
-    const patches = this.frames(word);
-    const image = this.image?.complete && this.image.naturalWidth ? this.image : null;
-    const map = word === null ? blank : this.maps.map(word, this.choice);
-    const state = word === null && image ? { ...this.state, show: "image" } : this.state;
-    drawPanel(context, box, { image, map, range: this.range, colours: this.colours, state, patches, weight });
+    const map = word !== null ? this.maps.map(word, this.choice) : image ? null : blank;
+    const engraver = map && this.engraved ? (this.engraver ??= new Engraver(image)) : null;
+    drawPanel(context, box, { image, engraver, map, top: this.top, colours: this.shades, state: this.state, patches, weight });
   }
 
   renderScale() {
     const { part, data } = this;
-    const [low, high] = this.range;
-    part["scale-min"].textContent = number(low);
-    part["scale-max"].textContent = number(high);
+    this.drawRamp();
+    part["scale-min"].textContent = "0";
+    part["scale-max"].textContent = number(this.top);
     const tokens = this.shown.length ? data.words[this.shown[0]].tokens : 1;
-    const share = (tokens / data.tokens - low) / (high - low || 1);
+    const share = tokens / data.tokens / this.top;
     part.uniform.hidden = !this.shown.length || !(share > 0 && share < 1);
     part.uniform.style.left = `${100 * share}%`;
     part.uniform.title = this.uniformText();
@@ -891,7 +1003,7 @@ class Viewer {
   captionRows() {
     const { data, state } = this;
     const rows = [["Word", this.wordText()], ["Step", this.stepText()], ["Layer", this.layerText()], ["Head", this.headText()],
-      ["Grid", this.gridCaption()], ["Method", this.methodText()], ["Scale", this.scaleText()], ["Model", data.model], ["Prompt", data.prompt]];
+      ["Grid", this.gridCaption()], ["Method", this.methodText()], ["Scale", this.scaleText()], ...this.sinkRows(), ["Model", data.model], ["Prompt", data.prompt]];
     if (data.cut) rows.push(["Cut", `${data.cut} (the text encoder is full: no effect)`]);
     rows.push(["Run", data.run.slice(1).join(" · ")], ["Parity", data.parity]);
     return state.words.length || this.hover.word !== null ? rows : [["Word", "none chosen"], ...rows.slice(1)];
@@ -940,15 +1052,27 @@ class Viewer {
 
   scaleText() {
     const { state } = this;
-    const ends = `${number(this.range[0])} to ${number(this.range[1])}`;
+    const ends = `0 to ${number(this.top)}`;
     const mark = this.part.uniform.hidden ? "" : `; ${this.uniformText()}`;
-    if (state.scale === "view") return `${ends}, this view only: not comparable with others${mark}`;
+    if (state.scale === "view") return `${ends}, ${this.topText()}, of this view only: not comparable with others${mark}`;
     const open = ["step", "layer", "head"].filter((axis) => state[axis] !== "all").map((axis) => `${axis}s`);
     if (state.scale === "word" && this.shown.length) {
       const names = this.shown.map((i) => `“${this.data.words[i].name}”`).join(" and ");
       return `${ends}, the scale of ${names}${open.length ? ` over all ${open.join(", ")}` : ""}${mark}`;
     }
     return `${ends}, shared by all ${[this.many, ...open].join(", ")}${mark}`;
+  }
+
+  // What the end of the scale of this view is.
+  topText() {
+    const found = this.shown.map((word) => scaleOf(this.maps.map(word, this.choice))).find(({ top }) => top === this.top);
+    return found?.above ? `the 98th percentile, ${plural(found.above, "patch", "patches")} above it` : "the greatest value";
+  }
+
+  // Patches that take more than twice the 98th percentile of their map.
+  sinkRows() {
+    const found = this.shown.map((word) => [this.data.words[word].name, scaleOf(this.maps.map(word, this.choice)).sinks]).filter(([, sinks]) => sinks.length);
+    return found.length ? [["Sinks", found.map(([name, sinks]) => `${found.length > 1 ? `${name}: ` : ""}${sinksText(sinks)}`).join("; ")]] : [];
   }
 
   get many() { return this.anySpecial ? "words and special tokens" : "words"; }
@@ -1001,19 +1125,22 @@ class Viewer {
     this.drawThumbs(word);
   }
 
-  // All thumbnails are one figure on one scale, so the averaged ones are darker: that is the truth.
+  // A thumbnail has a scale of its own and its top printed on it, or all are one figure on one scale.
   drawThumbs(word) {
     const { step, scale } = this.state;
     const open = this.thumbs.filter(({ button }) => !button.disabled);
     const single = { step, layer: this.data.layers.length > 1 ? 0 : "all", head: this.data.heads.length > 1 ? 0 : "all" };
     const maps = word === undefined ? [] : open.map(({ layer, head }) => this.maps.map(word, { step, layer, head }));
-    const range = maps.length ? this.rangeOf(maps, single) : [0, 1];
+    const shared = maps.length && scale !== "view" ? this.topOf(maps, single) : null;
     open.forEach(({ button }, i) => {
+      const top = maps[i] && (shared ?? scaleOf(maps[i]).top);
       button.classList.toggle("empty", !maps[i]);
-      button.replaceChildren(...(maps[i] ? [painted(maps[i], range, this.colours, () => 1)] : []));
+      button.replaceChildren(...(maps[i] ? [painted(maps[i], top, this.colours)] : []), ...(maps[i] && shared === null ? [element("i", { text: number(top) })] : []));
     });
-    const shared = { word: "shared by all layers and heads", shared: `shared by all ${this.many}, layers and heads`, view: "these thumbnails only" }[scale];
-    this.part["navigator-note"].textContent = word === undefined ? `Choose one of the ${this.many}.` : `One scale for all thumbnails: ${number(range[0])} to ${number(range[1])}, ${shared}.`;
+    const whose = { word: "shared by all layers and heads", shared: `shared by all ${this.many}, layers and heads` }[scale];
+    this.part["navigator-note"].textContent = word === undefined ? `Choose one of the ${this.many}.`
+      : shared === null ? "Each thumbnail has a scale of its own, from 0 to the value printed on it."
+      : `One scale for all thumbnails: 0 to ${number(shared)}, ${whose}.`;
   }
 
   // ------------------------------------------------------------ taking it away
@@ -1069,7 +1196,7 @@ class Viewer {
   }
 
   savePng() {
-    const words = this.shown.length ? this.shown : [null];
+    const words = this.panels();
     const columns = Math.min(words.length, 3);
     const [pad, size] = [32, words.length === 1 ? 768 : 512];
     const high = Math.round(size / this.aspect);
@@ -1084,7 +1211,7 @@ class Viewer {
     words.forEach((word, i) => {
       const box = { x: pad + (i % columns) * (size + pad), y: pad + Math.floor(i / columns) * (high + pad + 24), width: size, height: high };
       this.drawWord(context, box, word, 2);
-      this.write(context, word === null ? "" : this.data.words[word].name, box.x, box.y + high + 20, "600 16px");
+      this.write(context, word === null ? (words.length > 1 ? "image" : "") : this.data.words[word].name, box.x, box.y + high + 20, "600 16px");
     });
     this.drawExportScale(context, pad, below);
     lines.forEach((line, i) => this.write(context, line, pad, below + 70 + 20 * i));
@@ -1098,8 +1225,8 @@ class Viewer {
       context.fillStyle = "#222";
       context.fillRect(x + 3.2 * parseFloat(this.part.uniform.style.left) - 1, y - 4, 2, 20);
     }
-    this.write(context, number(this.range[0]), x, y + 30);
-    this.write(context, number(this.range[1]), x + 320, y + 30, "13px", "right");
+    this.write(context, "0", x, y + 30);
+    this.write(context, number(this.top), x + 320, y + 30, "13px", "right");
     this.write(context, "attention weight", x + 336, y + 11);
   }
 
