@@ -9,11 +9,12 @@ from typer.testing import CliRunner
 
 from looks import pipeline, seen
 from regard.cli import app
+from regard.cli.see import artefacts_of
 from regard.errors import ArgumentError, DataError, OutputError, UnknownName
 from regard.look import Look, look, look_at, prove
 from regard.look import picture as room
 from regard.tap import Tap
-from regard.trace import Trace
+from regard.trace import Trace, layer_weights
 from regard.zoo import load
 from visions import LABELS, NAMES, picture, tiny_vision, vision_folder
 
@@ -344,3 +345,24 @@ def test_a_trace_of_a_picture_has_no_words_to_show(looked, tmp_path):
     done = regard_("words", tmp_path / "t.zarr")
     assert done.exit_code == 2
     assert "this trace has no words" in done.stderr
+
+
+def test_tokens_of_outsized_norm_are_named_by_layer(folder):
+    model = load(folder)
+    with torch.no_grad():  # of ten tokens, the fourth patch of 3x3: y 1, x 0
+        model.model.vit.embeddings.position_embeddings[0, 4] += 50.0
+    trace = look_at(model, picture()).trace
+    assert trace.recipe["norm_outliers"][next(iter(trace.weights))] == ["y 1, x 0"]
+
+
+def test_sinks_and_outliers_are_told_on_the_command_line():
+    weights = np.full((1, 2, 17, 17), 1 / 17)
+    weights[..., 6] = 0.5
+    layer = layer_weights(
+        weights, grid=(4, 4), prefix=["cls"], queries=None, kind="self", place=None, patch=(1, 1)
+    )
+    trace = Trace({}, (), {"norm_outliers": {"one": ["cls"]}}, None, weights={"one": layer})
+    assert artefacts_of(trace) == [
+        "Where cls looks in one, sinks: y 1, x 1 takes 0.5.",
+        "Norm outliers: cls in 1 of 1 layers.",
+    ]

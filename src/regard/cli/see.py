@@ -1,6 +1,7 @@
 """``regard look`` and ``regard words``."""
 
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -193,7 +194,31 @@ def _look_at(
         )
     for label, share in recipe["prediction"]:
         typer.echo(f"{label:<24}{share:.3f}")
+    for line in artefacts_of(seen.trace):
+        typer.echo(line)
     typer.echo(f"Wrote {folder}. Open {folder / 'page.html'} in a browser.")
+
+
+def artefacts_of(trace: Any) -> list[str]:
+    """Sinks and tokens of outsized norm, a line each where there are any."""
+    from regard.views.scale import scale_of
+
+    query = trace.queries[0]
+    own = [name for name, each in trace.weights.items() if each.attrs["kind"] == "self"]
+    scales = {name: scale_of(trace.attention(query, layers=[name])) for name in own}
+    sunk = {name: scale for name, scale in scales.items() if scale.sinks}
+    lines = []
+    if sunk:
+        name = max(sunk, key=lambda each: sunk[each].sinks[0][2] / sunk[each].top)
+        more = f"; {len(sunk) - 1} more layers have some" if len(sunk) > 1 else ""
+        lines.append(f"Where {query} looks in {name}, {sunk[name].said}{more}.")
+    outliers = trace.recipe.get("norm_outliers") or {}
+    counts = Counter(token for tokens in outliers.values() for token in tokens)
+    if counts:
+        named = "; ".join(f"{token} in {count}" for token, count in counts.most_common(3))
+        more = f"; {len(counts) - 3} more tokens" if len(counts) > 3 else ""
+        lines.append(f"Norm outliers: {named} of {len(own)} layers{more}.")
+    return lines
 
 
 def words(

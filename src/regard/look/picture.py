@@ -11,6 +11,7 @@ from PIL import Image
 
 from regard.data.pictures import as_rgb
 from regard.errors import ArgumentError
+from regard.look.outliers import outliers_of, token_lengths
 from regard.look.result import Look
 from regard.trace import Trace, layer_weights
 
@@ -75,7 +76,8 @@ def look_at(
     pixels = vision.pixels([whole], sides)
     _check_room(vision, vision.grid(sides), queries)
     rows, parity = Rows(queries), Parity()
-    with torch.no_grad(), Tap(vision.model, observe=[rows, parity]):
+    watch = Tap(vision.model, observe=[rows, parity])
+    with torch.no_grad(), token_lengths(vision.model) as lengths, watch:
         out = vision.forward(pixels)
     shown = vision.seen(whole, sides).convert("RGB")
     recipe = {
@@ -83,6 +85,10 @@ def look_at(
         "prediction": prediction(vision.labels, out),
         "keep": ["layer", "head", "query"] if queries is None else ["layer", "head", *queries],
         "layouts": rows.layouts,
+        "norm_outliers": outliers_of(
+            lengths,
+            {name: each for name, (_, each) in rows.layers.items() if each["kind"] == "self"},
+        ),
         "parity_error": parity.result(),
         "seconds": round(time.perf_counter() - started, 2),
     }

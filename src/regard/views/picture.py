@@ -60,7 +60,7 @@ def payload(trace: Trace, *, budget: int = BUDGET) -> dict[str, Any]:
     values = {name: _rows(each, asked, averaged=averaged) for name, each in shown.items()}
     before = len(first.attrs["prefix"])
     tiles = _tiles(values, before, tuple(first.attrs["grid"]), averaged=averaged)
-    layers = _layers(shown, tiles)
+    layers = _layers(shown, tiles, trace.recipe.get("norm_outliers") or {})
     firsts = [place for place, each in enumerate(asked) if each.cell is not None]
     return {
         **_about(trace),
@@ -170,7 +170,9 @@ def _before(values: Mapping[str, np.ndarray], before: int) -> bytes:
     return b"".join(parts)
 
 
-def _layers(shown: Mapping[str, xr.DataArray], tiles: Tiles) -> list[dict[str, Any]]:
+def _layers(
+    shown: Mapping[str, xr.DataArray], tiles: Tiles, outliers: Mapping[str, Sequence[str]]
+) -> list[dict[str, Any]]:
     described = [
         {
             "name": name,
@@ -179,6 +181,7 @@ def _layers(shown: Mapping[str, xr.DataArray], tiles: Tiles) -> list[dict[str, A
             "kind": weights.attrs["kind"],
             "grid": list(weights.attrs["grid"]),
             "heads": [int(head) for head in weights[HEAD].values],
+            "outliers": list(outliers.get(name, ())),
         }
         for number, (name, weights) in enumerate(shown.items())
     ]

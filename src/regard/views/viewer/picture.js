@@ -94,9 +94,18 @@ class PictureViewer extends Viewer {
   captionRows() {
     const { data } = this;
     const rows = [["Query", this.wordText()], ["Layer", this.layerText()], ["Head", this.headText()], ["Grid", this.gridCaption()],
-      ["Method", this.methodText()], ["Scale", this.scaleText()], ...this.sinkRows(), ["Model", data.model], ["Picture", data.shown]];
+      ["Method", this.methodText()], ["Scale", this.scaleText()], ...this.sinkRows(), ...this.outlierRows(), ["Model", data.model], ["Picture", data.shown]];
     if (data.said) rows.push(["Predicted", data.said]);
     return [...rows, ["Parity", data.parity]];
+  }
+
+  // Tokens whose norm is outsized in what the layers read.
+  outlierRows() {
+    const layers = this.maps.layersOf(this.choice).map((i) => this.data.layers[i]);
+    const counts = new Map();
+    for (const name of layers.flatMap(({ outliers }) => outliers)) counts.set(name, (counts.get(name) ?? 0) + 1);
+    const found = [...counts].sort(([, a], [, b]) => b - a).map(([name, count]) => (layers.length > 1 ? `${name} in ${count} of ${layers.length} layers` : name));
+    return found.length ? [["Outliers", `of norm: ${found.slice(0, 4).join("; ")}${found.length > 4 ? `; ${found.length - 4} more` : ""}`]] : [];
   }
 
   methodText() {
