@@ -58,7 +58,7 @@ def test_look_passes_its_options_on(model, tmp_path):
     options = {"seed": 3, "steps": 1, "guidance": 2, "size": "24x16", "words": "cat, grass"}
     flat = [part for name, value in options.items() for part in (f"--{name}", value)]
     done = regard_(
-        *("look", PROMPT, "--model", model, "--out", out, "--keep", "layer", "--prove"),
+        *("look", PROMPT, "--model", model, "--out", out, "--keep", "layer", "--seeds", "2"),
         *("--negative", "a dog", *flat),
     )
     assert done.exit_code == 0, done.output
@@ -67,7 +67,8 @@ def test_look_passes_its_options_on(model, tmp_path):
     asked = {"seed": 3, "steps": 1, "guidance_scale": 2.0, "size": [24, 16], "keep": ["layer"]}
     assert {key: trace.recipe[key] for key in asked} == asked
     assert trace.recipe["negative_prompt"] == "a dog"
-    assert "pixel_distance" in trace.words().columns
+    assert trace.words()["seeds"].dropna().unique().tolist() == [2]
+    assert "masked in every text encoder" in " ".join(done.stdout.split())
 
 
 def test_without_out_the_folder_is_named_after_prompt_and_seed(model, tmp_path, monkeypatch):

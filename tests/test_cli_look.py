@@ -2,12 +2,16 @@
 
 from dataclasses import fields
 
+import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
 from regard.cli import app
+from regard.cli.see import text_of
 from regard.look.observe import KEEPABLE
 from regard.look.settings import Settings
+from regard.measures.words import judge, word_table
+from regard.trace import toy_trace
 
 WIDE = {"COLUMNS": "200"}  # or the help is broken into lines where a test looks for words
 
@@ -30,6 +34,7 @@ def refused(*arguments):
         ("--words", "cat"),
         ("--keep", "step,layer,head"),
         ("--prove",),
+        ("--seeds", "1"),
     ],
     ids=lambda option: option[0],
 )
@@ -42,6 +47,46 @@ def test_all_that_is_for_drawing_is_named():
     said = refused("a cat", "--image", "boot.png", "--seed", "0", "--prove")
     assert "look: a prompt, --seed and --prove are for drawing, and --image looks" in said
     assert said.endswith("Leave these or --image away.")
+
+
+def test_no_seed_proves_nothing():
+    assert "look: --seeds is 0 and must be 1 or more" in refused("a cat", "--seeds", "0")
+
+
+def judged(*seeds):
+    """The toy's words after a proof in which only the animals were needed."""
+    proof = pd.DataFrame(
+        [
+            {"word": word, "seed": seed, "kind": "word", "distance": 0.3 * (word in ("cat", "dog")),
+             "pixel_distance": 0.001, "seen": "cat -> nothing" if word == "cat" else "same"}
+            for seed in seeds for word in ("a", "cat", "and", "a#2", "dog")
+        ]
+    )  # fmt: skip
+    return judge(word_table(toy_trace()), proof)
+
+
+def test_without_a_proof_the_table_says_at_most_what_looks_redundant():
+    lines = text_of(word_table(toy_trace())).splitlines()
+    assert lines[0].split() == ["mass", "entropy", "verdict"]
+    assert lines[3].split() == ["cat", "10.9%", "0.922"]
+    assert lines[4].endswith("looks redundant: near-uniform map")
+
+
+def test_a_proof_has_a_table_of_its_own_with_the_threshold_beside_the_number():
+    first, second = text_of(judged(0)).split("\n\nwith the word hidden:\n")
+    assert "needed" not in first
+    lines = {line.split()[0]: line for line in second.splitlines()[1:]}
+    assert "0.300 > 0.100  cat -> nothing  0.001 < 0.060  needed at this seed" in lines["cat"]
+    assert "0.000 < 0.100  same            0.001 < 0.060  redundant at this" in lines["and"]
+    assert "[start]" not in lines
+    assert max(map(len, second.splitlines())) <= 100
+
+
+def test_several_seeds_are_shown_with_their_share_and_interval():
+    text = text_of(judged(0, 1, 2, 3, 4))
+    (line,) = [line for line in text.splitlines() if line.startswith("and") and "<" in line]
+    # Wilson for 5 of 5: 1 / (1 + 1.96 ** 2 / 5) = 0.566 to 1.
+    assert "100.0%  57%-100%  redundant" in line
 
 
 def test_the_help_tells_the_defaults_of_a_drawing():

@@ -10,6 +10,7 @@ from regard.measures.words import (
     Thresholds,
     judge,
     pixel_distance,
+    unclaimed,
     verdicts,
     wilson,
     word_table,
@@ -173,6 +174,14 @@ def test_without_a_proof_nothing_causal_is_said_of_a_word():
     for trace in (toy_trace(), trace_of(cat=LEFT, kitty=LEFT * 0.9, the=EVEN, dog=TOP)):
         said = set(word_table(trace)["verdict"])
         assert all(each == "" or each.startswith("looks redundant: ") for each in said)
+
+
+def test_an_older_table_claims_nothing_without_a_proof_either():
+    old = word_table(toy_trace()).assign(verdict=["", "matters", *["looks redundant: x"] * 6])
+    assert unclaimed(old)["verdict"].tolist() == ["", "", *["looks redundant: x"] * 6]
+    assert unclaimed(old).attrs == old.attrs
+    proved = old.assign(pixel_distance=0.1, pad_pixel_distance=0.01)
+    assert unclaimed(proved)["verdict"].tolist() == old["verdict"].tolist()
 
 
 def test_a_proof_says_what_was_needed_whatever_the_maps_made_one_suspect():

@@ -1,6 +1,7 @@
 """``regard look`` and ``regard words``."""
 
 import re
+import textwrap
 from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -41,7 +42,13 @@ Keep = Annotated[
     str | None,
     typer.Option(help="Axes to keep, by default step,layer,head; the others are averaged."),
 ]
-Prove = Annotated[bool, typer.Option("--prove", help="Make the image again without each word.")]
+Prove = Annotated[
+    bool, typer.Option("--prove", help="Generate the image again with each word hidden.")
+]
+Seeds = Annotated[
+    int | None,
+    typer.Option(help="Prove at this many seeds, the first of which is --seed; by default 1."),
+]
 Queries = Annotated[
     str | None,
     typer.Option(
@@ -72,6 +79,7 @@ def look(
     words: Words = None,
     keep: Keep = None,
     prove: Prove = False,
+    seeds: Seeds = None,
     queries: Queries = None,
     scale: Scale = "each",
     overwrite: Overwrite = False,
@@ -80,7 +88,7 @@ def look(
     if image is not None:
         drawing = {"a prompt": prompt, "--seed": seed, "--steps": steps, "--guidance": guidance}
         drawing |= {"--negative": negative, "--words": words, "--keep": keep}
-        drawing |= {"--prove": prove or None}
+        drawing |= {"--prove": prove or None, "--seeds": seeds}
         _refuse([name for name, value in drawing.items() if value is not None])
         asked = None if queries is None else _listed(queries)
         _look_at(image, model or "fashion-vit", out, _size(size), asked, scale, overwrite=overwrite)
@@ -101,7 +109,8 @@ def look(
         guidance=guidance,
         size=_size(size),
     )
-    _draw(settings, model or "openmoji", out, words, keep, scale, prove=prove, overwrite=overwrite)
+    tried = _seeds(seeds, prove=prove)
+    _draw(settings, model or "openmoji", out, words, keep, scale, prove=tried, overwrite=overwrite)
 
 
 def _refuse(given: list[str]) -> None:
@@ -131,20 +140,22 @@ def _draw(
     keep: str | None,
     scale: str,
     *,
-    prove: bool,
+    prove: int,
     overwrite: bool,
 ) -> None:
     from regard.look import check_folder
     from regard.look import look as draw
+    from regard.look.generate import opened
     from regard.look.observe import KEEPABLE
     from regard.zoo.memory import keep_memory
 
     folder = out or Path(folder_name(settings.prompt, settings.seed))
     check_folder(folder, overwrite=overwrite)
     keep_memory()  # the process is ours, and ends with this look
+    pipeline = opened(model)
     with bar("looking") as advance:
         seen = draw(
-            model,
+            pipeline,
             settings.prompt,
             seed=settings.seed,
             steps=settings.steps,
@@ -153,9 +164,10 @@ def _draw(
             keep=KEEPABLE if keep is None else _listed(keep),
             negative_prompt=settings.negative_prompt,
             size=settings.size,
-            prove=prove,
             progress=advance,
         )
+    if prove:
+        seen = _proved(pipeline, seen, prove)
     seen.save(folder, overwrite=overwrite, scale=scale)
     if seen.cut:
         tell(f"the prompt is longer than the text encoder takes; it was cut before: '{seen.cut}'.")
@@ -166,7 +178,26 @@ def _draw(
             f"from: '{partly}'."
         )
     typer.echo(text_of(seen.trace.words()))
+    if prove:
+        typer.echo(f"\n{_wrapped(seen.trace.recipe['proof'])}")
     typer.echo(f"\nWrote {folder}. Open {folder / 'page.html'} in a browser.")
+
+
+def _seeds(seeds: int | None, *, prove: bool) -> int:
+    """At how many seeds to prove; 0 for no proof."""
+    if seeds is not None and seeds < 1:
+        raise ArgumentError(
+            f"look: --seeds is {seeds} and must be 1 or more; 5 show whether seeds agree."
+        )
+    return int(prove) if seeds is None else seeds
+
+
+def _proved(pipeline: Any, seen: Any, seeds: int) -> Any:
+    """The same look with its words judged, under a bar of its own."""
+    from regard.look import prove
+
+    with bar("hiding words") as advance:
+        return seen.with_proof(prove(pipeline, seen, seeds=seeds, progress=advance))
 
 
 def _look_at(
@@ -225,11 +256,14 @@ def words(
     trace: Annotated[Path, typer.Argument(help="A trace.zarr that regard look wrote.")],
 ) -> None:
     """Show what each word of a saved trace counts for."""
+    from regard.measures.words import unclaimed
     from regard.trace import Trace
 
     found = Trace.load(trace)
     typer.echo(found.recipe.get("prompt", ""))
-    typer.echo(text_of(found.words()))
+    typer.echo(text_of(unclaimed(found.words())))
+    if found.recipe.get("proof"):
+        typer.echo(f"\n{_wrapped(found.recipe['proof'])}")
 
 
 def folder_name(prompt: str, seed: int) -> str:
@@ -247,58 +281,74 @@ def _stem(text: str) -> str:
     return re.sub(r"[\W_]+", "-", text.casefold())[:50].strip("-") or "look"
 
 
-SHOWN = {
+COLUMNS = {
     "word": "",
     "mass": "mass",
     "entropy": "entropy",
     "distance": "change",
-    "threshold": "threshold",
-    "pixel_distance": "pixel change",
-    "pixel_threshold": "threshold",
+    "pixel_distance": "pixels",
     "seen": "seen",
     "redundant_share": "redundant at",
+    "share": "95 %",
+    "suspicion": "by the maps",
     "verdict": "verdict",
 }
-"""The columns that the terminal has room for, and what they are called there."""
+"""What the columns that the terminal shows are called there."""
 
-FORMATS = {
-    "mass": "{:.1%}",
-    "entropy": "{:.3f}",
-    "distance": "{:.3f}",
-    "threshold": "{:.3f}",
-    "pixel_distance": "{:.4f}",
-    "pixel_threshold": "{:.4f}",
-    "redundant_share": "{:.0%}",
-}
+LEFT = ("word", "seen", "suspicion", "verdict")
+"""Columns of text."""
 
 
 def text_of(table: Any) -> str:
-    """A table of words for the terminal, each change beside the threshold that it is held to."""
-    kept = [name for name in SHOWN if name in table]
-    perceived = "distance" in kept and table["distance"].notna().any()
-    without = {"pixel_distance", "pixel_threshold"} if perceived else {"distance", "threshold"}
-    several = "seeds" in table and (table["seeds"] > 1).any()
-    without |= set() if several else {"redundant_share"}
-    if "seen" in kept and not table["seen"].astype(bool).any():
-        without.add("seen")
-    kept = [name for name in kept if name not in without]
-    columns = [[SHOWN[name], *(_cell(name, value) for value in table[name])] for name in kept]
+    """A table of words for the terminal: what the maps say, then what a proof says of each word.
+
+    Each change stands beside the threshold that it is held to, as in ``0.273 > 0.100``.
+    """
+    if "seeds" not in table:
+        return _columns(table, ["word", "mass", "entropy", "verdict"])
+    maps = table[table["role"] != "together"]
+    proof = table[table["seeds"].notna()].copy()
+    for name, limit in (("distance", "threshold"), ("pixel_distance", "pixel_threshold")):
+        pairs = zip(proof[name], proof[limit], strict=True)
+        proof[name] = [_held(value, against) for value, against in pairs]
+    share = zip(proof["share_low"], proof["share_high"], strict=True)
+    proof["share"] = [f"{low:.0%}-{high:.0%}" for low, high in share]
+    several = ["redundant_share", "share"] if (proof["seeds"] > 1).any() else []
+    shown = [name for name in ("distance", "seen") if proof[name].ne("").any()]
+    first = _columns(maps, ["word", "mass", "entropy", "suspicion"])
+    second = _columns(proof, ["word", *shown, "pixel_distance", *several, "verdict"])
+    return f"{first}\n\nwith the word hidden:\n{second}"
+
+
+def _held(value: float, against: float) -> str:
+    if value != value:
+        return ""
+    return f"{value:.3f} {'>' if value > against else '<'} {against:.3f}"
+
+
+def _columns(table: Any, names: list[str]) -> str:
+    columns = [[COLUMNS[name], *(_cell(name, value) for value in table[name])] for name in names]
     wide = [max(map(len, column)) for column in columns]
-    left = {"word", "seen", "verdict"}
-    lines = [
+    rows = zip(*columns, strict=True)
+    return "\n".join(
         "  ".join(
-            cell.ljust(size) if name in left else cell.rjust(size)
-            for name, cell, size in zip(kept, row, wide, strict=True)
+            cell.ljust(size) if name in LEFT else cell.rjust(size)
+            for name, cell, size in zip(names, row, wide, strict=True)
         ).rstrip()
-        for row in zip(*columns, strict=True)
-    ]
-    return "\n".join(lines)
+        for row in rows
+    )
 
 
 def _cell(name: str, value: Any) -> str:
-    if isinstance(value, float) and value != value:
+    if isinstance(value, str):
+        return value
+    if value is None or value != value:
         return "-"
-    return FORMATS.get(name, "{}").format(value)
+    return f"{value:.3f}" if name == "entropy" else f"{value:.1%}"
+
+
+def _wrapped(text: str) -> str:
+    return "\n".join(textwrap.wrap(text, 100))
 
 
 def _listed(text: str) -> list[str]:

@@ -42,6 +42,13 @@ In a batch sums are added in another order, which in half precision is seen in t
 """
 
 
+CARRIERS = (
+    "The map of a word is no measure of its need: in a causal text encoder the tokens behind a "
+    "word carry it too, and the image may read it there."
+)
+"""What maps and proof have to do with one another."""
+
+
 @dataclass(frozen=True)
 class Judges:
     """Who says what changed from one image to another.
@@ -226,7 +233,7 @@ class _Trial:
             kinds = [WORD] * len(names) + [CONTROL] * (len(images) - len(names))
             hidden = [*names, *(["[pad]"] * len(pads) or ["[noise]"] * CONTROLS)]
             self._compare(seed, hidden, kinds, images)
-        self.notes += [said, _compared_by(self.judges)]
+        self.notes += [said, _compared_by(self.judges), CARRIERS]
 
     def together(self) -> None:
         """Hide together the words that were not needed: all of them, and then two at a time."""

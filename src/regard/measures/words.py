@@ -291,6 +291,29 @@ def joined(words: Sequence[str]) -> str:
     return BETWEEN.join(words)
 
 
+def unclaimed(table: pd.DataFrame) -> pd.DataFrame:
+    """A table of words that says nothing of what an image needs unless a proof did.
+
+    Older tables call a word ``matters`` for its map alone.
+
+    Args:
+        table: As `word_table` or `judge` returned it, today or formerly.
+
+    Returns:
+        The same table, such verdicts left empty.
+
+    Example:
+        >>> old = pd.DataFrame({"word": ["cat"], "verdict": ["matters"]})
+        >>> unclaimed(old)["verdict"].tolist()
+        ['']
+    """
+    if "pixel_distance" in table or "verdict" not in table:
+        return table
+    plain = table.assign(verdict=table["verdict"].where(table["verdict"] != "matters", ""))
+    plain.attrs = table.attrs
+    return plain
+
+
 def pixel_distance(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> float:
     """How far two images are apart: 0 the same, 1 black against white.
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from regard.axes import TOKEN
-from regard.measures.words import BESIDE, LOOKS, REDUNDANT
+from regard.measures.words import BESIDE, LOOKS, REDUNDANT, unclaimed
 from regard.trace import Token, Trace
 
 # What the columns of a table of words mean; any other column is shown under its own name.
@@ -64,7 +64,11 @@ def entries_of(trace: Trace) -> list[Entry]:
     """The words in prompt order, then start, end and padding."""
     first = next(iter(trace.layers.values()))
     kept = {int(token) for token in first[TOKEN].values}
-    rows = {} if trace.table is None else {row["word"]: row for row in _records(trace.table)}
+    rows = (
+        {}
+        if trace.table is None
+        else {row["word"]: row for row in _records(unclaimed(trace.table))}
+    )
     named = groupby(sorted(trace.tokens, key=_place), key=lambda token: token.name)
     return [
         Entry(
@@ -121,7 +125,7 @@ def table_of(trace: Trace, entries: Sequence[Entry]) -> dict[str, Any]:
             "tint": tint.get(row["word"], 0.0),
             "values": list(row.values()),
         }
-        for row in _records(trace.table)
+        for row in _records(unclaimed(trace.table))
     ]
     return {"columns": columns, "rows": rows, "note": str(trace.table.attrs.get("note", ""))}
 
