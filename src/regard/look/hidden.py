@@ -23,7 +23,11 @@ from regard.trace import Prompt, Token, tokens_from_offsets, words_of
 MASKED, DELETED = "masked", "deleted"
 
 SHAKE = 0.03
-"""How much of an initial noise is new where it is shaken, as a share of its standard deviation."""
+"""How much of an initial noise is new where it is shaken, as a share of its standard deviation.
+
+At 0.03 an image of `openmoji` moved by a perceptual distance of 0.001 to 0.026 in five tries, which
+is what hiding an article or 'on' does.
+"""
 
 
 @dataclass(frozen=True)
