@@ -8,8 +8,10 @@ from html.parser import HTMLParser
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from regard.measures.words import judge
 from regard.trace import Trace, toy_trace
 from regard.views import page, payload, tiles
 
@@ -126,6 +128,27 @@ def test_evidence_stands_with_the_word(trace: Trace):
     assert words["blue"]["evidence"].startswith("needed at this seed; mass 0.04")
     assert "same map as cat" in words["blue"]["evidence"]
     assert "image change 0.129, threshold 0.1" in words["blue"]["evidence"]
+
+
+def test_words_hidden_together_have_a_row_and_no_map(unproved: Trace):
+    proof = pd.DataFrame(
+        {
+            "word": ["a", "the", "a + the"],
+            "seed": 7,
+            "kind": ["word", "word", "together"],
+            "distance": [0.0, 0.0, 0.4],
+            "pixel_distance": 0.0,
+            "seen": "",
+        }
+    )
+    told = payload.payload(replace(unproved, table=judge(unproved.words(), proof)))
+    marks = {word["name"]: word["mark"] for word in told["words"]}
+    assert "a + the" not in marks
+    # A word that stands in for another is no more than suspect: one of the two is needed.
+    assert (marks["a"], marks["the"]) == ("looks", "looks")
+    (row,) = [row for row in told["table"]["rows"] if row["name"] == "a + the"]
+    assert row["word"] is None
+    assert "needed together at this seed" in row["values"]
 
 
 def test_a_column_of_the_future_is_shown_under_its_own_name(trace: Trace):
