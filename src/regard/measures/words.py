@@ -70,9 +70,9 @@ class Thresholds:
         quantile: A word changed the image if it changed it more than this quantile of the controls,
             each of which hides what is no word. 0.9: nearly the strongest of eight.
         distance: A perceptual distance up to this counts as no change whatever the controls did.
-            0.1, like the next two chosen on 30 captions that no evaluation uses: hiding an article
-            or a filler moved an image of `openmoji` by less than 0.04, hiding its background by
-            0.15 as a rule, its subject by 0.16 and more.
+            0.1, like the next two chosen for agreement with deletion on 30 prompts of `openmoji`,
+            and in sample there: 61 of 62 articles moved the image by less, and 19 of
+            20 colours by more.
         seen: Another thing that is seen counts from this perceptual distance on. 0.02: below it
             two images look the same, and what flickers is the segmenter at the edge of a thing.
         pixel: A mean pixel distance up to this counts as no change whatever the controls did. 0.06:
