@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from regard.errors import ArgumentError
 from regard.look.denoiser import preparing
-from regard.look.generate import ROWS, Course, generate, hiding, network_of
+from regard.look.generate import ROWS, Course, check_seeded, generate, hiding, network_of
+from regard.look.noise import noise_of
 from regard.look.prompt import quiet, read
 from regard.look.settings import Progress, Settings
 from regard.tap import Tap
@@ -135,17 +136,23 @@ class _Batch:
 
     def images(self, *, masked: bool) -> list[Image.Image]:
         images: list[Image.Image] = []
-        for first in range(0, len(self.groups), ROWS):
-            images += self._part(slice(first, first + ROWS), masked=masked)
+        for first in range(0, len(self.groups), self.most):
+            images += self._part(slice(first, first + self.most), masked=masked)
         return images
+
+    @property
+    def most(self) -> int:
+        """Images in a batch: one where the scheduler draws noise for a whole batch at once."""
+        return ROWS if noise_of(self.pipeline, self.settings.steps).apart else 1
 
     def _part(self, part: slice, *, masked: bool) -> list[Image.Image]:
         groups = self.groups[part]
-        batches = -(-len(self.groups) // ROWS)
+        most = self.most
+        batches = -(-len(self.groups) // most)
 
         def advance(done: int, steps: int) -> None:
             if self.progress is not None:
-                self.progress(part.start // ROWS * steps + done, batches * steps)
+                self.progress(part.start // most * steps + done, batches * steps)
 
         start = self.start
         if start is not None:
@@ -164,6 +171,7 @@ class _Batch:
             made = generate(
                 self.pipeline, self.settings, rows=len(groups), progress=advance, course=course
             )
+        check_seeded(made, self.pipeline, self.settings.caller)
         return made.images
 
 

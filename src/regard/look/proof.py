@@ -119,8 +119,10 @@ def prove(
         Models", arXiv 1806.07421; here the input is hidden a word at a time.
     """
     from regard.look.generate import opened
+    from regard.look.noise import noise_of
 
     pipeline = opened(model)
+    noise_of(pipeline, look.trace.recipe["steps"]).check("prove")
     _check_asked(look.trace, seeds, latents)
     _check_same(pipeline, look.trace)
     trial = _Trial(pipeline, look, judges or judges_of(pipeline), seeds, latents, progress)
