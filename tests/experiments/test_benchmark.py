@@ -91,11 +91,11 @@ def test_the_summary_is_what_is_worked_out_by_hand():
     told = found.summary().set_index(["set", "method", "measure"])
     row = told.loc["all", "m", "neglected"]
     assert (row["mean"], row["ratio"]) == (0.25, pytest.approx(1 / 3))
-    # Prompts differ by -1/2 each: every draw of prompts has that mean, and of four exchanges of
-    # their signs two are as far from 0.
-    assert (row["difference"], row["difference_low"], row["difference_high"]) == (-0.5, -0.5, -0.5)
+    # Prompts differ by -1/2 each: of four exchanges of their signs two are as far from 0. Two
+    # prompts are too few for an interval.
+    assert row["difference"] == -0.5
+    assert row[["difference_low", "difference_high", "low", "high"]].isna().all()
     assert row["p"] == 0.5
-    assert (row["low"], row["high"]) == (0.0, 0.5)
     assert told.loc["all", "m", "seconds"]["ratio"] == 2.0
     assert np.isnan(told.loc["all", "bare", "neglected"]["difference"])
     wide = table_of(found.summary())
@@ -106,6 +106,45 @@ def test_the_summary_is_what_is_worked_out_by_hand():
 def test_what_is_measured_nowhere_in_a_set_has_no_mean():
     told = made_up(misbound_colours=[np.nan] * 8, seconds=1.0).summary()
     assert told[told["measure"] == "misbound_colours"]["mean"].isna().all()
+
+
+def test_where_bare_and_method_are_never_both_measured_nothing_is_compared(tmp_path):
+    # The quick benchmark of one step: no picture of the method has a colour that could be judged.
+    nan = np.nan
+    found = made_up(misbound_colours=[0.5, 0.5, nan, nan, nan, nan, 1.0, 1.0], seconds=1.0)
+    told = found.summary().set_index(["set", "method", "measure"])
+    row = told.loc["all", "m", "misbound_colours"]
+    assert (row["mean"], row["ratio"]) == (1.0, 2.0)
+    assert np.isnan(row["difference"])
+
+
+def test_shares_that_are_never_seen_are_not_taken_for_impossible():
+    rows = pd.DataFrame(
+        {"set": "animals", "prompt": [f"p{n}" for n in range(8)], "seed": 0, "method": "bare"}
+    )
+    found = Benchmark(rows.assign(neglected=0.0), {"seeds": 1, "steps": 1}, (), {})
+    row = found.summary().iloc[-1]
+    # Wilson's interval of 0 of 8: 1.96^2 / (8 + 1.96^2).
+    assert (row["low"], row["high"]) == pytest.approx((0.0, 3.841459 / 11.841459))
+
+
+def test_an_encoder_without_texts_is_refused_before_anything_is_drawn():
+    from dataclasses import replace
+
+    from regard.measures.alignment import open_encoder
+
+    blind = replace(open_encoder("openmoji-clip"), texts=None)
+    with pytest.raises(ArgumentError, match="reads no texts, so it cannot tell how well"):
+        benchmark(pipeline(), prompts=PROMPTS, seeds=1, **HOW, encoder=blind)
+
+
+def test_what_is_kept_of_a_picture_is_small():
+    from PIL import Image
+
+    from regard.experiments.store import small
+
+    assert small(Image.new("RGB", (1024, 512))).shape == (64, 128, 3)
+    assert small(Image.new("L", (64, 64))).shape == (64, 64, 3)
 
 
 def test_a_quick_benchmark_has_prompts_of_each_set():

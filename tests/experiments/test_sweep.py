@@ -135,7 +135,8 @@ def test_the_table_tells_what_was_missing_and_how_far_that_moved_the_picture(hea
 
 
 def test_the_summary_has_means_with_intervals_of_whole_prompts():
-    found = sweep(pipeline(), [PROMPT, OTHER], "places", seeds=2, steps=1)
+    prompts = [PROMPT, OTHER, "a cat", "a turtle", "grass"]
+    found = sweep(pipeline(), prompts, "places", seeds=2, steps=1)
     summary = found.summary()
     assert list(summary["distance"]) == sorted(summary["distance"], reverse=True)
     rows = found.table.query("ablation == 'up cross'")
@@ -145,9 +146,10 @@ def test_the_summary_has_means_with_intervals_of_whole_prompts():
     assert (told["distance_low"], told["distance_high"]) == pytest.approx(
         (expected.low, expected.high)
     )
-    assert told["pictures"] == 4
-    alone = sweep(pipeline(), PROMPT, "places", seeds=2, steps=1).summary()
-    assert alone["distance_low"].isna().all()  # one prompt is no sample of prompts
+    assert told["distance_low"] < told["distance"] < told["distance_high"]
+    assert told["pictures"] == 10
+    few = sweep(pipeline(), prompts[:2], "places", seeds=2, steps=1).summary()
+    assert few["distance_low"].isna().all()  # two prompts are no sample of prompts
 
 
 def test_an_encoder_that_is_named_judges_and_so_does_the_segmenter():

@@ -182,8 +182,7 @@ def test_a_row_for_each_word_with_an_interval(learned):
     assert list(learned.table) == ["word", "part", "weight", "low", "high"]
     words = ["a", "cat", "and", "a#2", "turtle", "on", "grass", "[end]"]
     assert list(learned.table["word"]) == words
-    assert (learned.table["low"] <= learned.table["weight"]).all()
-    assert (learned.table["weight"] <= learned.table["high"]).all()
+    assert learned.table[["low", "high"]].isna().all(axis=None)  # of two trainings
     assert (learned.table["weight"] != 1).all()
     assert list(learned.losses["weights"]) == ["none", "learned", "shuffled"]
     assert learned.losses["change"][0] == 0
@@ -191,11 +190,13 @@ def test_a_row_for_each_word_with_an_interval(learned):
 
 
 def test_weights_by_hand():
-    logs = np.log([[[2.0]], [[8.0]]])
+    logs = np.log([[[2.0]], [[8.0]]] * 5)
     (row,) = weights_table(["cat"], logs).itertuples(index=False)
     assert (row.word, row.part) == ("cat", 0)
-    assert [row.weight, row.low, row.high] == pytest.approx([4.0, 2.0, 8.0])
-    alone = weights_table(["cat"], logs[:1])
+    # Half of ten trainings say 2 and half 8: Wilson's ends, 0.2366 and 0.7634 of the way in logs.
+    ends = [2 * 4**share for share in (0.236593, 0.763407)]
+    assert [row.weight, row.low, row.high] == pytest.approx([4.0, *ends], rel=1e-5)
+    alone = weights_table(["cat"], logs[:4])
     assert alone["low"].isna().all()
 
 

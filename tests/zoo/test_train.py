@@ -1,10 +1,13 @@
+import shutil
 import sys
+import threading
 
 import pytest
 import torch
 from torch import nn
 
-from regard.errors import ArgumentError, DataError, RegardError, UnknownName
+from regard.errors import ArgumentError, DataError, OutputError, RegardError, UnknownName
+from regard.trace.claim import claim
 from regard.zoo import library_model
 from regard.zoo.recipe import Recipe
 from regard.zoo.train import Job, optimisers, train
@@ -208,3 +211,101 @@ def test_a_move_of_muon_turns_every_direction_alike():
 
 def test_training_uses_the_package_recipe():
     assert sys.modules["regard.zoo.train"].recipe("openmoji").name == "openmoji"
+
+
+class Stopped(Exception):
+    """Raised in place of a kill: nothing of ours catches it."""
+
+
+def test_the_same_call_goes_on_from_what_it_left_unfinished(small, tmp_path):
+    def stop(progress):
+        if progress.step == 2:
+            raise Stopped
+
+    how = {"steps": 3, "save_every": -1.0}
+    with pytest.raises(Stopped):
+        train("openmoji-autoencoder", tmp_path / "a", **how, on_step=stop)
+    seen = []
+    train("openmoji-autoencoder", tmp_path / "a", **how, on_step=lambda now: seen.append(now.step))
+    assert seen == [2, 3]
+    with pytest.raises(ArgumentError, match="holds an earlier training"):
+        train("openmoji-autoencoder", tmp_path / "a", **how)  # it is finished
+
+
+def test_another_call_does_not_go_on_from_it(small, tmp_path):
+    train("openmoji-autoencoder", tmp_path / "b", steps=1)
+    shutil.rmtree(tmp_path / "b" / "model")  # as if it had been killed before it wrote this
+    with pytest.raises(ArgumentError, match="add --resume"):
+        train("openmoji-autoencoder", tmp_path / "b", steps=2)
+
+
+def test_what_a_killed_training_left_is_cleared_away(small, tmp_path):
+    (tmp_path / "last.partial").write_bytes(b"half")
+    (tmp_path / ".model.partial").mkdir()
+    (tmp_path / ".model.regard-work").mkdir()
+    train("openmoji-autoencoder", tmp_path, steps=0)
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["last.pt", "model"]
+
+
+def test_two_trainings_in_one_folder_the_second_is_refused(small, tmp_path):
+    said = []
+
+    def other():
+        with pytest.raises(OutputError, match="is being written by another process"):
+            train("openmoji-autoencoder", tmp_path, steps=0)
+        said.append(True)
+
+    with claim(tmp_path / "model", who="train"):
+        thread = threading.Thread(target=other)
+        thread.start()
+        thread.join()
+    assert said == [True]
+
+
+@pytest.mark.parametrize(
+    "contents",
+    [
+        b"",
+        b"text, not tensors",
+        b"PK\x03\x04 half a zip",
+        {},
+        {"step": "one"},
+        [1, 2],
+        torch.zeros(2),
+        {"step": 1, "network": {"a": torch.zeros(1)}, "average": [], "optimisers": []},
+        {"step": 1, "network": {}, "average": 3, "optimisers": [{}]},
+    ],
+)
+def test_a_damaged_checkpoint_is_one_line(small, tmp_path, contents):
+    if isinstance(contents, bytes):
+        (tmp_path / "last.pt").write_bytes(contents)
+    else:
+        torch.save(contents, tmp_path / "last.pt")
+    with pytest.raises(
+        DataError, match=r"train: .*last\.pt is (damaged|the checkpoint of another)"
+    ):
+        train("openmoji-autoencoder", tmp_path, steps=1, resume=True)
+
+
+def test_a_folder_in_place_of_a_checkpoint_is_one_line(small, tmp_path):
+    (tmp_path / "last.pt").mkdir()
+    with pytest.raises(DataError, match="is damaged or no checkpoint"):
+        train("openmoji-autoencoder", tmp_path, steps=1, resume=True)
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        OSError(28, "No space left on device"),
+        RuntimeError("[enforce fail at inline_container.cc:603] PytorchStreamWriter failed"),
+    ],
+)
+def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path, monkeypatch, failure):
+    def broken(state, place):
+        place.write_bytes(b"half")
+        raise failure
+
+    monkeypatch.setattr("torch.save", broken)
+    with pytest.raises(OutputError, match=r"train: .*last\.pt' could not be written: "):
+        job(5).save(tmp_path / "last.pt")
+    assert list(tmp_path.iterdir()) == []

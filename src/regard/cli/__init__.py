@@ -13,7 +13,7 @@ from regard.cli.data import data
 from regard.cli.learn_weights import learn_weights
 from regard.cli.measure import measure, measures
 from regard.cli.models import evaluate, models, train
-from regard.cli.polite import Polite
+from regard.cli.polite import Polite, end_politely
 from regard.cli.score import score
 from regard.cli.see import look, words
 from regard.cli.steer import steer
@@ -73,4 +73,5 @@ def main() -> None:
     # here, such as which image processor they chose.
     for library in ("DIFFUSERS", "TRANSFORMERS"):
         os.environ.setdefault(f"{library}_VERBOSITY", "error")
+    end_politely()
     app()

@@ -44,34 +44,24 @@ def attend_and_excite(
     Called again after an interruption, it goes on where it stopped.
     """
     from regard.experiments.benchmark import benchmark as compute
-    from regard.experiments.benchmark import check_folder
+    from regard.experiments.benchmark.result import begin
     from regard.experiments.benchmark.run import CONTENDERS, checked, quick_prompts
-    from regard.experiments.store import forget
     from regard.zoo.memory import keep_memory
 
     names = list(method or CONTENDERS)
     prompts = quick_prompts() if quick else None
     checked(prompts, names, seeds)  # a mistake is told before torch is loaded
-    folder = check_folder(out, overwrite=overwrite)
-    unfinished = folder.with_name(f"{folder.name}.unfinished")
     keep_memory()  # the process is ours, and ends with this
     drawn = {"seeds": 1 if quick else seeds, "steps": steps, "guidance": guidance}
     judges = {"encoder": encoder, "captioner": None if captioner == "none" else captioner}
-    try:
-        with bar("drawing") as advance:
-            found = compute(
-                model,
-                methods=names,
-                prompts=prompts,
-                **drawn,
-                **judges,
-                store=unfinished,
-                progress=advance,
-            )
-    except KeyboardInterrupt:
-        stop(how_to_go_on(unfinished, "prompt", "prompts"), STOPPED)
-    found.save(folder, overwrite=overwrite)
-    forget(unfinished, "benchmark")
+    with begin(out, overwrite=overwrite) as (folder, unfinished):
+        how = {**drawn, **judges, "store": unfinished, "overwrite": overwrite}
+        try:
+            with bar("drawing") as advance:
+                found = compute(model, methods=names, prompts=prompts, **how, progress=advance)
+        except KeyboardInterrupt:
+            stop(how_to_go_on(unfinished, "prompt", "prompts"), STOPPED)
+        found.save(folder, overwrite=overwrite)
     if as_json:
         typer.echo(_json_of(found, folder))
         return

@@ -41,9 +41,8 @@ def scenes(
             size=size,
             split=split,  # type: ignore[arg-type]  # one of the two, as was checked
             on_scene=lambda done: advance(done, count),
+            finish=lambda folder: sheet.save(folder / "contact-sheet.png"),
         )
-    if sheet is not None:
-        sheet.save(out / "contact-sheet.png")
     typer.echo(f"Wrote {count} scenes to {out}. Look at {out / 'contact-sheet.png'}.")
 
 

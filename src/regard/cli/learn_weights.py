@@ -7,6 +7,7 @@ import typer
 
 from regard.cli.polite import bar
 from regard.cli.see import folder_name
+from regard.errors import ArgumentError
 
 
 def learn_weights(
@@ -15,7 +16,7 @@ def learn_weights(
     words: Annotated[
         str | None, typer.Option(help="Only these words get a weight, such as cat,car.")
     ] = None,
-    seeds: Annotated[int, typer.Option(help="Trainings, for the intervals.")] = 4,
+    seeds: Annotated[int, typer.Option(help="Trainings; from 5 on there are intervals.")] = 5,
     iterations: Annotated[int, typer.Option(help="Steps of each training.")] = 100,
     rate: Annotated[float, typer.Option(help="Learning rate.")] = 0.05,
     groups: Annotated[
@@ -36,25 +37,29 @@ def learn_weights(
 ) -> None:
     """Learn how much attention each word of a prompt should get to give a picture."""
     from regard.look.settings import Settings
-    from regard.steering import check_weights_folder
+    from regard.steering.weights import FOLDER
 
-    folder = check_weights_folder(
-        out or Path(f"{folder_name(prompt, seed)}-weights"), overwrite=overwrite
-    )
     settings: dict[str, Any] = {"seed": seed, "steps": steps, "guidance": guidance}
     Settings(prompt, caller="learn-weights", **settings)  # a mistake is told at once
-    learned, drawn = _learned(
-        model,
-        prompt,
-        target,
-        settings,
-        words=None if words is None else [word.strip() for word in words.split(",")],
-        seeds=seeds,
-        iterations=iterations,
-        rate=rate,
-        groups=groups,
-    )
-    learned.save(folder, drawn=drawn, overwrite=overwrite)
+    if groups > steps:
+        raise ArgumentError(
+            f"learn-weights: groups is {groups}, and the generation has {steps} steps, so that a "
+            f"part would have none. Take at most {steps} groups, or more --steps."
+        )
+    name = out or Path(f"{folder_name(prompt, seed)}-weights")
+    with FOLDER.claim(name, overwrite=overwrite) as folder:
+        learned, drawn = _learned(
+            model,
+            prompt,
+            target,
+            settings,
+            words=None if words is None else [word.strip() for word in words.split(",")],
+            seeds=seeds,
+            iterations=iterations,
+            rate=rate,
+            groups=groups,
+        )
+        learned.save(folder, drawn=drawn, overwrite=overwrite)
     typer.echo(learned.table.to_string(index=False, float_format="{:.3f}".format))
     typer.echo("\n" + learned.losses.to_string(index=False, float_format="{:.4f}".format))
     typer.echo(f"\nWrote {folder}. Look at {folder / 'pictures.png'}.")

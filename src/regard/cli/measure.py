@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from regard.cli.polite import check_file, write_table
 from regard.errors import ArgumentError
 
 
@@ -21,11 +22,13 @@ def measure(
     """Measure the attention of a saved trace, layer by layer and head by head."""
     from regard.measures import over_trace
 
-    if csv is not None and csv.exists():
-        raise ArgumentError(f"measure: '{csv}' exists already. Choose another name.")
+    if csv is not None:
+        if csv.exists():
+            raise ArgumentError(f"measure: '{csv}' exists already. Choose another name.")
+        check_file(csv, who="measure")
     table = over_trace(trace, names)
     if csv is not None:
-        _write(table, csv)
+        write_table(table, csv, who="measure")
     if as_json:
         # Through pandas, which writes NaN as null: JSON has no NaN.
         typer.echo(table.to_json(orient="records", double_precision=15))
@@ -78,12 +81,3 @@ def _crossed(values: Any, across: str) -> str:
         crossed["mean"] = crossed.mean(axis=1)
     shown = crossed.rename_axis(index=None, columns=None)
     return str(shown.to_string(float_format="{:.4g}".format, na_rep="-"))
-
-
-def _write(table: Any, path: Path) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        table.to_csv(partial, index=False)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)

@@ -1,5 +1,6 @@
 """What the command line says and shows: one clear line for a mistake, a bar for what takes time."""
 
+import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,7 +10,7 @@ from typing import Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from regard.errors import RegardError
+from regard.errors import OutputError, RegardError
 
 MISTAKE, FAILURE, STOPPED = 2, 1, 130
 """Exit codes: the command was wrong; the machine failed; the user stopped it (128 + SIGINT)."""
@@ -32,8 +33,63 @@ class Polite(TyperGroup):
             stop(str(mistake), MISTAKE)
         except BrokenPipeError:
             raise  # whoever read our output has closed it: nothing to say, and nobody to say it to
-        except OSError as failed:
+        except Exception as failed:
+            if out_of_memory(failed):
+                stop(NO_MEMORY, FAILURE)
+            if not isinstance(failed, OSError):
+                raise
             stop(_said(failed), FAILURE)
+
+
+NO_MEMORY = (
+    "there is not enough memory for this. Ask for less at once (a smaller --size, fewer --seeds or "
+    "--words), close other programs, or raise the limit (ulimit -v)."
+)
+
+MEMORY_SIGNS = (
+    "cannot allocate memory", "can't allocate memory", "not enough memory", "out of memory",
+    "failed to map segment", "can't start new thread", "unable to allocate", "bad_alloc",
+)  # fmt: skip
+"""How libraries say it; they have no error in common."""
+
+
+def out_of_memory(failed: BaseException) -> bool:
+    """Whether an error, or what lies behind it, says that memory ran out.
+
+    Example:
+        >>> out_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory"))
+        True
+    """
+    seen: set[int] = set()
+    each: BaseException | None = failed
+    while each is not None and id(each) not in seen:
+        seen.add(id(each))
+        said = str(each).casefold()
+        if isinstance(each, MemoryError) or any(sign in said for sign in MEMORY_SIGNS):
+            return True
+        each = each.__cause__ or each.__context__
+    return False
+
+
+class Ended(KeyboardInterrupt):
+    """Somebody asked the process to end, which then clears up as after Ctrl-C."""
+
+
+_ended: list[int] = []
+
+
+def end_politely() -> None:
+    """Take the signals that end a process as Ctrl-C is taken, unless they are ignored."""
+
+    def end(number: int, frame: Any) -> NoReturn:
+        signal.signal(number, signal.SIG_DFL)  # a second one ends it at once
+        _ended.append(number)
+        raise Ended
+
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, end)
 
 
 def stop(message: str, code: int) -> NoReturn:
@@ -43,7 +99,7 @@ def stop(message: str, code: int) -> NoReturn:
         Exit: always.
     """
     tell(message)
-    raise typer.Exit(code)
+    raise typer.Exit(128 + _ended[-1] if code == STOPPED and _ended else code)
 
 
 def tell(message: str) -> None:
@@ -56,6 +112,43 @@ def _said(failed: OSError) -> str:
         return str(failed)
     where = f"'{failed.filename}': " if failed.filename is not None else ""
     return f"{where}{failed.strerror}. Make room, or choose a place where you may read and write."
+
+
+def check_file(path: Path, *, who: str) -> None:
+    """Refuse a file that could not be written, before the work is done.
+
+    Args:
+        path: As the user named it.
+        who: Which command, for messages.
+
+    Raises:
+        OutputError: there is no such folder, no permission, a folder of that name, or too long a
+            name.
+    """
+    from regard.trace.folder import check_above
+
+    if not path.parent.is_dir():
+        raise OutputError(f"{who}: {path.parent} is no folder. Make it, or name another.")
+    if path.is_dir():
+        raise OutputError(f"{who}: '{path}' is a folder. Choose the name of a file.")
+    check_above(path.parent.resolve() / path.name, who=who)
+
+
+def write_table(table: Any, path: Path, *, who: str) -> None:
+    """Write a table as CSV, complete or not at all.
+
+    Raises:
+        OutputError: writing failed, or another process writes there.
+    """
+    from regard.trace.claim import claim, unwritten
+
+    target = path.resolve()
+    with claim(target, who=who) as workshop:
+        try:
+            table.to_csv(workshop / "new", index=False)
+            (workshop / "new").replace(target)
+        except OSError as failed:
+            raise unwritten(target, failed, who=who) from failed
 
 
 def how_to_go_on(unfinished: Path, one: str, many: str) -> str:

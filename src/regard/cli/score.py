@@ -5,8 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from regard.cli.polite import bar
-from regard.errors import OutputError
+from regard.cli.polite import bar, check_file, write_table
 
 
 def score(
@@ -32,10 +31,12 @@ def score(
 ) -> None:
     """Score pictures: with their prompts, against other pictures, with intervals."""
     from regard.data.pictures import captions, pictures
+    from regard.experiments.score import check_numbers
 
+    check_numbers(0.95, seed)
     # Folders and files first: a mistake is told before torch is loaded and pictures are encoded.
-    if csv is not None and not csv.parent.is_dir():
-        raise OutputError(f"score: {csv.parent} is no folder. Make it, or name another.")
+    if csv is not None:
+        check_file(csv, who="score")
     ours = pictures(images)
     theirs = None if against is None else pictures(against)
     said = None if prompts is None else captions(prompts)
@@ -45,7 +46,7 @@ def score(
     with bar("encoding") as advance:
         found = compute(ours, against=theirs, said=said, **how, progress=advance)
     if csv is not None:
-        _write(csv, found.pictures)
+        write_table(found.pictures, csv, who="score")
     typer.echo(_json_of(found) if as_json else text_of(found))
 
 
@@ -71,12 +72,3 @@ def _json_of(found: Any) -> str:
         for row in found.table.to_dict("records")
     ]
     return json.dumps({**found.recipe, "scores": rows, "notes": list(found.notes)})
-
-
-def _write(path: Path, table: Any) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        table.to_csv(partial, index=False)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)

@@ -143,32 +143,14 @@ def _draw(
     prove: int,
     overwrite: bool,
 ) -> None:
-    from regard.look import check_folder
-    from regard.look import look as draw
-    from regard.look.generate import opened
-    from regard.look.observe import KEEPABLE
+    from regard.look.output import claim_folder
     from regard.zoo.memory import keep_memory
 
     folder = out or Path(folder_name(settings.prompt, settings.seed))
-    check_folder(folder, overwrite=overwrite)
     keep_memory()  # the process is ours, and ends with this look
-    pipeline = opened(model)
-    with bar("looking") as advance:
-        seen = draw(
-            pipeline,
-            settings.prompt,
-            seed=settings.seed,
-            steps=settings.steps,
-            guidance=settings.guidance,
-            words=None if words is None else _listed(words),
-            keep=KEEPABLE if keep is None else _listed(keep),
-            negative_prompt=settings.negative_prompt,
-            size=settings.size,
-            progress=advance,
-        )
-    if prove:
-        seen = _proved(pipeline, seen, prove)
-    seen.save(folder, overwrite=overwrite, scale=scale)
+    with claim_folder(folder, overwrite=overwrite):
+        seen = _made(settings, model, words, keep, prove)
+        seen.save(folder, overwrite=overwrite, scale=scale)
     if seen.cut:
         tell(f"the prompt is longer than the text encoder takes; it was cut before: '{seen.cut}'.")
     partly = seen.trace.recipe["partly_cut"]
@@ -200,6 +182,29 @@ def _proved(pipeline: Any, seen: Any, seeds: int) -> Any:
         return seen.with_proof(prove(pipeline, seen, seeds=seeds, progress=advance))
 
 
+def _made(settings: Any, model: str, words: str | None, keep: str | None, prove: int) -> Any:
+    """The look, with the proof that was asked for."""
+    from regard.look import look as draw
+    from regard.look.generate import opened
+    from regard.look.observe import KEEPABLE
+
+    pipeline = opened(model)
+    with bar("looking") as advance:
+        seen = draw(
+            pipeline,
+            settings.prompt,
+            seed=settings.seed,
+            steps=settings.steps,
+            guidance=settings.guidance,
+            words=None if words is None else _listed(words),
+            keep=KEEPABLE if keep is None else _listed(keep),
+            negative_prompt=settings.negative_prompt,
+            size=settings.size,
+            progress=advance,
+        )
+    return _proved(pipeline, seen, prove) if prove else seen
+
+
 def _look_at(
     image: Path,
     model: str,
@@ -210,12 +215,13 @@ def _look_at(
     *,
     overwrite: bool,
 ) -> None:
-    from regard.look import check_folder, look_at
+    from regard.look import look_at
+    from regard.look.output import claim_folder
 
     folder = out or Path(f"{_stem(image.stem)}-{_stem(Path(model).name)}")
-    check_folder(folder, overwrite=overwrite)
-    seen = look_at(model, image, size=size, queries=queries)
-    seen.save(folder, overwrite=overwrite, scale=scale)
+    with claim_folder(folder, overwrite=overwrite):
+        seen = look_at(model, image, size=size, queries=queries)
+        seen.save(folder, overwrite=overwrite, scale=scale)
     recipe = seen.trace.recipe
     if recipe["interpolated"]:
         how = recipe["interpolation"]
@@ -277,8 +283,9 @@ def folder_name(prompt: str, seed: int) -> str:
 
 
 def _stem(text: str) -> str:
-    # File systems take 255 bytes, and a letter may be four of them.
-    return re.sub(r"[\W_]+", "-", text.casefold())[:50].strip("-") or "look"
+    # File systems take 255 bytes, a letter may be four of them, and two stems make a name.
+    plain = re.sub(r"[\W_]+", "-", text.casefold())[:50]
+    return plain.encode()[:100].decode(errors="ignore").strip("-") or "look"
 
 
 COLUMNS = {

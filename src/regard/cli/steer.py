@@ -163,11 +163,11 @@ def _given(**options: Any) -> dict[str, Any]:
 
 def _write(draw: Callable[[], Any], name: str, *, out: Path | None, overwrite: bool) -> None:
     """Draw, and write it into a folder that was found free before."""
-    from regard.steering import check_folder
+    from regard.steering.output import FOLDER
 
-    folder = check_folder(out or Path(name), overwrite=overwrite)
-    steered = draw()
-    steered.save(folder, overwrite=overwrite)
+    with FOLDER.claim(out or Path(name), overwrite=overwrite) as folder:
+        steered = draw()
+        steered.save(folder, overwrite=overwrite)
     typer.echo(text_of(steered.table))
     typer.echo(f"\nWrote {folder}. Open {folder / 'page.html'} in a browser.")
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from regard.cli.polite import bar, tell
+from regard.cli.polite import STOPPED, bar, how_to_go_on, stop, tell
 
 
 def study(
@@ -29,25 +29,33 @@ def study(
         bool, typer.Option("--overwrite", help="Replace a study that is in the folder.")
     ] = False,
 ) -> None:
-    """Test what was expected of a model: hypotheses, numbers with intervals, verdicts, a report."""
-    from regard.experiments.studies import check_folder, studies
+    """Test what was expected of a model: hypotheses, numbers with intervals, verdicts, a report.
+
+    Called again after an interruption, it goes on where it stopped.
+    """
+    from regard.experiments.studies import studies
+    from regard.experiments.studies.study import begin
 
     run = studies.get(name)  # a mistake is told before torch is loaded
     folder = out or Path(f"study-{name}")
-    check_folder(folder, overwrite=overwrite)
-    given = {} if model is None else {"model": model}
+    given: dict[str, Any] = {} if model is None else {"model": model}
     said = ""
-    with bar(f"study {name}") as advance:
+    with begin(folder, overwrite=overwrite) as (_, unfinished):
+        given |= {"store": unfinished, "overwrite": overwrite}
+        try:
+            with bar(f"study {name}") as advance:
 
-        def progress(what: str, done: int, total: int) -> None:
-            nonlocal said
-            if what != said:
-                said = what
-                tell(f"{what} ...")
-            advance(done, total)
+                def progress(what: str, done: int, total: int) -> None:
+                    nonlocal said
+                    if what != said:
+                        said = what
+                        tell(f"{what} ...")
+                    advance(done, total)
 
-        found = run(data=data, quick=quick, progress=progress, **given)
-    found.save(folder, overwrite=overwrite)
+                found = run(data=data, quick=quick, progress=progress, **given)
+        except KeyboardInterrupt:
+            stop(how_to_go_on(unfinished, "part", "parts"), STOPPED)
+        found.save(folder, overwrite=overwrite)
     if as_json:
         typer.echo(_json_of(found, folder))
         return

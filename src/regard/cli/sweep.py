@@ -41,27 +41,23 @@ def sweep(
 
     Called again after an interruption, it goes on where it stopped.
     """
-    from regard.experiments.store import forget
-    from regard.experiments.sweeps import check_folder
     from regard.experiments.sweeps import sweep as run
+    from regard.experiments.sweeps.result import begin
     from regard.experiments.sweeps.sweep import checked
     from regard.zoo.memory import keep_memory
 
     asked, _ = checked(prompts or [], over, seeds)  # a mistake is told before torch is loaded
     span = None if during is None else steps_of(during, steps, "sweep")
-    folder = check_folder(out or Path(f"sweep-{over}"), overwrite=overwrite)
-    unfinished = folder.with_name(f"{folder.name}.unfinished")
     keep_memory()  # the process is ours, and ends with this
     drawn = {"seeds": seeds, "steps": steps, "guidance": guidance, "during": span}
-    try:
-        with bar(f"sweep over {over}") as advance:
-            found = run(
-                model, asked, over, **drawn, encoder=encoder, store=unfinished, progress=advance
-            )
-    except KeyboardInterrupt:
-        stop(how_to_go_on(unfinished, "prompt and seed", "prompts and seeds"), STOPPED)
-    found.save(folder, overwrite=overwrite)
-    forget(unfinished, "sweep")
+    with begin(out or Path(f"sweep-{over}"), overwrite=overwrite) as (folder, unfinished):
+        how = {"encoder": encoder, "store": unfinished, "overwrite": overwrite}
+        try:
+            with bar(f"sweep over {over}") as advance:
+                found = run(model, asked, over, **drawn, **how, progress=advance)
+        except KeyboardInterrupt:
+            stop(how_to_go_on(unfinished, "prompt and seed", "prompts and seeds"), STOPPED)
+        found.save(folder, overwrite=overwrite)
     if as_json:
         typer.echo(_json_of(found, folder))
         return

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,8 @@ from PIL import Image
 from regard.data.drawings import ANIMALS, SUBJECTS
 from regard.data.scenes import Scene, Split, scene
 from regard.errors import ArgumentError, OutputError
+from regard.trace.claim import claim
+from regard.trace.folder import check_above, complete
 
 LICENCE = {
     "id": 1,
@@ -29,6 +30,7 @@ def write_coco(
     size: int = 64,
     split: Split = "train",
     on_scene: Callable[[int], None] | None = None,
+    finish: Callable[[Path], None] | None = None,
 ) -> None:
     """Write scenes 0 to ``count`` − 1 in the layout that COCO tools read.
 
@@ -43,10 +45,13 @@ def write_coco(
         size: 64 or 128 pixels a side.
         split: 'train' or 'test'.
         on_scene: Called with the number of scenes written so far.
+        finish: Called with the folder when all scenes are in it, to add what is to appear with
+            them.
 
     Raises:
         ArgumentError: ``count`` is below 1.
-        OutputError: the folder exists, or cannot be written; nothing is left of it then.
+        OutputError: the folder exists, cannot be written, or another process writes there;
+            nothing is left of it then.
         MissingDependency: the drawings are not installed.
 
     Source:
@@ -54,22 +59,25 @@ def write_coco(
     """
     if count < 1:
         raise ArgumentError(f"scenes: count is {count} and must be 1 or more.")
-    if folder.exists():
+    target = Path(os.path.realpath(folder))
+    _refuse(folder)
+
+    def fill(fresh: Path) -> None:
+        (fresh / split).mkdir(parents=True)
+        (fresh / "annotations").mkdir()
+        _write(fresh, count, seed, size, split, on_scene or (lambda _: None))
+        if finish is not None:
+            finish(fresh)
+
+    check_above(target, who="scenes")
+    with claim(target, who="scenes"):
+        _refuse(folder)
+        complete(target, fill, who="scenes")
+
+
+def _refuse(folder: Path) -> None:
+    if os.path.lexists(folder):
         raise OutputError(f"scenes: {folder} exists; name a folder that does not, or remove it.")
-    partial = folder.with_name(f".{folder.name}.partial-{os.getpid()}")
-    try:
-        (partial / split).mkdir(parents=True)
-        (partial / "annotations").mkdir()
-        _write(partial, count, seed, size, split, on_scene or (lambda _: None))
-        partial.rename(folder)
-    except OSError as failed:
-        why = failed.strerror or str(failed)
-        raise OutputError(
-            f"scenes: {folder} could not be written: {why}. "
-            f"Nothing was left there; make room or choose another folder."
-        ) from failed
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _write(

@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from regard.trace.folder import SavedFolder
+from regard.trace.folder import SavedFolder, is_junk, listed
 
 RECIPE = "recipe.json"
 
@@ -28,7 +28,9 @@ def _foreign(stamp: str, folder: Path) -> str | None:
         files = set(saved["files"]) if saved["format"] == stamp else set()
     except (OSError, ValueError, KeyError, TypeError):
         files = set()
-    there = [each for each in sorted(folder.rglob("*")) if not each.is_dir()]
+    there = [
+        each for each in sorted(folder.rglob("*")) if not each.is_dir() and not is_junk(each.name)
+    ]
     names = [each.relative_to(folder).as_posix() for each in there]
     alien = next((name for name in names if name not in files), None)
-    return alien or (None if files else next(each.name for each in sorted(folder.iterdir())))
+    return alien or (None if files else listed(folder)[0])

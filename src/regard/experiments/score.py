@@ -13,6 +13,7 @@ from PIL import Image
 from regard.data.pictures import Pictures, captions_of
 from regard.errors import ArgumentError
 from regard.measures import alignment, fidelity
+from regard.measures.ends import LEAST
 from regard.measures.intervals import Interval, bootstrap, paired
 
 Said = Mapping[str, tuple[str, ...]]
@@ -78,13 +79,14 @@ def score(
         `Scores`.
 
     Raises:
-        ArgumentError: there is nothing to score against, a picture has no text, or the pictures
-            are too few for any number.
+        ArgumentError: there is nothing to score against, a picture has no text, the pictures are
+            too few for any number, or ``level`` or ``seed`` cannot be.
         DataError: a picture cannot be read, or the encoder not be opened.
         MissingDependency: torchmetrics is not installed.
     """
     if against is None and said is None:
         raise ArgumentError("score: there is nothing to score against. Give prompts, or pictures.")
+    check_numbers(level, seed)
     alignment.check_scale(scale)
     texts = None if said is None else captions_of(images.names, said)
     theirs = against if against is not None and _same_names(images, against) else None
@@ -108,6 +110,18 @@ def score(
         told,
         tuple(dict.fromkeys(run.notes)),
     )
+
+
+def check_numbers(level: float, seed: int) -> None:
+    """Refuse what could not be drawn with, before anything is encoded.
+
+    Raises:
+        ArgumentError: ``level`` does not lie between 0 and 1, or ``seed`` not in 0..2**63-1.
+    """
+    if not 0 < level < 1:
+        raise ArgumentError(f"score: level is {level} and must lie between 0 and 1, as 0.95.")
+    if not 0 <= seed < 2**63:
+        raise ArgumentError(f"score: seed is {seed} and must lie in 0..2**63-1.")
 
 
 class _Run:
@@ -203,7 +217,9 @@ class _Run:
         p: float = np.nan,
         warning: str = "",
     ) -> None:
-        """Write one down."""
+        """Write one down, and say why it has no interval."""
+        if of != SETS and found.clusters < LEAST:
+            warning = f"{found.clusters} clusters are too few for an interval, which takes {LEAST}"
         ends = {"value": found.mean, "low": found.low, "high": found.high, "p": p}
         counts = {"n": found.n, "clusters": found.clusters, "unit": unit, "warning": warning}
         self.rows.append({"measure": name, "of": of, **ends, **counts})

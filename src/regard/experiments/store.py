@@ -1,18 +1,39 @@
 """Unfinished experiments: what each part of one gave, written as soon as it is there."""
 
+import hashlib
 import json
 import os
-from collections.abc import Mapping
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from regard.errors import OutputError
-from regard.trace.folder import check_above, complete, unwritten
+from regard.trace.claim import claim, tidy
+from regard.trace.folder import (
+    SavedFolder,
+    check_above,
+    complete,
+    listed,
+    readable,
+    real,
+    unwritten,
+)
 
-RECIPE, ROWS, PICTURES = "recipe.json", "rows.json", "pictures.npz"
+RECIPE, ROWS, ARRAYS = "recipe.json", "rows.json", "pictures.npz"
+
+Part = tuple[dict[str, Any], dict[str, np.ndarray]]
+
+SIDE = 128
+"""Pixels that the pictures of a part keep a side: enough for a sheet, and 50 kB a picture."""
+
+FRESH = ".fresh"
+"""What a part is called before it is complete."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +43,7 @@ class Done:
     Attributes:
         rows: Of the table.
         labels: Of the pictures, that of a bare one first.
-        pictures: uint8 [picture, y, x, 3], in the same order.
+        pictures: uint8 [picture, y, x, 3], in the same order, made `small`.
     """
 
     rows: list[dict[str, Any]]
@@ -30,38 +51,65 @@ class Done:
     pictures: np.ndarray
 
 
+def small(image: Image.Image) -> np.ndarray:
+    """A picture as parts keep it: uint8 [y, x, 3], no side longer than `SIDE`."""
+    image = image.convert("RGB")
+    if max(image.size) > SIDE:
+        image.thumbnail((SIDE, SIDE), Image.Resampling.BOX)
+    return np.asarray(image)
+
+
 class Store:
-    """A folder of finished parts, each complete or not there.
+    """A folder of finished parts, each complete or not there; nobody else writes to it meanwhile.
+
+    Each part says with which settings it was made; one that was made with others, or that is
+    damaged, counts as not there.
 
     Args:
         folder: Made when the first is written; None keeps everything in memory.
         recipe: What all of it was made with.
         who: Which experiment asks, for messages: 'sweep' or 'benchmark'.
+        overwrite: Whether one with another recipe may be deleted.
 
     Raises:
-        OutputError: the folder holds something else, or an experiment with another recipe.
+        OutputError: on entering, if the folder holds something else, or an experiment with
+            another recipe, or another process writes there.
     """
 
     def __init__(
-        self, folder: str | os.PathLike[str] | None, recipe: Mapping[str, Any], *, who: str
+        self,
+        folder: str | os.PathLike[str] | None,
+        recipe: Mapping[str, Any],
+        *,
+        who: str,
+        overwrite: bool = False,
     ) -> None:
-        self._folder = None if folder is None else Path(os.path.realpath(folder))
-        self._who = who
+        self._folder = None if folder is None else real(folder, who=who)
+        self._who, self._overwrite = who, overwrite
         self._recipe = {"format": _stamp(who), **json.loads(json.dumps(recipe))}
-        self._found: dict[str, Done] = {}
+        self._settings = _hash(self._recipe)
+        self._memory: dict[str, Part] = {}
+        self._close = ExitStack()
+
+    def __enter__(self) -> "Store":
         if self._folder is not None:
-            self._check(self._folder)
+            with ExitStack() as opened:
+                check_above(self._folder, who=self._who)
+                opened.enter_context(claim(self._folder, who=self._who))
+                self._check(self._folder)
+                self._close = opened.pop_all()
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._close.close()
 
     def get(self, name: str) -> Done | None:
-        """What was written under a name; None if nothing was."""
-        if name not in self._found and self._folder is not None:
-            place = self._folder / name
-            if place.is_dir():
-                told = json.loads((place / ROWS).read_text(encoding="utf-8"))
-                with np.load(place / PICTURES, allow_pickle=False) as kept:
-                    pictures = kept["pictures"]
-                self._found[name] = Done(told["rows"], told["labels"], pictures)
-        return self._found.get(name)
+        """What was written under a name; None if nothing was, or with other settings."""
+        found = self.read(name)
+        try:
+            return found and Done(found[0]["rows"], found[0]["labels"], found[1]["pictures"])
+        except KeyError:  # it is no part with pictures
+            return None
 
     def put(self, name: str, done: Done) -> None:
         """Keep what a part gave.
@@ -69,28 +117,59 @@ class Store:
         Raises:
             OutputError: it could not be written.
         """
-        if self._folder is not None:
-            self._begin(self._folder)
-            complete(
-                self._folder / name, lambda fresh: _fill(fresh, done, self._who), who=self._who
-            )
-        self._found[name] = done
+        told = {"rows": done.rows, "labels": done.labels}
+        self.write(name, told, {"pictures": done.pictures})
+
+    def read(self, name: str) -> Part | None:
+        """Plain JSON values and arrays of a part, as `write` took them."""
+        if self._folder is None:
+            return self._memory.get(name)
+        return _read(self._folder / name, self._settings)
+
+    def write(self, name: str, told: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+        """Keep plain JSON values and arrays of a part.
+
+        Raises:
+            OutputError: it could not be written.
+        """
+        if self._folder is None:
+            self._memory[name] = told, arrays
+            return
+        self._begin(self._folder)
+        fresh, place = self._folder / FRESH, self._folder / name
+        try:
+            for each in (fresh, place):  # of a process that was killed, or damaged
+                if each.exists():
+                    shutil.rmtree(each)
+            fresh.mkdir()
+            text = json.dumps({"settings_sha256": self._settings, **told})
+            (fresh / ROWS).write_text(text, encoding="utf-8")
+            np.savez_compressed(fresh / ARRAYS, **arrays)
+            fresh.rename(place)
+        except OSError as failed:
+            shutil.rmtree(fresh, ignore_errors=True)
+            raise unwritten(place, failed, who=self._who) from failed
+
+    def cells(self, names: Mapping[Any, str]) -> "Cells":
+        """Parts under names of their own, read when they are asked for.
+
+        Args:
+            names: From what a part is called to what it was put under.
+        """
+        return Cells(self.get, dict(names), self._who)
 
     def _begin(self, folder: Path) -> None:
         def fill(fresh: Path) -> None:
             fresh.mkdir()
             (fresh / RECIPE).write_text(json.dumps(self._recipe, indent=1), encoding="utf-8")
 
-        if not folder.exists():
+        if not (folder / RECIPE).exists():
             complete(folder, fill, who=self._who)
 
     def _check(self, folder: Path) -> None:
         who = self._who
-        if not os.path.lexists(folder):
-            check_above(folder, who=who)
+        if not os.path.isdir(folder) or not readable(folder, who=who):
             return
-        if not folder.is_dir():
-            raise OutputError(f"{who}: '{folder}' is a file. Choose the name of a folder.")
         kept = read_recipe(folder, who)
         if kept is None:
             raise OutputError(
@@ -98,47 +177,137 @@ class Store:
                 f"folder, or move that away."
             )
         other = [name for name in self._recipe if kept.get(name) != self._recipe[name]]
-        if other:
+        if other and self._overwrite:
+            forget(folder, who)
+        elif other:
             raise OutputError(
                 f"{who}: '{folder}' holds an unfinished {who} with another {' and '.join(other)}. "
-                f"Give what that one had to go on with it, or delete the folder to begin anew."
+                f"Give what that one had to go on with it, or overwrite=True (--overwrite) to "
+                f"begin anew."
             )
+
+
+class Cells(Mapping[Any, Done]):
+    """Finished parts of an experiment, one in memory at a time.
+
+    Args:
+        get: From the name of a part in its store to the part.
+        names: From what a part is called to that name.
+        who: Which experiment, for messages.
+    """
+
+    def __init__(self, get: Callable[[str], Done | None], names: dict[Any, str], who: str) -> None:
+        self._get, self._names, self._who = get, names, who
+
+    def __getitem__(self, key: Any) -> Done:
+        done = self._get(self._names[key])
+        if done is None:
+            raise OutputError(
+                f"{self._who}: the part '{self._names[key]}' is gone from the store, or damaged. "
+                f"Keep the store until the result is saved, or run the {self._who} again."
+            )
+        return done
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+@contextmanager
+def begun(
+    kind: SavedFolder, folder: str | os.PathLike[str], *, overwrite: bool
+) -> Iterator[tuple[Path, Path]]:
+    """Hold the place of a result, and name the folder of its finished parts beside it.
+
+    Args:
+        kind: Of the result; ``what`` is the experiment.
+        folder: As the user named it.
+        overwrite: Whether another such result may be replaced.
+
+    Yields:
+        Where the result will lie, and where its parts lie meanwhile, which go at the end.
+
+    Raises:
+        OutputError: as `SavedFolder.claim`.
+    """
+    target = real(folder, who=kind.who)
+    unfinished = target.with_name(f"{target.name}.unfinished")
+    check_above(unfinished, who=kind.who)
+    with ExitStack() as opened:
+        try:
+            opened.enter_context(kind.claim(folder, overwrite=overwrite))
+        except OutputError:
+            _forget_finished(target, unfinished, kind.what)
+            raise
+        yield target, unfinished
+        forget(unfinished, kind.what)
+
+
+def _forget_finished(target: Path, unfinished: Path, who: str) -> None:
+    """Delete the parts of a result that is there; it was killed before it could do so."""
+    tidy(unfinished, who=who)
+    if not os.path.isdir(unfinished):
+        return
+    parts, whole = read_recipe(unfinished, who) or {}, _json(target / RECIPE)
+    if any(whole.get(name) != parts[name] for name in parts if name != "format"):
+        return
+    with suppress(OutputError), claim(target, who=who), claim(unfinished, who=who):
+        forget(unfinished, who)
+        if unfinished.is_dir() and not listed(unfinished):
+            shutil.rmtree(unfinished)
 
 
 def read_recipe(folder: Path, who: str) -> dict[str, Any] | None:
     """The recipe of an unfinished experiment; None if the folder holds none of that kind."""
-    try:
-        told = json.loads((folder / RECIPE).read_bytes())
-        return told if told["format"] == _stamp(who) else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    told = _json(folder / RECIPE)
+    return told if told.get("format") == _stamp(who) else None
 
 
 def forget(folder: Path, who: str) -> None:
-    """Delete an unfinished experiment, and nothing that somebody else put beside it."""
+    """Delete an unfinished experiment, and nothing that somebody else put beside it.
+
+    The recipe goes last: whoever is killed meanwhile has left what he can still read.
+    """
     if read_recipe(folder, who) is None:
         return
-    for cell in [each for each in folder.iterdir() if each.is_dir()]:
-        _delete(cell, ROWS, PICTURES)
+    for cell in [each for each in folder.iterdir() if each.is_dir() and not each.is_symlink()]:
+        _delete(cell, ARRAYS, ROWS)
     _delete(folder, RECIPE)
+
+
+def _delete(folder: Path, *files: str) -> None:
+    for name in files:
+        (folder / name).unlink(missing_ok=True)
+    if not listed(folder):
+        shutil.rmtree(folder)
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        told = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return told if isinstance(told, dict) else {}
 
 
 def _stamp(who: str) -> str:
     return f"regard-{who}-unfinished"
 
 
-def _delete(folder: Path, *files: str) -> None:
-    for name in files:
-        (folder / name).unlink(missing_ok=True)
-    if not any(folder.iterdir()):
-        folder.rmdir()
+def _hash(recipe: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
 
 
-def _fill(fresh: Path, done: Done, who: str) -> None:
+def _read(place: Path, settings: str) -> Part | None:
+    from zipfile import BadZipFile
+
+    told = _json(place / ROWS)
+    if told.get("settings_sha256") != settings:
+        return None
     try:
-        fresh.mkdir()
-        told = {"rows": done.rows, "labels": done.labels}
-        (fresh / ROWS).write_text(json.dumps(told), encoding="utf-8")
-        np.savez_compressed(fresh / PICTURES, pictures=done.pictures)
-    except OSError as failed:
-        raise unwritten(fresh, failed, who=who) from failed
+        with np.load(place / ARRAYS, allow_pickle=False) as kept:
+            return told, {name: kept[name] for name in kept.files}
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile):
+        return None

@@ -92,7 +92,8 @@ def check(pipeline: Any, settings: Settings) -> None:
     """Refuse what this pipeline cannot make, before it runs.
 
     Raises:
-        ArgumentError: too many steps for the scheduler, or a size that is no multiple of the unit.
+        ArgumentError: too many steps for the scheduler, or a size that is no multiple of the unit,
+            or for which this machine has too little memory.
     """
     most = pipeline.scheduler.config.get("num_train_timesteps")
     if most is not None and settings.steps > most:
@@ -106,6 +107,23 @@ def check(pipeline: Any, settings: Settings) -> None:
             f"{settings.caller}: size is {settings.size[0]} x {settings.size[1]}, and both sides "
             f"must be multiples of {unit} pixels. The nearest is "
             f"{' x '.join(str(max(unit, round(side / unit) * unit)) for side in settings.size)}."
+        )
+    if settings.size is not None:
+        _check_memory(pipeline, settings.size, settings.caller)
+
+
+def _check_memory(pipeline: Any, size: tuple[int, int], who: str) -> None:
+    """Refuse what certainly cannot be held: one layer of the decoder at the size of the image."""
+    wide = getattr(getattr(pipeline, "vae", None), "config", {}).get("block_out_channels") or [3]
+    needed = size[0] * size[1] * wide[0] * 4
+    try:
+        there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # the system does not tell
+        return
+    if needed > there:
+        raise ArgumentError(
+            f"{who}: size is {size[0]} x {size[1]}, which needs {needed / 2**30:,.0f} GB of memory "
+            f"at least, and this machine has {there / 2**30:,.0f}. Choose a smaller one."
         )
 
 

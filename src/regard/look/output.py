@@ -3,8 +3,7 @@
 import csv
 import json
 import os
-import re
-from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,10 @@ from PIL import Image
 
 from regard.errors import OutputError
 from regard.trace import Trace
-from regard.trace.folder import LONGEST, check_above, complete, unwritten
+from regard.trace.folder import check_above, claimed, complete, listed, readable, real
+from regard.trace.names import file_names
+
+__all__ = ["check_folder", "claim_folder", "file_names", "write"]
 
 PICTURE, WORDS, MAPS, STORE, PAGE = "image.png", "words.csv", "heatmaps", "trace.zarr", "page.html"
 PREDICTIONS = "predictions.csv"
@@ -34,12 +36,31 @@ def check_folder(folder: str | os.PathLike[str], *, overwrite: bool = False) -> 
         >>> with tempfile.TemporaryDirectory() as room:
         ...     check_folder(room + "/new")
     """
-    target = _target(folder)
-    try:
-        _refuse(target, overwrite=overwrite)
-    except PermissionError as failed:
-        raise unwritten(target, failed, who="Look.save") from failed
-    check_above(target, who="Look.save")
+    _checked(folder, overwrite=overwrite)
+
+
+def claim_folder(
+    folder: str | os.PathLike[str], *, overwrite: bool = False
+) -> AbstractContextManager[Path]:
+    """Hold the folder of a look from before the work until it is saved, so that nobody else does.
+
+    Args:
+        folder: Where a look is to be saved.
+        overwrite: Whether a look that was saved there may be replaced.
+
+    Returns:
+        A context manager that gives where it will lie.
+
+    Raises:
+        OutputError: on entering, as for `check_folder`, or another process or thread holds it.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as room, claim_folder(room + "/new") as folder:
+        ...     folder.name
+        'new'
+    """
+    return claimed(folder, lambda: _checked(folder, overwrite=overwrite), who="Look.save")
 
 
 def write(
@@ -59,29 +80,8 @@ def write(
     from regard.views.scale import check_scale
 
     check_scale("Look.save", scale)
-    check_folder(folder, overwrite=overwrite)
-    target = _target(folder)
-    complete(target, lambda fresh: _fill(image, trace, fresh, scale), who="Look.save")
-
-
-def file_names(words: Iterable[str]) -> dict[str, str]:
-    """A file name for each word that every system can write, no two alike.
-
-    Example:
-        >>> file_names(["cat", "cat#2", "1/2", "?", "!"])
-        {'cat': 'cat', 'cat#2': 'cat#2', '1/2': '1_2', '?': '_', '!': '_-2'}
-    """
-    names: dict[str, str] = {}
-    taken: set[str] = set()
-    for word in words:
-        stem = re.sub(r"[^\w#'’-]", "_", word)[:LONGEST]
-        name, count = stem, 1
-        while name.casefold() in taken:
-            count += 1
-            name = f"{stem}-{count}"
-        taken.add(name.casefold())
-        names[word] = name
-    return names
+    with claim_folder(folder, overwrite=overwrite) as target:
+        complete(target, lambda fresh: _fill(image, trace, fresh, scale), who="Look.save")
 
 
 def _fill(image: Image.Image, trace: Trace, folder: Path, scale: str) -> None:
@@ -132,16 +132,15 @@ def _of_layer(trace: Trace, layer: str) -> tuple[str, Any]:
     return query, trace.attention(query, layers=[layer])
 
 
-def _target(folder: str | os.PathLike[str]) -> Path:
-    return Path(os.path.realpath(folder))
+def _checked(folder: str | os.PathLike[str], *, overwrite: bool) -> Path:
+    target = real(folder, who="Look.save")
+    _refuse(target, overwrite=overwrite)
+    check_above(target, who="Look.save")
+    return target
 
 
 def _refuse(target: Path, *, overwrite: bool) -> None:
-    if not os.path.lexists(target):
-        return
-    if not target.is_dir():
-        raise OutputError(f"Look.save: '{target}' is a file. Choose the name of a folder.")
-    if not any(target.iterdir()):
+    if not os.path.isdir(target) or not readable(target, who="Look.save"):
         return
     if not overwrite:
         raise OutputError(
@@ -158,15 +157,16 @@ def _refuse(target: Path, *, overwrite: bool) -> None:
 
 def _foreign(folder: Path) -> str | None:
     """Something in a folder that is no part of a saved look; None if all of it is."""
-    for found in sorted(folder.iterdir()):
-        if found.name not in PARTS:
-            return found.name
+    there = listed(folder)
+    for found in there:
+        if found not in PARTS:
+            return found
     if not _is_trace(folder / STORE):
-        return next(found.name for found in sorted(folder.iterdir()))
+        return there[0]
     saved = [*_saved_words(folder / WORDS), *_saved_layers(folder / STORE)]
     names = {f"{name}.png" for name in file_names(saved).values()}
-    maps = sorted((folder / MAPS).iterdir()) if (folder / MAPS).is_dir() else []
-    return next((f"{MAPS}/{found.name}" for found in maps if found.name not in names), None)
+    maps = listed(folder / MAPS) if (folder / MAPS).is_dir() else []
+    return next((f"{MAPS}/{found}" for found in maps if found not in names), None)
 
 
 def _is_trace(store: Path) -> bool:

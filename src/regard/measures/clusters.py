@@ -1,6 +1,6 @@
 """Values in whole clusters, such as all pictures of a prompt: added up, drawn again, exchanged."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -53,13 +53,17 @@ def per_cluster(values: Floats, groups: NDArray[np.int64]) -> tuple[Floats, Floa
     return sums, counts
 
 
-def draws(sums: Floats, counts: Floats, seed: int, repeats: int) -> Any:
-    """Sums and counts of clusters drawn with replacement, [part, column] at a time."""
-    rng, number = np.random.default_rng(seed), len(sums)
+def draws(arrays: Sequence[Floats], *, seed: int, repeats: int) -> Iterator[list[Floats]]:
+    """Totals over clusters drawn with replacement, of each array [cluster, column].
+
+    Yields:
+        For some draws at a time the totals of each array, [draw, column].
+    """
+    rng, number = np.random.default_rng(seed), len(arrays[0])
     for part in _parts(repeats, number):
         drawn = rng.integers(0, number, size=(part, number)) + number * np.arange(part)[:, None]
         times = np.bincount(drawn.ravel(), minlength=part * number).reshape(part, number)
-        yield times @ sums, times @ counts
+        yield [times @ each for each in arrays]
 
 
 def exchange_p(sums: Floats, *, seed: int, repeats: int) -> tuple[float, bool]:

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from regard.axes import SAMPLE
 from regard.errors import ArgumentError, AxisError
-from regard.measures.clusters import Floats, draws, exchange_p, groups_of, per_cluster
+from regard.measures.clusters import Floats, exchange_p, groups_of, per_cluster
+from regard.measures.ends import LEAST, ends_of
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,8 @@ class Interval:
 
     Attributes:
         mean: Over all values that are numbers.
-        low: Lower end; NaN with fewer than two clusters.
-        high: Upper end; NaN with fewer than two clusters.
+        low: Lower end; NaN with fewer than five clusters, of which no interval can be trusted.
+        high: Upper end; NaN with fewer than five clusters.
         n: Values that are numbers.
         clusters: How many independent groups they make.
         undefined: Values that were NaN, and were left out.
@@ -40,7 +41,9 @@ class Interval:
     level: float
 
     def __str__(self) -> str:
-        return f"{self.mean:.4g} [{self.low:.4g}, {self.high:.4g}]"
+        if np.isfinite(self.low):
+            return f"{self.mean:.4g} [{self.low:.4g}, {self.high:.4g}]"
+        return f"{self.mean:.4g} (no interval: {self.clusters} of at least {LEAST} clusters)"
 
 
 @dataclass(frozen=True)
@@ -64,18 +67,23 @@ def bootstrap(
     *,
     clusters: Sequence[Any] | None = None,
     level: float = 0.95,
+    bounds: tuple[float, float] | None = None,
     seed: int = 0,
     repeats: int = 2000,
 ) -> Interval:
     """The mean of some values with its interval, in the unit of the values.
 
-    Whole clusters are drawn with replacement, as many as there are, and the ends are quantiles of
-    the means. With fewer than about ten clusters the interval is somewhat too narrow.
+    The ends come from a bootstrap of Student's t over whole clusters, the shorter side at least
+    0.8 and the longer at least once and at most three times as far as by Student's t itself. With
+    5 to 50 clusters between 90 and 98 of 100 such intervals of 95 % hold the true mean of normal
+    and skewed values. Clusters of only two different values are counted (Wilson's interval).
 
     Args:
         values: Numbers in one row; NaN means undefined and is left out and counted.
         clusters: What each value belongs to, such as its prompt; by default each is its own.
         level: Share of such intervals that hold the true mean, between 0 and 1.
+        bounds: What no value can lie beyond, such as ``(0.0, 1.0)`` of shares: then no end does,
+            and clusters that are all alike are not taken for sure: others might not be.
         seed: Of the draws; the same seed gives the same interval.
         repeats: How many times to draw.
 
@@ -84,17 +92,26 @@ def bootstrap(
 
     Raises:
         ArgumentError: there is no number, one is infinite, ``clusters`` is of another length,
-            or ``level`` or ``repeats`` cannot be.
+            a value lies beyond ``bounds``, or ``level`` or ``repeats`` cannot be.
 
     Example:
-        >>> bootstrap([1.0, 1.0, 3.0, 3.0], clusters=["cat", "cat", "dog", "dog"])
-        Interval(mean=2.0, low=1.0, high=3.0, n=4, clusters=2, undefined=0, level=0.95)
+        >>> print(bootstrap([1.0, 1.0, 3.0, 3.0], clusters=["cat", "cat", "dog", "dog"]))
+        2 (no interval: 2 of at least 5 clusters)
+        >>> print(bootstrap([0.0] * 10, bounds=(0.0, 1.0)))
+        0 [0, 0.2775]
 
     Source:
-        Efron (1979), "Bootstrap Methods: Another Look at the Jackknife"; clusters: Davison and
-        Hinkley (1997), "Bootstrap Methods and their Application", section 3.8.
+        Efron and Tibshirani (1993), "An Introduction to the Bootstrap", section 12.5; clusters:
+        Davison and Hinkley (1997), "Bootstrap Methods and their Application", section 3.8; two
+        values: Wilson (1927), "Probable Inference, the Law of Succession, and Statistical
+        Inference".
+
+    Differs from the paper:
+        The longer side of few clusters is lengthened and both are held near Student's t, as
+        simulations asked for: `regard.measures.ends` has the numbers.
     """
-    return _interval("bootstrap", _row(values, "bootstrap"), clusters, level, seed, repeats)
+    row = _row(values, "bootstrap")
+    return _interval("bootstrap", row, clusters, level, seed, repeats, bounds)
 
 
 def intervals(
@@ -103,6 +120,7 @@ def intervals(
     over: str = SAMPLE,
     clusters: Sequence[Any] | None = None,
     level: float = 0.95,
+    bounds: tuple[float, float] | None = None,
     seed: int = 0,
     repeats: int = 2000,
 ) -> xr.Dataset:
@@ -115,6 +133,7 @@ def intervals(
         over: The dim whose members are drawn.
         clusters: What each member belongs to; by default each is its own.
         level: As for `bootstrap`.
+        bounds: As for `bootstrap`.
         seed: As for `bootstrap`.
         repeats: As for `bootstrap`.
 
@@ -127,13 +146,13 @@ def intervals(
         ArgumentError: as for `bootstrap`.
 
     Example:
-        >>> values = xr.DataArray([[1.0, 5.0], [3.0, 5.0]], dims=["sample", "head"])
-        >>> found = intervals(values)
-        >>> found["low"].values, found["mean"].values
-        (array([1., 5.]), array([2., 5.]))
+        >>> values = xr.DataArray([[0.0, 1.0]] * 5 + [[1.0, 1.0]] * 5, dims=["sample", "head"])
+        >>> found = intervals(values, bounds=(0.0, 1.0))
+        >>> found["low"].values.round(2), found["mean"].values
+        (array([0.24, 0.72]), array([0.5, 1. ]))
 
     Source:
-        Efron (1979), as `bootstrap`.
+        As `bootstrap`.
     """
     if over not in values.dims:
         raise AxisError(
@@ -143,7 +162,7 @@ def intervals(
     first = values.transpose(over, ...)
     flat = first.values.astype(np.float64).reshape(first.sizes[over], -1)
     groups = groups_of("intervals", len(flat), clusters)
-    means, ends = _bootstrapped("intervals", flat, groups, level, seed, repeats)
+    means, ends = _bootstrapped("intervals", flat, groups, level, seed, repeats, bounds)
     kept = first.isel({over: 0}, drop=True)
     found = {
         "mean": means,
@@ -162,6 +181,7 @@ def paired(
     *,
     clusters: Sequence[Any] | None = None,
     level: float = 0.95,
+    bounds: tuple[float, float] | None = None,
     seed: int = 0,
     repeats: int = 10_000,
 ) -> Difference:
@@ -176,6 +196,7 @@ def paired(
         after: As many, in the same order; arrays with a coordinate must have the same one.
         clusters: What each pair belongs to, such as its prompt; by default each is its own.
         level: As for `bootstrap`.
+        bounds: As for `bootstrap`, of the differences: ``(-1.0, 1.0)`` where the values are shares.
         seed: As for `bootstrap`.
         repeats: How many times to draw clusters, and to exchange.
 
@@ -196,7 +217,7 @@ def paired(
     """
     _check_pairs(before, after)
     differences = _row(after, "paired") - _row(before, "paired")
-    interval = _interval("paired", differences, clusters, level, seed, repeats)
+    interval = _interval("paired", differences, clusters, level, seed, repeats, bounds)
     groups = groups_of("paired", len(differences), clusters)
     sums, counts = per_cluster(differences[:, None], groups)
     p, exact = exchange_p(sums[counts > 0], seed=seed, repeats=repeats)
@@ -235,10 +256,16 @@ def holm(pvalues: Any) -> Floats:
 
 
 def _interval(
-    caller: str, values: Floats, clusters: Any, level: float, seed: int, repeats: int
+    caller: str,
+    values: Floats,
+    clusters: Any,
+    level: float,
+    seed: int,
+    repeats: int,
+    bounds: tuple[float, float] | None,
 ) -> Interval:
     groups = groups_of(caller, len(values), clusters)
-    means, ends = _bootstrapped(caller, values[:, None], groups, level, seed, repeats)
+    means, ends = _bootstrapped(caller, values[:, None], groups, level, seed, repeats, bounds)
     there = np.isfinite(values)
     return Interval(
         mean=float(means[0]),
@@ -252,20 +279,21 @@ def _interval(
 
 
 def _bootstrapped(
-    caller: str, values: Floats, groups: NDArray[np.int64], level: float, seed: int, repeats: int
+    caller: str,
+    values: Floats,
+    groups: NDArray[np.int64],
+    level: float,
+    seed: int,
+    repeats: int,
+    bounds: tuple[float, float] | None,
 ) -> tuple[Floats, Floats]:
     """Means [column] and ends [2, column] of values [sample, column]."""
-    _check_numbers(caller, values, level, repeats)
+    _check_numbers(caller, values, level, repeats, bounds)
     sums, counts = per_cluster(values, groups)
-    with np.errstate(invalid="ignore"):  # 0/0 is NaN: a column, or a draw, without any number
+    with np.errstate(invalid="ignore"):  # 0/0 is NaN: a column without any number
         means = sums.sum(0) / counts.sum(0)
-        drawn = [s / c for s, c in draws(sums, counts, seed, repeats)]
-    few = (counts > 0).sum(0) < 2
-    outside = [(1 - level) / 2, (1 + level) / 2]
-    every = np.concatenate(drawn)
-    every[:, few] = 0.0  # a quantile of nothing would warn; these columns get NaN below
-    ends = np.nanquantile(every, outside, axis=0)
-    return means, np.where(few, np.nan, ends)
+    how: dict[str, Any] = {"level": level, "seed": seed, "repeats": repeats, "bounds": bounds}
+    return means, ends_of(sums, counts, **how)
 
 
 def _row(values: Any, caller: str) -> Floats:
@@ -278,7 +306,13 @@ def _row(values: Any, caller: str) -> Floats:
     return array
 
 
-def _check_numbers(caller: str, values: Floats, level: float, repeats: int) -> None:
+def _check_numbers(
+    caller: str,
+    values: Floats,
+    level: float,
+    repeats: int,
+    bounds: tuple[float, float] | None,
+) -> None:
     if not np.isfinite(values).any():
         raise ArgumentError(f"{caller}: none of the {values.size} values is a number. Give one.")
     if np.isinf(values).any():
@@ -287,6 +321,14 @@ def _check_numbers(caller: str, values: Floats, level: float, repeats: int) -> N
         raise ArgumentError(f"{caller}: level is {level} and must lie between 0 and 1, as 0.95.")
     if repeats < 1:
         raise ArgumentError(f"{caller}: repeats is {repeats} and must be 1 or more.")
+    if bounds is not None:
+        least, most = float(np.nanmin(values)), float(np.nanmax(values))
+        slack = 1e-9 * (bounds[1] - bounds[0])
+        if not (bounds[0] - slack <= least <= most <= bounds[1] + slack):
+            raise ArgumentError(
+                f"{caller}: the values lie in {least:g} to {most:g}, beyond bounds={bounds}. "
+                f"Give bounds that hold them, or none."
+            )
 
 
 def _check_pairs(before: Any, after: Any) -> None:

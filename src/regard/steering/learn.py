@@ -24,7 +24,7 @@ def learn_word_weights(
     target: Any,
     *,
     words: Sequence[str] | None = None,
-    seeds: int = 4,
+    seeds: int = 5,
     iterations: int = 100,
     rate: float = 0.05,
     batch: int = 4,
@@ -45,7 +45,7 @@ def learn_word_weights(
         prompt: What to draw.
         target: The picture: a file, PIL, or uint8 [y, x, 3]; as large as the model draws.
         words: Which words get a weight; None for all.
-        seeds: Trainings, each with noise of its own.
+        seeds: Trainings, each with noise of its own; fewer than 5 give no intervals.
         iterations: Steps of each training.
         rate: Learning rate of Adam; a weight changes by at most about this share in an iteration.
         batch: Noisy targets in an iteration, at noise levels spread over all there are.

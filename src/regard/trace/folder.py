@@ -1,16 +1,24 @@
 """Folders that are complete under their name, or not there at all."""
 
 import os
-import tempfile
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from regard.errors import OutputError
-from regard.trace.store import swap
+from regard.trace.claim import LONGEST, NEW, OLD, claim, swap, tidy, unwritten
 
-# File systems take 255 bytes; a letter may be four of them.
-LONGEST = 50
+__all__ = [
+    "SavedFolder", "check_above", "claimed", "complete", "free", "is_junk", "listed", "readable",
+    "real", "stranger", "unwritten",
+]  # fmt: skip
+
+JUNK = frozenset({".ds_store", "thumbs.db", "ehthumbs.db", "desktop.ini", ".directory"})
+"""What file managers leave in folders that they showed, in small letters; it is nobody's."""
+
+INSIDE = 200
+"""Bytes that the longest name within a result may need after the folder's own."""
 
 
 def complete(target: Path, fill: Callable[[Path], None], *, who: str) -> None:
@@ -22,24 +30,72 @@ def complete(target: Path, fill: Callable[[Path], None], *, who: str) -> None:
         who: Who writes, for messages.
 
     Raises:
-        OutputError: writing failed; what was there before is there still.
+        OutputError: writing failed, or another process writes there; what was there before is
+            there still.
 
     Example:
+        >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as room:
         ...     complete(Path(room) / "new", Path.mkdir, who="example")
         ...     [each.name for each in Path(room).iterdir()]
         ['new']
     """
+    with claim(target, who=who) as workshop:
+        try:
+            fill(workshop / NEW)
+            swap(workshop / NEW, target, workshop / OLD)
+        except OSError as failed:
+            raise unwritten(target, failed, who=who) from failed
+
+
+@contextmanager
+def claimed(
+    folder: str | os.PathLike[str], check: Callable[[], Path], *, who: str
+) -> Iterator[Path]:
+    """Hold the place of a result from before the work until it is saved.
+
+    Args:
+        folder: As the user named it.
+        check: Refuses a place that cannot be written, and gives the real path of one that can.
+        who: Who writes, for messages.
+
+    Yields:
+        The real path.
+
+    Raises:
+        OutputError: as ``check`` does, or another process or thread holds the place.
+    """
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(
-            prefix=f".{target.name[:LONGEST]}.", dir=target.parent, ignore_cleanup_errors=True
-        ) as room:
-            fresh = Path(room) / "new"
-            fill(fresh)
-            swap(fresh, target, Path(room) / "old")
-    except OSError as failed:
-        raise unwritten(target, failed, who=who) from failed
+        target = check()
+    except OutputError:
+        tidy(real(folder, who=who), who=who)
+        raise
+    with claim(target, who=who):
+        check()  # what a killed process had put aside is back now
+        yield target
+
+
+def listed(folder: Path) -> list[str]:
+    """Names of what is in a folder, sorted, less what file managers leave.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as room:
+        ...     (Path(room) / ".DS_Store").touch()
+        ...     listed(Path(room))
+        []
+    """
+    return sorted(found.name for found in folder.iterdir() if not is_junk(found.name))
+
+
+def is_junk(name: str) -> bool:
+    """Whether a file manager left a file of this name.
+
+    Example:
+        >>> is_junk("Thumbs.db"), is_junk("._cat.png"), is_junk("cat.png")
+        (True, True, False)
+    """
+    return name.casefold() in JUNK or name.startswith("._")
 
 
 def free(
@@ -63,13 +119,14 @@ def free(
         OutputError: there is a file, a folder with something in it, or no permission.
 
     Example:
+        >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as room:
         ...     place = room + "/new"
         ...     free(place, who="me", what="study", foreign=lambda _: None, overwrite=False).name
         'new'
     """
-    target = Path(os.path.realpath(folder))
-    if target.is_dir() and any(target.iterdir()):
+    target = real(folder, who=who)
+    if os.path.isdir(target) and readable(target, who=who):
         found = foreign(target)
         if found is not None:
             raise OutputError(
@@ -81,10 +138,56 @@ def free(
                 f"{who}: '{target}' holds a {what}. Choose another folder, or overwrite=True "
                 f"(--overwrite) to replace it."
             )
-    elif os.path.lexists(target) and not target.is_dir():
-        raise OutputError(f"{who}: '{target}' is a file. Choose the name of a folder.")
     check_above(target, who=who)
     return target
+
+
+def real(folder: str | os.PathLike[str], *, who: str) -> Path:
+    """The real path of a folder that may be replaced whole, if anything is there.
+
+    Raises:
+        OutputError: it is a file, the folder that one stands in, or where a disk is mounted.
+
+    Example:
+        >>> real("/proc/version", who="example")
+        Traceback (most recent call last):
+            ...
+        regard.errors.OutputError: example: '/proc/version' is a file. Choose the name of a folder.
+    """
+    try:
+        target = Path(os.path.realpath(folder))
+    except ValueError as unfit:  # a zero byte
+        raise OutputError(f"{who}: {os.fspath(folder)!r} is no name of a folder.") from unfit
+    if os.path.lexists(target) and not os.path.isdir(target):
+        raise OutputError(f"{who}: '{target}' is a file. Choose the name of a folder.")
+    why = "is where a disk begins" if os.path.ismount(target) else ""
+    if _stands_in(target):
+        why = "is the folder that you stand in, or holds it"
+    if why:
+        raise OutputError(
+            f"{who}: '{target}' {why}, and a result is a folder that appears whole. "
+            f"Name a new folder in it, such as '{os.path.join(folder, 'result')}'."
+        )
+    return target
+
+
+def _stands_in(target: Path) -> bool:
+    try:
+        return Path.cwd().is_relative_to(target)
+    except OSError:  # it was deleted meanwhile
+        return False
+
+
+def readable(folder: Path, *, who: str) -> list[str]:
+    """As `listed`.
+
+    Raises:
+        OutputError: there is no permission to look into it.
+    """
+    try:
+        return listed(folder)
+    except OSError as failed:
+        raise unwritten(folder, failed, who=who) from failed
 
 
 @dataclass(frozen=True)
@@ -138,9 +241,26 @@ class SavedFolder:
         Raises:
             OutputError: as for `check`, or writing failed.
         """
-        target = self.check(folder, overwrite=overwrite)
-        complete(target, fill, who=self.who)
+        with self.claim(folder, overwrite=overwrite) as target:
+            complete(target, fill, who=self.who)
         return target
+
+    def claim(
+        self, folder: str | os.PathLike[str], *, overwrite: bool = False
+    ) -> AbstractContextManager[Path]:
+        """Hold the place from before the work until it is written, so that nobody else does.
+
+        Args:
+            folder: As for `check`.
+            overwrite: As for `check`.
+
+        Returns:
+            A context manager that gives where it will lie. `write` may be called within.
+
+        Raises:
+            OutputError: on entering, as for `check`, or another process or thread holds it.
+        """
+        return claimed(folder, lambda: self.check(folder, overwrite=overwrite), who=self.who)
 
 
 def stranger(folder: Path, parts: Collection[str], needed: Collection[str]) -> str | None:
@@ -152,12 +272,13 @@ def stranger(folder: Path, parts: Collection[str], needed: Collection[str]) -> s
         needed: Those without which it is no such folder, whatever else there is.
 
     Example:
+        >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as room:
         ...     (Path(room) / "notes.txt").touch()
         ...     stranger(Path(room), {"recipe.json"}, {"recipe.json"})
         'notes.txt'
     """
-    names = sorted(found.name for found in folder.iterdir())
+    names = listed(folder)
     strange = [name for name in names if name not in parts]
     if strange:
         return strange[0]
@@ -177,25 +298,25 @@ def check_above(target: Path, *, who: str) -> None:
         regard.errors.OutputError: example: '/proc/version/new' cannot be made: no folder at \
 '/proc/version'. Choose another folder.
     """
-    above = next(place for place in target.parents if os.path.lexists(place))
-    if not above.is_dir() or not os.access(above, os.W_OK):
+    above = next(place for place in (*target.parents, target) if os.path.lexists(place))
+    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
         why = "no permission" if above.is_dir() else "no folder"
         raise OutputError(
             f"{who}: '{target}' cannot be made: {why} at '{above}'. Choose another folder."
         )
+    name, path = (_most(above, limit) for limit in ("PC_NAME_MAX", "PC_PATH_MAX"))
+    longest = max(len(os.fsencode(part)) for part in target.parts)
+    if longest > name or len(os.fsencode(target)) > path - INSIDE:
+        raise OutputError(
+            f"{who}: '{target.name[:LONGEST]}...' is too long a name for a folder; the file system "
+            f"takes {name} bytes, and {path} with all folders above and names within. Choose a "
+            f"shorter one."
+        )
 
 
-def unwritten(target: Path, failed: OSError, *, who: str) -> OutputError:
-    """The error for a folder that could not be written.
-
-    Example:
-        >>> unwritten(Path("/tmp/x"), OSError(28, "No space left on device"), who="example").args[0]
-        "example: '/tmp/x' could not be written: No space left on device. Nothing was left there; \
-make room or choose another folder."
-    """
-    if isinstance(failed, OutputError) and isinstance(failed.__cause__, OSError):
-        failed = failed.__cause__  # a part named its place in a folder that is gone by now
-    return OutputError(
-        f"{who}: '{target}' could not be written: {failed.strerror or str(failed)}. "
-        f"Nothing was left there; make room or choose another folder."
-    )
+def _most(folder: Path, limit: str) -> int:
+    """How many bytes a name or a path may have."""
+    try:
+        return os.pathconf(folder, limit)
+    except (OSError, ValueError, AttributeError):  # it does not tell, as on Windows
+        return 255 if limit == "PC_NAME_MAX" else 4096

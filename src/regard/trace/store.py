@@ -1,9 +1,9 @@
 """A trace as a Zarr v3 folder, through xarray."""
 
+import errno
 import hashlib
 import json
 import os
-import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from regard.axes import X, Y
 from regard.errors import ArgumentError, OutputError, TraceError
 from regard.trace.blocks import block_shape, blocks
+from regard.trace.folder import complete, unwritten
 from regard.trace.words import Token
 
 FORMAT = "regard-trace"
@@ -110,21 +111,12 @@ def write(tree: xr.DataTree, path: str | os.PathLike[str], *, overwrite: bool) -
     Raises:
         OutputError: something is there already, or writing failed.
     """
-    target = Path(path)
+    target = Path(os.path.realpath(path))
     _refuse(target, overwrite=overwrite)
-    try:
-        with tempfile.TemporaryDirectory(
-            prefix=f".{target.name}.", dir=target.parent, ignore_cleanup_errors=True
-        ) as room:
-            fresh = Path(room) / "new"
-            _to_zarr(tree, fresh)
-            swap(fresh, target, Path(room) / "old")
-    except OSError as failed:
-        why = failed.strerror or str(failed)
-        raise OutputError(
-            f"Trace.save: '{target}' could not be written: {why}. "
-            f"Nothing was left there; make room or choose another folder."
-        ) from failed
+    if not target.parent.is_dir():
+        why = errno.ENOTDIR if target.parent.exists() else errno.ENOENT
+        raise unwritten(target, OSError(why, os.strerror(why)), who="Trace.save")
+    complete(target, lambda fresh: _to_zarr(tree, fresh), who="Trace.save")
 
 
 def read(path: str | os.PathLike[str]) -> xr.DataTree:
@@ -280,19 +272,6 @@ def _to_zarr(tree: xr.DataTree, path: Path) -> None:
         # time; zarr warns that version 3 of the format has not adopted them yet.
         warnings.filterwarnings("ignore", message="Consolidated metadata")
         tree.to_zarr(path, zarr_format=3, consolidated=True, encoding=encoding)
-
-
-def swap(fresh: Path, target: Path, old: Path) -> None:
-    """Put a complete folder under its final name; if that fails, what was there is back."""
-    if not target.exists():
-        fresh.rename(target)
-        return
-    target.rename(old)
-    try:
-        fresh.rename(target)
-    except BaseException:
-        old.rename(target)
-        raise
 
 
 def _packed(name: str, what: str, maps: xr.DataArray) -> xr.Dataset:

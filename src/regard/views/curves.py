@@ -36,6 +36,7 @@ def curves(
     across: str = "",
     up: str = "",
     from_zero: bool = True,
+    baseline: tuple[str, float] | None = None,
 ) -> "matplotlib.figure.Figure":
     """Lines with their intervals as bands.
 
@@ -47,6 +48,7 @@ def curves(
         across: What runs to the right.
         up: What runs up, with its unit.
         from_zero: Whether the scale begins at 0 where no value is negative.
+        baseline: Name and value of what all lines are to be compared with, drawn dashed.
 
     Returns:
         A figure that belongs to no window: save it with ``figure.savefig(path)``.
@@ -78,8 +80,11 @@ def curves(
         axes.plot(one[over], one["mean"], stroke, color=colour, lw=1.8, label=name)
         if one.sizes[over] <= 24:
             axes.plot(one[over], one["mean"], "o", color=colour, ms=3.5)
-    if others:
-        axes.legend(title=others[0], fontsize=8, title_fontsize=8, frameon=False, ncols=2)
+    if baseline is not None:
+        axes.axhline(baseline[1], ls=(0, (5, 3)), color="#555555", lw=1.2, label=baseline[0])
+    if others or baseline is not None:
+        heading = str(others[0]) if others else None
+        axes.legend(title=heading, fontsize=8, title_fontsize=8, frameon=False, ncols=2)
     if from_zero and float(values["low"].fillna(values["mean"]).min()) >= 0:
         axes.set_ylim(bottom=0)
     if values[over].dtype.kind in "iu" and values.sizes[over] <= 24:

@@ -11,10 +11,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from regard.data.scenes import scene
+from regard.trace.claim import claim
 from regard.zoo.autoencoder import save_half
 from regard.zoo.load import fingerprint, ready, weights_folder
 from regard.zoo.pixels import to_tensor
 from regard.zoo.recipe import Recipe
+from regard.zoo.train import write_tensors
 from regard.zoo.words import with_filler
 
 
@@ -100,10 +102,10 @@ class DiffusionTask:
         number, folder = self.settings["scenes"], cache_folder()
         place = folder / f"latents-{self._encoder_mark()}-{number}.pt"
         if not place.exists():
-            folder.mkdir(parents=True, exist_ok=True)
-            partial = place.with_suffix(".partial")
-            torch.save(self._encode_scenes(number), partial)
-            os.replace(partial, place)
+            encoded = self._encode_scenes(number)
+            with claim(place, who="train") as workshop:
+                write_tensors(encoded, workshop / place.name)
+                os.replace(workshop / place.name, place)
         stored = torch.load(place, weights_only=True)
         return stored["latents"], json.loads(stored["captions"])
 

@@ -1,10 +1,12 @@
 """The one training loop of the zoo: steps, checkpoints, resuming, averaging of weights."""
 
+import hashlib
 import json
 import os
 import pickle
 import shutil
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,9 +15,12 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from regard.errors import ArgumentError, DataError, RegardError
+from regard.trace.claim import claim, unwritten
+from regard.trace.folder import check_above, complete
 from regard.zoo.memory import keep_memory
 from regard.zoo.recipe import Recipe, recipe
 from regard.zoo.whole import network as whole
@@ -86,8 +91,9 @@ def train(
     Raises:
         UnknownName: no bundled model has this name.
         ArgumentError: a negative number of steps, or a folder that holds a checkpoint while
-            ``resume`` is off.
-        DataError: there is nothing to resume.
+            ``resume`` is off; one that this very call left unfinished is gone on with.
+        DataError: there is nothing to resume, or the checkpoint is damaged or another model's.
+        OutputError: the folder cannot be written, or another training writes there.
 
     Source:
         AdamW: Loshchilov and Hutter (2019), arXiv 1711.05101. Muon: Liu et al. (2025), "Muon is
@@ -99,44 +105,144 @@ def train(
     total = plan.train["steps"] if steps is None else steps
     if total < 0:
         raise ArgumentError(f"train: steps is {total} and must be 0 or more.")
-    checkpoint = folder / "last.pt"
-    _check_folder(checkpoint, resume)
-    folder.mkdir(parents=True, exist_ok=True)
-    keep_memory()
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    job = Job(task_of(plan, device), plan, total)
+    asked = _asked(plan, total, start)
+    folder = Path(os.path.realpath(folder))
+    checkpoint = folder / CHECKPOINT
+    found = _found(folder, asked, resume)
+    check_above(folder / MODEL, who="train")
+    with claim(folder / MODEL, who="train"):
+        _clear(folder)
+        found = _found(folder, asked, resume)  # nobody else changes it from here on
+        keep_memory()
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        job = Job(task_of(plan, device), plan, total, asked)
+        if found is not None:
+            job.restore(found, checkpoint)
+        elif start is not None:
+            job.adopt(start)
+        saved = time.monotonic()
+        for progress in job.run():
+            if on_step is not None:
+                on_step(progress)
+            if time.monotonic() - saved > save_every:
+                job.save(checkpoint)
+                saved = time.monotonic()
+        job.save(checkpoint)
+        job.export(folder / MODEL)
+    return folder / MODEL
+
+
+CHECKPOINT, MODEL = "last.pt", "model"
+
+DAMAGED = (
+    OSError, RuntimeError, EOFError, LookupError, TypeError, ValueError, AttributeError,
+    pickle.UnpicklingError,
+)  # fmt: skip
+"""What reading a file that is no checkpoint, or one of another model, may raise."""
+
+
+def _asked(plan: Recipe, steps: int, start: Path | None) -> dict[str, Any]:
+    """What decides the weights, as plain values: by it a training knows its own checkpoint."""
+    settings = json.dumps([plan.model, plan.train], sort_keys=True, default=str)
+    return {
+        "name": plan.name,
+        "recipe": hashlib.sha256(settings.encode()).hexdigest(),
+        "steps": steps,
+        "start": None if start is None else os.path.realpath(start),
+    }
+
+
+def _found(folder: Path, asked: dict[str, Any], resume: bool) -> dict[str, Any] | None:
+    """The checkpoint to go on from; None if there is none."""
+    checkpoint = folder / CHECKPOINT
+    if not os.path.lexists(checkpoint):
+        if resume:
+            raise DataError(
+                f"train: there is no checkpoint {checkpoint} to resume; leave --resume away to "
+                f"begin."
+            )
+        return None
     if resume:
-        job.load(checkpoint)
-    elif start is not None:
-        job.adopt(start)
-    saved = time.monotonic()
-    for progress in job.run():
-        if on_step is not None:
-            on_step(progress)
-        if time.monotonic() - saved > save_every:
-            job.save(checkpoint)
-            saved = time.monotonic()
-    job.save(checkpoint)
-    job.export(folder / "model")
-    return folder / "model"
+        return read_checkpoint(checkpoint)
+    if not (folder / MODEL).exists():
+        try:
+            state = read_checkpoint(checkpoint)
+        except DataError:
+            state = {}
+        if state.get("asked") == asked:  # this very call was stopped
+            return state
+    raise ArgumentError(
+        f"train: {checkpoint} holds an earlier training; add --resume to go on with it, "
+        f"or name another folder."
+    )
 
 
-def _check_folder(checkpoint: Path, resume: bool) -> None:
-    if resume and not checkpoint.exists():
-        raise DataError(
-            f"train: there is no checkpoint {checkpoint} to resume; leave --resume away to begin."
-        )
-    if checkpoint.exists() and not resume:
-        raise ArgumentError(
-            f"train: {checkpoint} holds an earlier training; add --resume to go on with it, "
-            f"or name another folder."
-        )
+def _clear(folder: Path) -> None:
+    """Remove what a killed training left; whoever calls holds the folder."""
+    (folder / CHECKPOINT).with_suffix(".partial").unlink(missing_ok=True)
+    shutil.rmtree(folder / f".{MODEL}.partial", ignore_errors=True)
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """What `Job.save` wrote, on the CPU.
+
+    Raises:
+        DataError: it is no checkpoint, or a damaged one.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a pickle that is no checkpoint
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except DAMAGED as damaged:
+        raise _damaged(path) from damaged
+    parts = {"step": int, "network": dict, "average": list, "optimisers": list}
+    if not isinstance(state, dict) or not all(
+        isinstance(state.get(name), kind) for name, kind in parts.items()
+    ):
+        raise _damaged(path)
+    found: dict[str, Any] = state
+    return found
+
+
+def _damaged(path: Path) -> DataError:
+    return DataError(f"train: {path} is damaged or no checkpoint; remove it and begin anew.")
+
+
+def write_tensors(state: Any, path: Path) -> None:
+    """Write with `torch.save` and rename; a broken write leaves what was there as it was.
+
+    Raises:
+        OutputError: it could not be written.
+    """
+    partial = path.with_suffix(".partial")
+    try:
+        torch.save(state, partial)
+        os.replace(partial, path)
+    except (OSError, RuntimeError) as failed:
+        partial.unlink(missing_ok=True)
+        if out := _disk_error(failed):
+            raise unwritten(path, out, who="train") from failed
+        raise
+
+
+def _disk_error(failed: Exception) -> OSError | None:
+    """The error of the file system that a library has dressed up; None if it is another error."""
+    if isinstance(failed, OSError):
+        return failed
+    said = str(failed).splitlines()[0] if str(failed) else ""
+    libraries = ("PytorchStreamWriter", "I/O error", "os error", "iostream", "unexpected pos")
+    if any(each in said for each in libraries):
+        return OSError(f"the disk may be full ({said})")
+    return None
 
 
 class Job:
     """A training in progress: the task, its optimisers, its averaged weights, its step."""
 
-    def __init__(self, task: Task, plan: Recipe, steps: int) -> None:
+    def __init__(
+        self, task: Task, plan: Recipe, steps: int, asked: Mapping[str, Any] | None = None
+    ) -> None:
+        self.asked = dict(asked or {})
         self.task, self.settings, self.steps, self.step = task, plan.train, steps, 0
         self.weights = [p for p in task.network.parameters() if p.requires_grad]
         self.optimisers = optimisers(self.weights, plan.train)
@@ -206,39 +312,59 @@ class Job:
     def export(self, folder: Path) -> None:
         """Write the averaged weights in their library's layout, and how long they were trained."""
         self.task.network.eval()
-        partial = folder.with_name(f".{folder.name}.partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        with self.averaged():
-            self.task.save(partial)
-        (partial / "training.json").write_text(json.dumps({"steps": self.step}) + "\n")
-        shutil.rmtree(folder, ignore_errors=True)
-        partial.rename(folder)
+
+        def fill(fresh: Path) -> None:
+            try:
+                with self.averaged():
+                    self.task.save(fresh)
+            except (OSError, RuntimeError, SafetensorError) as failed:
+                if out := _disk_error(failed):
+                    raise out from failed
+                raise
+            (fresh / "training.json").write_text(json.dumps({"steps": self.step}) + "\n")
+
+        complete(folder, fill, who="train")
 
     def save(self, path: Path) -> None:
-        """Write the checkpoint; a broken write leaves the one before as it was."""
-        partial = path.with_suffix(".partial")
+        """Write the checkpoint; a broken write leaves the one before as it was.
+
+        Raises:
+            OutputError: it could not be written.
+        """
         state = {
+            "asked": self.asked,
             "step": self.step,
             "network": self.task.network.state_dict(),
             "average": self.average,
             "optimisers": [each.state_dict() for each in self.optimisers],
         }
-        torch.save(state, partial)
-        os.replace(partial, path)
+        write_tensors(state, path)
 
     def load(self, path: Path) -> None:
-        """Go on from a checkpoint."""
-        device = self.weights[0].device
+        """Go on from a checkpoint.
+
+        Raises:
+            DataError: it is damaged, or another model's.
+        """
+        self.restore(read_checkpoint(path), path)
+
+    def restore(self, state: Mapping[str, Any], path: Path) -> None:
+        """Go on from what `read_checkpoint` gave.
+
+        Raises:
+            DataError: it is another model's.
+        """
         try:
-            state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
-        except (RuntimeError, EOFError, pickle.UnpicklingError) as damaged:
+            self.task.network.load_state_dict(state["network"])
+            for each, own in zip(self.optimisers, state["optimisers"], strict=True):
+                each.load_state_dict(own)
+            device = self.weights[0].device
+            _copy([each.to(device) for each in state["average"]], self.average)
+        except DAMAGED as unfit:
             raise DataError(
-                f"train: {path} is damaged or no checkpoint; remove it and begin anew."
-            ) from damaged
-        self.task.network.load_state_dict(state["network"])
-        for each, own in zip(self.optimisers, state["optimisers"], strict=True):
-            each.load_state_dict(own)
-        _copy(state["average"], self.average)
+                f"train: {path} is the checkpoint of another model or recipe, or damaged; name "
+                f"the folder of this training, or begin anew in another one."
+            ) from unfit
         self.step = state["step"]
 
 

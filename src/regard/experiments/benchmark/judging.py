@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from regard.errors import ArgumentError
 from regard.look.proof import bundled_judges
 from regard.measures.alignment import open_encoder
 from regard.measures.presence import misbound_colours, neglected_subjects
@@ -33,7 +34,11 @@ class Judges:
     def recipe(self) -> dict[str, Any]:
         """Their names, as plain JSON values."""
         captioner = None if self.captioner is None else str(self.captioner)
-        return {"encoder": self.encoder.name, "captioner": captioner}
+        return {
+            "encoder": self.encoder.name,
+            "encoder_sha256": self.encoder.recipe.get("weights_sha256"),
+            "captioner": captioner,
+        }
 
 
 def judges_of(pipeline: Any, encoder: Any, captioner: Any) -> Judges:
@@ -48,6 +53,11 @@ def judges_of(pipeline: Any, encoder: Any, captioner: Any) -> Judges:
 
     notes = []
     opened = open_encoder(encoder)
+    if opened.texts is None:
+        raise ArgumentError(
+            f"benchmark: the encoder '{opened.name}' reads no texts, so it cannot tell how well a "
+            f"picture fits its prompt. Take one of pictures and texts, such as 'openmoji-clip'."
+        )
     segmenter = bundled_judges(pipeline) is not None
     if not segmenter:
         notes.append(

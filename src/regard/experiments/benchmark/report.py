@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from regard.experiments.benchmark.result import ALL, BARE, Benchmark
+from regard.measures.ends import LEAST
 from regard.views import Plate, Section, contact_sheet, dots, report
 
 SHOWN_PROMPTS = 8
@@ -25,7 +26,8 @@ NAMES = {
 def figures_of(found: Benchmark) -> dict[str, Any]:
     """All pictures of a benchmark by name: a chart of each measure, a sheet of each set."""
     summary = found.summary()
-    charts = {f"chart-{name}": _chart(summary, name) for name in found.measures}
+    known = set(summary["measure"][summary["mean"].notna()])
+    charts = {f"chart-{name}": _chart(summary, name) for name in found.measures if name in known}
     sheets = {f"sheet-{part}": _sheet(found, part) for part in dict.fromkeys(found.table["set"])}
     return {**charts, **sheets}
 
@@ -89,8 +91,9 @@ def _lead(found: Benchmark) -> str:
     seeds = found.recipe["seeds"]
     return (
         f"{part} prompts, {seeds} seed{'s' * (seeds != 1)}, {found.recipe['steps']} steps: "
-        f"{len(found.table)} pictures. Means over pictures; the intervals of 95 % draw prompts "
-        f"anew. 'cost' is the time of a picture against that of the bare pipeline in this run."
+        f"{len(found.table)} pictures. Means over pictures; the intervals of 95 % are over "
+        f"prompts, and fewer than {LEAST} prompts have none. 'cost' is the time of a picture "
+        f"against that of the bare pipeline in this run."
     )
 
 

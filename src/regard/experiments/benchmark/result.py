@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from regard.experiments.folder import RECIPE, listed_folder
-from regard.experiments.store import Done
+from regard.experiments.store import Done, begun
 from regard.experiments.studies.study import plain_rows
 from regard.measures.intervals import bootstrap, paired
 
@@ -20,6 +21,7 @@ TABLE, SUMMARY, PAGE, FIGURES = "table.csv", "summary.csv", "report.html", "figu
 STAMP = "regard-benchmark"
 FOLDER = listed_folder("Benchmark.save", "benchmark", STAMP)
 check_folder = FOLDER.check
+begin = partial(begun, FOLDER)
 
 BARE, ALL = "bare", "all"
 
@@ -27,6 +29,10 @@ MEASURES = (
     "neglected", "neglected_subjects", "misbound_colours", "full_prompt", "weaker_half",
     "caption_similarity", "seconds",
 )  # fmt: skip
+
+
+SHARES = ("neglected", "neglected_subjects", "misbound_colours")
+"""Measures between 0 and 1, where five prompts without a fault are no proof that there is none."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -41,7 +47,8 @@ class Benchmark:
             (cosines) and ``caption``. What nobody could measure has no column; `notes` say why.
         recipe: With what it was made, plain JSON values.
         notes: What was not measured, and why.
-        cells: For each prompt its rows, labels and pictures.
+        cells: For each prompt its rows, labels and small pictures; with a store they are read
+            from there one at a time.
     """
 
     table: pd.DataFrame
@@ -73,7 +80,7 @@ class Benchmark:
         Returns:
             A row for each set (``all`` last), method and measure: ``mean`` with its ends ``low``
             and ``high``; ``ratio`` to the mean of the bare run; ``difference`` from it, picture by
-            picture, with its ends and ``p``. Ends are NaN with fewer than two prompts.
+            picture, with its ends and ``p``. Ends are NaN with fewer than five prompts.
         """
         sets = [*dict.fromkeys(self.table["set"]), ALL]
         rows = [
@@ -108,13 +115,15 @@ class Benchmark:
         values, before = mine[measure].to_numpy(float), bare[measure].to_numpy(float)
         if not np.isfinite(values).any():  # animals alone name no colours: nothing to average
             return {}
-        found = bootstrap(values, **how)
+        share = measure in SHARES
+        found = bootstrap(values, **how, bounds=(0.0, 1.0) if share else None)
         told = {"mean": found.mean, "low": found.low, "high": found.high}
-        at_first = float(np.nanmean(before))
+        known = np.isfinite(before)
+        at_first = float(before[known].mean()) if known.any() else np.nan
         told["ratio"] = found.mean / at_first if at_first else np.nan
-        if method == BARE:
+        if method == BARE or not (known & np.isfinite(values)).any():  # no pair to compare
             return told
-        against = paired(before, values, **how)
+        against = paired(before, values, **how, bounds=(-1.0, 1.0) if share else None)
         return {
             **told,
             "difference": against.interval.mean,

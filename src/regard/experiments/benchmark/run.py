@@ -15,7 +15,7 @@ from regard.data.prompts import prompts as published
 from regard.data.scenes import mentions_in
 from regard.errors import ArgumentError, unknown
 from regard.experiments.benchmark.result import BARE, Benchmark
-from regard.experiments.store import Done, Store
+from regard.experiments.store import Done, Store, small
 from regard.look.settings import Progress, Settings
 
 SETS = ("animals", "animals_objects", "objects")
@@ -41,12 +41,13 @@ def benchmark(
     encoder: Any = "openmoji-clip",
     captioner: str | os.PathLike[str] | None = "openmoji-captioner",
     store: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Benchmark:
     """Draw prompts with two subjects bare and under methods, and count what is neglected.
 
     All pictures of a prompt are drawn one method after the other, so that their seconds can be
-    compared, and judged when all are drawn.
+    compared, and then judged; only small copies of them are kept.
 
     Args:
         model: A diffusers text-to-image pipeline, or the name or folder of one.
@@ -59,8 +60,10 @@ def benchmark(
         guidance: Weight of classifier-free guidance; up to 1 is off.
         encoder: Of pictures and texts, as `regard.zoo.encoder.encoder` takes it.
         captioner: As `regard.zoo.judge.captions` takes it; None for no captions.
-        store: A folder to which the pictures of each prompt are written at once. A call with the
-            same settings and folder goes on from there. None keeps nothing until the end.
+        store: A folder to which what each prompt gave is written at once. A call with the same
+            settings and folder goes on from there, and the result reads its pictures there: keep
+            it until that is saved. None keeps all in memory.
+        overwrite: Whether what other settings left unfinished in the store may be deleted.
         progress: Called with the number of pictures drawn so far, and of all.
 
     Returns:
@@ -71,7 +74,8 @@ def benchmark(
         ArgumentError: a method takes no words; a prompt is not of the benchmark, or one comes
             twice; no seed. All this is said before anything is drawn.
         DataError: the encoder or the captioner cannot be opened.
-        OutputError: the store holds something else, or cannot be written.
+        OutputError: the store holds something else, or another benchmark, cannot be written, or
+            another process writes there.
 
     Example:
         >>> some = ["a cat and a dog"]
@@ -91,7 +95,7 @@ def benchmark(
     asked, names = checked(prompts, methods, seeds)
     contenders = {name: _maker(name) for name in names}
     # These import torch, so they wait until arguments are checked.
-    from regard.experiments.benchmark.judging import judged, judges_of
+    from regard.experiments.benchmark.judging import judges_of
     from regard.look.generate import check, opened
     from regard.look.prompt import read_whole
 
@@ -101,27 +105,20 @@ def benchmark(
     check(pipeline, settings[0])
     texts = [read_whole(pipeline, each) for each in settings]
     judges = judges_of(pipeline, encoder, captioner)
-    recipe = _recipe(pipeline, settings[0], asked, names, seeds)
-    kept = Store(store, recipe, who="benchmark")
+    recipe = {**_recipe(pipeline, settings[0], asked, names, seeds), **judges.recipe}
     total = len(asked) * (len(names) + 1) * seeds
-    cells = []
-    for number, (each, text) in enumerate(zip(settings, texts, strict=True)):
-        done = kept.get(f"{number:03}")
-        if done is None:
-            done = _drawn(pipeline, each, text, contenders, seeds)
-            kept.put(f"{number:03}", done)
-        cells.append(done)
-        if progress is not None:
-            progress(len(cells) * total // len(asked), total)
-    table = pd.DataFrame([row for done in cells for row in done.rows])
-    pictures = [picture for done in cells for picture in done.pictures]
-    measured = judged(table["prompt"].tolist(), pictures, judges)
-    return Benchmark(
-        pd.concat([table, measured], axis=1),
-        {**recipe, **judges.recipe},
-        tuple(judges.notes),
-        dict(zip(asked, cells, strict=True)),
-    )
+    rows: list[dict[str, Any]] = []
+    with Store(store, recipe, who="benchmark", overwrite=overwrite) as kept:
+        for number, (each, text) in enumerate(zip(settings, texts, strict=True)):
+            done = kept.get(f"{number:03}")
+            if done is None:
+                done = _drawn(pipeline, each, text, contenders, seeds, judges)
+                kept.put(f"{number:03}", done)
+            rows += done.rows
+            if progress is not None:
+                progress((number + 1) * total // len(asked), total)
+    cells = kept.cells({each: f"{number:03}" for number, each in enumerate(asked)})
+    return Benchmark(pd.DataFrame(rows), recipe, tuple(judges.notes), cells)
 
 
 def quick_prompts() -> list[str]:
@@ -219,15 +216,20 @@ def _drawn(
     text: Any,
     contenders: dict[str, Callable[..., Any]],
     seeds: int,
+    judges: Any,
 ) -> Done:
-    """The pictures of one prompt: bare, then under each method, all seeds in one batch."""
+    """The pictures of one prompt, bare, then under each method, and what they show.
+
+    All seeds of one method are one batch.
+    """
+    from regard.experiments.benchmark.judging import judged
     from regard.look.noise import noise_of
     from regard.look.variants import Variant, generate_variants
 
     noise_of(pipeline, settings.steps).check("benchmark")
     words = [mention.subject for mention in mentions_in(settings.prompt)]
     entries = {BARE: (), **{name: (make(words),) for name, make in contenders.items()}}
-    rows, labels, pictures = [], [], []
+    rows, labels, images = [], [], []
     for name, methods in entries.items():
         variants = [Variant(methods, seed) for seed in range(seeds)]
         started = time.perf_counter()
@@ -237,8 +239,12 @@ def _drawn(
             told = {"set": set_of()[settings.prompt], "prompt": settings.prompt}
             rows.append({**told, "seed": seed, "method": name, "seconds": seconds})
             labels.append(f"{name} {seed}")
-            pictures.append(np.asarray(each.images[0].convert("RGB")))
-    return Done(rows, labels, np.stack(pictures))
+            images.append(each.images[0].convert("RGB"))
+    measured = judged(
+        [settings.prompt] * len(images), [np.asarray(each) for each in images], judges
+    )
+    told = [{**row, **more} for row, more in zip(rows, measured.to_dict("records"), strict=True)]
+    return Done(told, labels, np.stack([small(each) for each in images]))
 
 
 def _recipe(

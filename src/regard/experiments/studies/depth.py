@@ -8,7 +8,7 @@ import xarray as xr
 from regard.axes import HEAD, HEAD2, KEY, LAYER, QUERY, SAMPLE
 from regard.experiments.studies.finding import Finding
 from regard.experiments.studies.hypotheses import DISTANCE_RISES, HEADS_ALIKE
-from regard.experiments.studies.looking import Dense, everything, read_all
+from regard.experiments.studies.looking import Dense, even_distance, everything, read_all
 from regard.experiments.studies.setting import Setting, Size
 from regard.experiments.studies.statistics import (
     Estimate,
@@ -78,6 +78,7 @@ def part(
     diagonal = diagonal_of(setting)
     spreads = {name: spread_of(depth[name]) for name in ("distance", "entropy", "columns", "apart")}
     pixels = spread_of(depth["distance"] * diagonal)
+    even = even_distance(setting.shape.grid)
     diversity = {kind: spread_of(depth[kind]) for kind in KINDS}
     diversity["js_answer"] = spread_of(whole["diversity"])
     repeated = spread_of(redundant["redundant"])
@@ -85,7 +86,9 @@ def part(
     text = (
         f"Of {depth.sizes[SAMPLE]} pictures, as many of each class, every row of every patch is "
         f"read. Attention distance is how far off a patch looks in the mean, as a share of the "
-        f"distance of two corners ({diagonal:.3g} pixels); entropy is in bits, at most "
+        f"distance of two corners ({diagonal:.3g} pixels); even attention, which looks at all "
+        f"patches alike, has {even:.3g} ({even * diagonal:.3g} pixels), so that no head looks far "
+        f"that lies near it. Entropy is in bits, at most "
         f"{np.log2(np.prod(setting.shape.grid)):.3g}. Both leave out what goes to no patch.",
         f"Head diversity is taken per query and then averaged: the mean Jensen-Shannon divergence "
         f"of two heads in bits, 1 less their mean cosine, and the divergence of all heads at once "
@@ -96,8 +99,9 @@ def part(
     plates = {
         "distance": Plate(
             curves(spreads["distance"], LAYER, title="Attention distance of one head",
-                   across="layer", up="share of the diagonal"),
-            "How far patches look in each layer, by head, mean over pictures with 95 % intervals.",
+                   across="layer", up="share of the diagonal", baseline=("even attention", even)),
+            f"How far patches look in each layer, by head, mean over pictures with 95 % intervals; "
+            f"dashed, even attention over all patches ({even:.3g}).",
         ),
         "entropy": Plate(
             curves(spreads["entropy"], LAYER, title="Entropy of one head", across="layer",
@@ -128,11 +132,15 @@ def part(
 def findings(setting: Setting, depth: xr.Dataset) -> list[Finding]:
     """Whether distance rises and diversity falls with depth."""
     distance, diversity = depth["distance"].mean(HEAD), depth["js"]
-    pixels = spread_of(distance * diagonal_of(setting))
+    diagonal = diagonal_of(setting)
+    pixels = spread_of(distance * diagonal)
+    heads = depth["distance"].mean(SAMPLE) * diagonal
+    even = even_distance(setting.shape.grid) * diagonal
     return [
         Finding(
             DISTANCE_RISES, _trend(distance, DISTANCE_RISES.bound), "images",
-            f"Mean distance, {_ends(pixels, 'pixels')}",
+            f"Mean distance, {_ends(pixels, 'pixels')} Even attention has {even:.3g} pixels, "
+            f"single heads {float(heads.min()):.3g} to {float(heads.max()):.3g}.",
         ),
         Finding(
             HEADS_ALIKE, _trend(diversity, HEADS_ALIKE.bound), "images",

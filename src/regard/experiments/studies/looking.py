@@ -12,7 +12,7 @@ from regard.experiments.studies.setting import Numbers, Setting, Size, among_pat
 from regard.explain.layers import reader
 from regard.measures.agreement import head_divergence, head_diversity
 from regard.measures.artefacts import column_concentration
-from regard.measures.reach import attention_distance
+from regard.measures.reach import attention_distance, positions
 from regard.measures.spread import entropy, normalised_entropy
 from regard.tap import AttentionCall, Tap
 
@@ -135,6 +135,18 @@ def reach_and_spread(rows: xr.DataArray, grid: Size, prefix: int) -> dict[str, x
         "distance": distance.mean(QUERY) / (distance.attrs["diagonal"] or np.nan),
         "evenness": normalised_entropy(rows, prefix=prefix).mean(QUERY),
     }
+
+
+def even_distance(grid: Size) -> float:
+    """How far patches look that look at all patches alike, as a share of the diagonal.
+
+    Example:
+        >>> round(even_distance((1, 3)), 4)  # 0, 1, 2, 1, 0, 1, 2, 1, 0 of 2
+        0.4444
+    """
+    places = positions(grid)
+    apart = np.linalg.norm(places[:, None] - places[None], axis=-1)
+    return float(apart.mean() / (apart.max() or np.nan))
 
 
 def everything(rows: xr.DataArray, grid: Size, prefix: int) -> dict[str, xr.DataArray]:

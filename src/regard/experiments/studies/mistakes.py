@@ -1,5 +1,6 @@
 """Part 5: do pictures that are named wrong look different to the model?"""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import xarray as xr
 from regard.axes import HEAD, LAYER, SAMPLE
 from regard.experiments.studies.finding import Finding
 from regard.experiments.studies.hypotheses import WRONG_IN_CLASS, WRONG_LESS_FOCUSED
-from regard.experiments.studies.looking import reach_and_spread, read_all
+from regard.experiments.studies.looking import even_distance, reach_and_spread, read_all
 from regard.experiments.studies.setting import Numbers, Setting
 from regard.experiments.studies.statistics import (
     Estimate,
@@ -71,16 +72,18 @@ def matched(whole: xr.Dataset, most: int) -> tuple[Numbers, np.ndarray]:
 
 def part(setting: Setting, whole: xr.Dataset, pairs: xr.Dataset) -> Section:
     """The part of the report."""
-    table = difference_table(whole, pairs)
+    table, classes = difference_table(whole, pairs), class_table(setting.data.names, whole)
     right = whole["right"].values.astype(bool)
     text = (
         f"{right.sum():,} pictures are named right and {(~right).sum():,} wrong. Hard classes may "
         f"look different as a whole, so wrong pictures are also held against the right ones of "
         f"their own class (within class). Distance and evenness are means over layers and heads of "
         f"{pairs.sizes[SAMPLE] // 2} wrong pictures and as many right ones of the same classes. "
-        f"p is raised for all rows (Holm).",
+        f"p is raised for all rows (Holm). Even attention over all patches has a distance of "
+        f"{even_distance(setting.shape.grid):.3g} of the diagonal.",
+        f"{signs_of(classes)} A mean over classes that disagree says little of any of them.",
     )
-    tables = {"mistakes": table}
+    tables = {"mistakes": table, "mistakes-classes": classes}
     plates = {
         "mistakes": Plate(
             dots(_scaled(table), "of", "difference", title="Right less wrong", at=0.0,
@@ -89,6 +92,13 @@ def part(setting: Setting, whole: xr.Dataset, pairs: xr.Dataset) -> Section:
             "number, with 95 % intervals.",
         )
     }  # fmt: skip
+    if len(classes):
+        plates["mistakes-classes"] = Plate(
+            dots(classes, "class", "difference", title="Right less wrong, class by class", at=0.0,
+                 across="focus of the last layer's map"),
+            "By how much the map of the last layer is more focused where the answer is right, with "
+            "95 % intervals; classes with fewer than five of either have none.",
+        )  # fmt: skip
     if right.any() and not right.all():
         plates["mistakes-layers"] = Plate(
             curves(_by_layer(whole, right), LAYER, title="Focus of right and wrong pictures",
@@ -98,24 +108,59 @@ def part(setting: Setting, whole: xr.Dataset, pairs: xr.Dataset) -> Section:
     return Section("Right and wrong answers", text, tables, plates)
 
 
+def class_table(names: Sequence[str], whole: xr.Dataset) -> pd.DataFrame:
+    """One row per class with right and wrong answers: focus of either, and their difference."""
+    labels, right = whole["label"].values, whole["right"].values.astype(bool)
+    focus = whole["focus_last"].values.astype(np.float64)
+    rows = []
+    for label, name in enumerate(names):
+        ours, theirs = focus[right & (labels == label)], focus[~right & (labels == label)]
+        if len(ours) and len(theirs):
+            found = difference_of(ours, theirs)
+            rows.append(
+                {
+                    "class": name, "right": ours.mean(), "wrong": theirs.mean(),
+                    "difference": ours.mean() - theirs.mean(), "difference_low": found.low,
+                    "difference_high": found.high, "wrong_images": len(theirs),
+                }
+            )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def signs_of(classes: pd.DataFrame) -> str:
+    """In how many classes which of the two is more focused, in words.
+
+    Example:
+        >>> signs_of(pd.DataFrame({"difference": [0.1, -0.2, 0.3]}))
+        'In 2 of 3 classes right answers look more focused, in 1 wrong ones.'
+    """
+    if not len(classes):
+        return "No class has right and wrong answers."
+    more, less = int((classes["difference"] > 0).sum()), int((classes["difference"] < 0).sum())
+    return (
+        f"In {more} of {len(classes)} classes right answers look more focused, in {less} wrong "
+        f"ones."
+    )
+
+
 def findings(whole: xr.Dataset) -> list[Finding]:
     """Whether wrong answers look less focused, in all and within their class."""
     right, focus = whole["right"].values.astype(bool), whole["focus_last"].values
     overall, inside = compare(focus, whole["label"].values, right)
     facts = (
-        f"Mean focus of the last layer is {focus[right].mean():.3g} over {right.sum():,} right "
-        f"and {focus[~right].mean() if (~right).any() else np.nan:.3g} over {(~right).sum():,} "
+        f"Mean focus of the last layer's map (of all heads together) is "
+        f"{focus[right].mean():.3g} over {right.sum():,} right and "
+        f"{focus[~right].mean() if (~right).any() else np.nan:.3g} over {(~right).sum():,} "
         f"wrong answers"
     )
     beside = f"; beside right ones of its class the difference is {inside.value:.3g}"
     beside = beside if np.isfinite(inside.value) else ""
+    names = [str(label) for label in range(int(whole["label"].max()) + 1)]
+    signs = signs_of(class_table(names, whole))
     return [
-        Finding(WRONG_LESS_FOCUSED, overall, "images", f"{facts}."),
-        Finding(
-            WRONG_IN_CLASS, inside, "images",
-            f"{facts}{beside}.",
-        ),
-    ]  # fmt: skip
+        Finding(WRONG_LESS_FOCUSED, overall, "images", f"{facts}. {signs}"),
+        Finding(WRONG_IN_CLASS, inside, "images", f"{facts}{beside}. {signs}"),
+    ]
 
 
 def compare(values: np.ndarray, labels: np.ndarray, right: np.ndarray) -> tuple[Estimate, Estimate]:

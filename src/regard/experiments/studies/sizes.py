@@ -15,7 +15,13 @@ from regard.experiments.studies.hypotheses import (
     MAPS_SURVIVE,
     SMALLER_SURVIVES,
 )
-from regard.experiments.studies.looking import AnswerRows, answer_maps, reach_and_spread, read_all
+from regard.experiments.studies.looking import (
+    AnswerRows,
+    answer_maps,
+    even_distance,
+    reach_and_spread,
+    read_all,
+)
 from regard.experiments.studies.setting import Numbers, Setting, Size
 from regard.experiments.studies.statistics import mean_of, side_by_side, spread_of, told
 from regard.measures.agreement import pearson_of_rows
@@ -98,6 +104,7 @@ def part(setting: Setting, every: list[Shown]) -> Section:
     table = size_table(setting, every)
     lines = {name: _lines(every, name) for name in ("distance", "evenness")}
     how = setting.vision.interpolation(every[-1].size)
+    even = even_distance(setting.shape.grid)
     text = (
         f"{len(own.right):,} pictures were enlarged or made smaller and shown to the same model; "
         f"its position embeddings ({own.name}) were interpolated by the library "
@@ -122,8 +129,9 @@ def part(setting: Setting, every: list[Shown]) -> Section:
         ),
         "sizes-distance": Plate(
             curves(lines["distance"], LAYER, title="Attention distance at other sizes",
-                   across="layer", up="share of the diagonal"),
-            "How far patches look, mean of heads.",
+                   across="layer", up="share of the diagonal", baseline=("even attention", even)),
+            f"How far patches look, mean of heads; dashed, even attention over all patches "
+            f"({even:.3g} at the model's own size, and nearly so at the others).",
         ),
         "sizes-evenness": Plate(
             curves(lines["evenness"], LAYER, title="Evenness at other sizes", across="layer",
@@ -140,7 +148,7 @@ def size_table(setting: Setting, every: list[Shown]) -> pd.DataFrame:
     own, rows = _own(setting, every), []
     for each in every:
         spreads = {
-            "accuracy": spread_of(each.right),
+            "accuracy": spread_of(each.right, bounds=(0.0, 1.0)),
             "lost": spread_of(own.right - each.right),
             "likeness": spread_of(likeness(each, own)),
             "distance": spread_of(each.depth["distance"].mean((LAYER, HEAD))),

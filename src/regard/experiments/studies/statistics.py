@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from regard.axes import LAYER, SAMPLE
 from regard.measures.agreement import spearman_of_pairs
+from regard.measures.ends import LEAST, reaches, t_of
 from regard.measures.intervals import intervals, paired
 
 REPEATS = 2000
@@ -78,16 +79,16 @@ def difference_of(first: Floats, second: Floats, *, seed: int = 0) -> Estimate:
         (2.0, 2.0, 18, True)
 
     Source:
-        Efron and Tibshirani (1993), "An Introduction to the Bootstrap", section 8.3; p of drawn
-        exchanges: Phipson and Smyth (2010), "Permutation P-values Should Never Be Zero".
+        Welch (1947), "The Generalization of Student's Problem when Several Different Population
+        Variances are Involved"; Efron and Tibshirani (1993), "An Introduction to the Bootstrap",
+        sections 8.3 and 12.5; p of drawn exchanges: Phipson and Smyth (2010), "Permutation
+        P-values Should Never Be Zero".
     """
     if min(len(first), len(second)) < 2:
         return UNKNOWN
     rng = np.random.default_rng(seed)
-    drawn = [rng.choice(first, len(first)).mean() - rng.choice(second, len(second)).mean()
-             for _ in range(REPEATS)]  # fmt: skip
-    low, high = np.quantile(drawn, [0.025, 0.975])
     value = float(first.mean() - second.mean())
+    low, high = _ends_of_difference(first, second, rng)
     pooled, whole = np.concatenate([first, second]), first.sum() + second.sum()
     # Equal differences must count as equal, though they were added up in another order.
     least, hits = abs(value) - 1e-12 * np.abs(pooled).max(), 0
@@ -108,23 +109,63 @@ def correlation_of(one: Floats, other: Floats, *, seed: int = 0) -> Estimate:
         (1.0, 9, True)
 
     Source:
-        Spearman (1904), "The Proof and Measurement of Association between Two Things"; p and
-        interval as for `difference_of`.
+        Spearman (1904), "The Proof and Measurement of Association between Two Things"; interval:
+        Bonett and Wright (2000), "Sample Size Requirements for Estimating Pearson, Kendall and
+        Spearman Correlations"; p as for `difference_of`.
     """
     rng, n = np.random.default_rng(seed), len(one)
     if n < 3:
         return UNKNOWN
     value = float(spearman_of_pairs(np.stack([one, other]))[0])
-    drawn = rng.integers(0, n, (REPEATS, n))
-    # A draw of one pair again and again has no correlation, and says nothing.
-    each = spearman_of_pairs(np.stack([one[drawn], other[drawn]], axis=1))[:, 0]
-    if not np.isfinite(value) or not np.isfinite(each).any():
+    if not np.isfinite(value):
         return UNKNOWN
-    low, high = np.nanquantile(each, [0.025, 0.975])
+    low, high = _ends_of_correlation(value, n)
     shuffled = rng.permuted(np.tile(other, (REPEATS, 1)), axis=1)
     by_chance = spearman_of_pairs(np.stack([np.broadcast_to(one, shuffled.shape), shuffled], 1))
     hits = int((np.abs(by_chance) >= abs(value) - 1e-9).sum())
     return Estimate(value, float(low), float(high), n, (1 + hits) / (1 + REPEATS))
+
+
+def _ends_of_difference(
+    first: Floats, second: Floats, rng: np.random.Generator
+) -> tuple[float, float]:
+    """By the bootstrap of t that `regard.measures.ends` has for one sample."""
+    parts = [np.asarray(each, dtype=np.float64) for each in (first, second)]
+    least = min(map(len, parts))
+    off, own = np.zeros(REPEATS), np.zeros(REPEATS)
+    for sign, part in zip((1, -1), parts, strict=True):
+        if len(part) < LEAST:
+            continue
+        for number in range(REPEATS):
+            drawn = rng.choice(part, len(part))
+            off[number] += sign * (drawn.mean() - part.mean())
+            own[number] += drawn.var(ddof=1) / len(part)
+    each = np.array([part.var(ddof=1) / len(part) for part in parts])
+    value = float(parts[0].mean() - parts[1].mean())
+    if least < LEAST:
+        return float("nan"), float("nan")
+    if not each.sum():
+        return value, value
+    freedom = each.sum() ** 2 / sum(
+        one**2 / (len(part) - 1) for one, part in zip(each, parts, strict=True)
+    )
+    error = np.sqrt(each.sum(keepdims=True))
+    ts = t_of(off[:, None], np.sqrt(own)[:, None], error)
+    down, up = reaches(ts, np.array([freedom]), np.array([float(least)]), 0.95)
+    return float((value - down * error)[0]), float((value + up * error)[0])
+
+
+def _ends_of_correlation(value: float, n: int) -> tuple[float, float]:
+    """By Fisher's z, which no correlation of 1 has: there it takes one of a pair exchanged."""
+    from scipy.special import ndtri
+
+    if n < LEAST:
+        return float("nan"), float("nan")
+    most = 1 - 6 * 2 / (n * (n**2 - 1))
+    held = float(np.clip(value, -most, most))
+    reach = float(ndtri(0.975)) * np.sqrt((1 + held**2 / 2) / (n - 3))
+    low, high = np.tanh([np.arctanh(held) - reach, np.arctanh(held) + reach])
+    return float(min(low, value)), float(max(high, value))
 
 
 def trend_of(values: xr.DataArray) -> Floats:
@@ -147,18 +188,25 @@ def trend_of(values: xr.DataArray) -> Floats:
     return found
 
 
-def spread_of(values: xr.DataArray, *, seed: int = 0) -> xr.Dataset:
-    """Mean, low and high over images, for all other dims at once; NaN ends with one image.
+def spread_of(
+    values: xr.DataArray, *, bounds: tuple[float, float] | None = None, seed: int = 0
+) -> xr.Dataset:
+    """Mean, low and high over images, for all other dims at once; NaN ends with few images.
+
+    Args:
+        values: Over sample and whatever else.
+        bounds: As for `regard.measures.intervals.bootstrap`.
+        seed: Of the draws.
 
     Example:
-        >>> values = xr.DataArray([[1.0, 5.0], [3.0, 5.0]], dims=["sample", "head"])
-        >>> spread_of(values)["high"].values
-        array([3., 5.])
+        >>> values = xr.DataArray([[0.0, 5.0]] * 5 + [[1.0, 5.0]] * 5, dims=["sample", "head"])
+        >>> spread_of(values)["high"].values.round(2)
+        array([0.76, 5.  ])
 
     Source:
         `regard.measures.intervals.intervals`.
     """
-    found = intervals(values, over=SAMPLE, seed=seed, repeats=REPEATS)
+    found = intervals(values, over=SAMPLE, bounds=bounds, seed=seed, repeats=REPEATS)
     return found[["mean", "low", "high"]].assign_attrs(values.attrs)
 
 
@@ -187,7 +235,10 @@ def told(spread: xr.Dataset, **at: Any) -> str:
         '0.5 [0.25, 0.75]'
     """
     one = spread.sel(at)
-    return "{:.3g} [{:.3g}, {:.3g}]".format(*(float(one[end]) for end in ("mean", "low", "high")))
+    mean, low, high = (float(one[end]) for end in ("mean", "low", "high"))
+    if np.isnan(low):
+        return f"{mean:.3g} (no interval)"
+    return f"{mean:.3g} [{low:.3g}, {high:.3g}]"
 
 
 def peak_of(spread: xr.Dataset, *, least: bool = False) -> int:

@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from regard.experiments.folder import RECIPE, listed_folder
+from regard.experiments.store import begun
 from regard.views.report import Plate, Section, png_of, report, with_ends
 
 PAGE, SUMMARY, FINDINGS = "report.html", "summary.md", "findings.json"
@@ -19,6 +21,7 @@ TABLES, FIGURES = "tables", "figures"
 STAMP = "regard-study"
 FOLDER = listed_folder("Study.save", "study", STAMP)
 check_folder = FOLDER.check
+begin = partial(begun, FOLDER)
 
 SHOWN = {
     "claim": "claim", "predicted": "predicted beforehand", "measured": "measured [95 %]",

@@ -1,5 +1,6 @@
 """The study of a vision transformer: where it looks, how that changes, and what it is worth."""
 
+import hashlib
 import os
 import time
 from collections.abc import Callable
@@ -8,7 +9,9 @@ from importlib.metadata import version
 from typing import Any
 
 from regard.data.fashion_mnist import FashionMNIST, fashion_mnist
+from regard.experiments.store import Store
 from regard.experiments.studies.finding import table_of
+from regard.experiments.studies.parts import Parts
 from regard.experiments.studies.plan import FULL, QUICK, Plan
 from regard.experiments.studies.study import Study
 
@@ -23,6 +26,8 @@ def vit(
     *,
     quick: bool = False,
     plan: Plan | None = None,
+    store: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
     progress: Report | None = None,
 ) -> Study:
     """Test what is often said of the attention of vision transformers on one of them.
@@ -37,6 +42,9 @@ def vit(
             `regard.data.fashion_mnist` finds them.
         quick: A tenth of the work, to see whether all is well; not to be quoted.
         plan: Numbers of one's own in place of those of ``quick``.
+        store: A folder to which what each part measured is written at once; a call with the same
+            settings and folder goes on from there. None keeps nothing until the end.
+        overwrite: Whether what other settings left unfinished in the store may be deleted.
         progress: Called with what is being done, the images evaluated so far, and about how many
             there are in all.
 
@@ -48,6 +56,8 @@ def vit(
         UnknownName: there is no such model.
         ArgumentError: the model is no classifier of these classes, or its attention cannot be
             studied.
+        OutputError: the store holds something else, or cannot be written, or another process
+            writes there.
     """
     started = time.perf_counter()
     seen = data if isinstance(data, FashionMNIST) else fashion_mnist("test", data)
@@ -57,14 +67,19 @@ def vit(
     from regard.experiments.studies.setting import opened
 
     setting = opened(model, seen, settings, progress or (lambda what, done, total: None))
-    every = whole.read_whole(setting)
-    deep = depth.read_depth(setting)
-    redundant, clusters = depth.read_clusters(setting)
-    shown = sizes.read_sizes(setting)
-    pairs = mistakes.read_matched(setting, every)
-    without = heads.read_without(setting)
+    recipe = recipe_of(setting, quick=quick)
+    decided = {**recipe, "data_sha256": _fingerprint(seen)}
+    kinds = (sizes.Shown, heads.Without, faith.Tested)
+    with Store(store, decided, who="study", overwrite=overwrite) as kept:
+        part = Parts(kept, setting.meter, kinds).part
+        every = part("1-whole", lambda: whole.read_whole(setting))
+        deep = part("2-depth", lambda: depth.read_depth(setting))
+        redundant, clusters = part("3-clusters", lambda: depth.read_clusters(setting))
+        shown = part("4-sizes", lambda: sizes.read_sizes(setting))
+        pairs = part("5-mistakes", lambda: mistakes.read_matched(setting, every))
+        without = part("6-heads", lambda: heads.read_without(setting))
+        tested = part("7-faith", lambda: faith.read_tested(setting))
     by_head = heads.head_table(without, every, deep)
-    tested = faith.read_tested(setting)
     setting.meter.begin("drawing the report")
     findings = table_of(
         [
@@ -85,12 +100,12 @@ def vit(
         heads.part(setting, without, by_head),
         faith.part(setting, tested),
     )
-    recipe = recipe_of(setting, quick=quick, seconds=time.perf_counter() - started)
+    recipe["seconds"] = round(time.perf_counter() - started, 1)
     title = f"What the study of {setting.vision.name} found"
     return Study("vit", title, findings, sections, recipe, notes_of(setting))
 
 
-def recipe_of(setting: Any, *, quick: bool, seconds: float) -> dict[str, Any]:
+def recipe_of(setting: Any, *, quick: bool) -> dict[str, Any]:
     """With what the study was made, as plain values."""
     from regard.zoo import fingerprint
 
@@ -109,8 +124,14 @@ def recipe_of(setting: Any, *, quick: bool, seconds: float) -> dict[str, Any]:
         "quick": quick,
         "plan": {**asdict(setting.plan), "scales": list(setting.plan.scales)},
         "versions": {name: version(name) for name in ("regard", "torch", "transformers")},
-        "seconds": round(seconds, 1),
     }
+
+
+def _fingerprint(data: FashionMNIST) -> str:
+    """SHA-256 of pictures and labels: another data set of as many is another study."""
+    seen = hashlib.sha256(data.images.tobytes())
+    seen.update(data.labels.tobytes())
+    return seen.hexdigest()
 
 
 def notes_of(setting: Any) -> tuple[str, ...]:
@@ -120,7 +141,8 @@ def notes_of(setting: Any) -> tuple[str, ...]:
         f"layers of {setting.shape.heads} heads over "
         f"{setting.shape.grid[0]}x{setting.shape.grid[1]} patches. The hypotheses were written "
         f"down before anything was measured; those that fail are told like those that hold.",
-        "Intervals are of 95 %, from pictures drawn anew (heads, where heads are compared). A "
+        "Intervals are of 95 %, over pictures (heads, where heads are compared); fewer than five "
+        "have none. A "
         "hypothesis holds, or fails, if its whole interval lies on one side of the bound and p, "
         "raised for the number of hypotheses (Holm), is at most 0.05; else it is undecided. All "
         "this is about one trained model: another training may look different.",

@@ -71,7 +71,7 @@ def part(setting: Setting, whole: xr.Dataset) -> Section:
         "elsewhere": spread_of(whole["elsewhere"]),
     }
     classes, likeness = class_table(setting, whole), whole["likeness"].mean(SAMPLE)
-    accuracy = spread_of(whole["right"] * 100.0)
+    accuracy = spread_of(whole["right"] * 100.0, bounds=(0.0, 100.0))
     share, who = setting.plan.coverage, reader_of(setting)
     last = {name: spread_of(whole[f"{name}_last"]) for name in ("focus", "coverage")}
     text = (
@@ -92,7 +92,8 @@ def part(setting: Setting, whole: xr.Dataset) -> Section:
             f"Coverage: the share of patches that has {share:.0%} of the attention.",
         ),
         "classes-focus": Plate(
-            dots(classes, "class", "focus", title="Focus of the last layer", across="focus"),
+            dots(classes, "class", "focus", title="Focus of the last layer's map",
+                 across="focus of the map of all heads together"),
             "Focus of the mean map of the last layer, by class.",
         ),
         "classes-coverage": Plate(
@@ -126,7 +127,7 @@ def findings(whole: xr.Dataset) -> list[Finding]:
     ends = layers[LAYER].values[[0, -1]]
     highest = peak_of(layers)
     facts = (
-        f"Mean focus of the heads is {told(layers, layer=ends[0])} in layer {ends[0]}, "
+        f"Focus of single heads, averaged, is {told(layers, layer=ends[0])} in layer {ends[0]}, "
         f"{told(layers, layer=ends[1])} in layer {ends[1]}, and highest in layer {highest} "
         f"({told(layers, layer=highest)})."
     )
@@ -147,7 +148,7 @@ def class_table(setting: Setting, whole: xr.Dataset) -> pd.DataFrame:
         if one.sizes[SAMPLE] < 2:
             continue
         spreads = {
-            "accuracy": spread_of(one["right"] * 1.0),
+            "accuracy": spread_of(one["right"] * 1.0, bounds=(0.0, 1.0)),
             "focus": spread_of(one["focus_last"]),
             "coverage": spread_of(one["coverage_last"]),
         }

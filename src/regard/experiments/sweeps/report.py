@@ -1,6 +1,6 @@
 """A sweep as pictures and a page: where taking something away matters, and how it looks."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -10,6 +10,7 @@ from regard.experiments.store import Done
 from regard.experiments.sweeps.ablations import Layer
 from regard.experiments.sweeps.judging import UNITS
 from regard.experiments.sweeps.result import Sweep, shown
+from regard.measures.ends import LEAST
 from regard.measures.words import SAME
 from regard.views import Plate, Section, contact_sheet, dots, matrix, report
 
@@ -31,16 +32,25 @@ NAMES = {
 }
 
 
-def figures_of(sweep: Sweep) -> dict[str, Any]:
-    """All pictures of a sweep by name: charts of the effects, then a sheet for each cell."""
-    effects = [name for name in sweep.effects if sweep.table[name].notna().any()]
-    charts = {f"effect-{name}": _chart(sweep, name) for name in effects}
-    sheets = {
-        f"sheet-{number:03}-seed-{seed}": _sheet(done, sweep.effects[0])
-        for number, prompt in enumerate(sweep.recipe["prompts"])
-        for seed, done in _cells(sweep, prompt)
-    }
-    return {**charts, **sheets}
+def figures_of(sweep: Sweep) -> Iterator[tuple[str, Any]]:
+    """All pictures of a sweep with their names: charts of the effects, then a sheet of each cell.
+
+    One after the other, so that no more than one is in memory.
+    """
+    for name in sweep.effects:
+        if sweep.table[name].notna().any():
+            yield f"effect-{name}", _chart(sweep, name)
+    for number, prompt in enumerate(sweep.recipe["prompts"]):
+        for seed in sweep.recipe["seeds"]:
+            if (prompt, seed) in sweep.cells:
+                done = sweep.cells[prompt, seed]
+                yield f"sheet-{number:03}-seed-{seed}", _sheet(done, sweep.effects[0])
+
+
+def on_page(names: Sequence[str]) -> list[str]:
+    """Which of the pictures the page shows: the charts, and the first sheets."""
+    sheets = [name for name in names if name.startswith("sheet-")]
+    return [name for name in names if name not in sheets[ON_PAGE:]]
 
 
 def page_of(sweep: Sweep, figures: Mapping[str, Any]) -> str:
@@ -48,21 +58,22 @@ def page_of(sweep: Sweep, figures: Mapping[str, Any]) -> str:
 
     Args:
         sweep: What was found.
-        figures: As `figures_of` gives them, or their PNGs.
+        figures: Pictures that `figures_of` gives, or their PNGs, at least those `on_page`.
     """
     charts = {name: each for name, each in figures.items() if name.startswith("effect-")}
     sheets = [name for name in figures if name.startswith("sheet-")]
     titles = [
         f"'{prompt}', seed {seed}"
         for prompt in sweep.recipe["prompts"]
-        for seed, _ in _cells(sweep, prompt)
+        for seed in sweep.recipe["seeds"]
+        if (prompt, seed) in sweep.cells
     ]
     plain = {
         name: Plate(figures[name], f"{title}: as it is, then without one of the {sweep.over}, the "
                     f"largest {_unit(sweep.effects[0])} first.")
-        for name, title in list(zip(sheets, titles, strict=True))[:ON_PAGE]
+        for name, title in list(zip(sheets, titles, strict=False))[:ON_PAGE]
     }  # fmt: skip
-    more = len(sheets) - len(plain)
+    more = len(titles) - len(plain)
     text = (f"{more} more sheets lie in the folder figures.",) if more > 0 else ()
     plates = {name: Plate(each, _caption(sweep, name)) for name, each in charts.items()}
     sections = [
@@ -86,12 +97,12 @@ def _lead(sweep: Sweep, drawn: int) -> list[str]:
     during = sweep.recipe["during"]
     when = "in all steps" if during is None else f"in the steps {during[0]} to {during[1] - 1}"
     ablations = sweep.table["ablation"].nunique()
-    few = "" if prompts > 1 else " One prompt alone gives no interval."
+    few = "" if prompts >= LEAST else f" Fewer than {LEAST} prompts give no interval."
     rest = f", the {MOST_ROWS} strongest" if ablations > MOST_ROWS else ""
     return [
         f"{drawn} pictures (prompts: {prompts}, seeds: {seeds}), as they are and without each "
-        f"of {ablations} {sweep.over} {when}. Means, with intervals of 95 % from prompts drawn "
-        f"anew{rest}.{few}"
+        f"of {ablations} {sweep.over} {when}. Means, with intervals of 95 % over "
+        f"prompts{rest}.{few}"
     ]
 
 
@@ -148,10 +159,6 @@ def _sheet(done: Done, effect: str) -> Any:
 def _said(row: Mapping[str, Any], effect: str) -> str:
     seen = row.get("segmenter", SAME)
     return f"{row[effect]:.3f}" + ("" if seen == SAME else f"; {seen.split(' -> ')[-1]}")
-
-
-def _cells(sweep: Sweep, prompt: str) -> list[tuple[int, Done]]:
-    return [(seed, done) for (of, seed), done in sweep.cells.items() if of == prompt]
 
 
 def _unit(name: str) -> str:

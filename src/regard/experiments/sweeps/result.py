@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import xarray as xr
 
 from regard.axes import SAMPLE
 from regard.experiments.folder import RECIPE, listed_folder
-from regard.experiments.store import Done
+from regard.experiments.store import Done, begun
 from regard.experiments.studies.study import plain_rows
 from regard.measures.intervals import intervals
 
@@ -22,9 +23,13 @@ TABLE, SUMMARY, PAGE, FIGURES = "table.csv", "summary.csv", "report.html", "figu
 STAMP = "regard-sweep"
 FOLDER = listed_folder("Sweep.save", "sweep", STAMP)
 check_folder = FOLDER.check
+begin = partial(begun, FOLDER)
 
 EFFECTS = ("perceptual_distance", "distance", "clip_change", "neglected_change", "still_shown")
 """What is averaged; the first that was measured is what a sweep is sorted by."""
+
+BOUNDS = {"neglected_change": (-1.0, 1.0), "still_shown": (0.0, 1.0)}
+"""What no value of an effect lies beyond."""
 
 OF_ABLATION = ("layer", "place", "kind", "head", "word")
 
@@ -42,7 +47,8 @@ class Sweep:
             ``neglected_change``, ``still_shown`` (share of the subjects of the bare picture) and
             ``segmenter`` (``same``, or what was seen before and after). What nobody could measure
             has no column; `notes` say why.
-        cells: For each prompt and seed its rows, labels and pictures, the bare one first.
+        cells: For each prompt and seed its rows, labels and small pictures, the bare one first;
+            with a store they are read from there one at a time.
         recipe: With what it was made, plain JSON values.
         notes: What was not measured, and why.
     """
@@ -71,7 +77,7 @@ class Sweep:
 
         Returns:
             ablation and what it is, ``pictures``, and for each of `effects` its mean with the ends
-            of its interval, NAME_low and NAME_high: NaN with fewer than two prompts.
+            of its interval, NAME_low and NAME_high: NaN with fewer than five prompts.
         """
         about = [name for name in OF_ABLATION if name in self.table]
         groups = self.table.groupby("ablation", sort=False)
@@ -106,23 +112,29 @@ class Sweep:
             return pd.DataFrame(np.nan, index=wide.columns, columns=["mean", "low", "high"])
         values = xr.DataArray(wide.to_numpy(float), dims=(SAMPLE, "ablation"))
         prompts = list(wide.index.get_level_values("prompt"))
-        found = intervals(values, clusters=prompts, level=level, seed=seed)
+        how: dict[str, Any] = {"clusters": prompts, "level": level, "seed": seed}
+        found = intervals(values, **how, bounds=BOUNDS.get(name))
         ends = {end: found[end].values for end in ("mean", "low", "high")}
         return pd.DataFrame(ends, index=wide.columns)
 
 
 def _fill(sweep: Sweep, folder: Path) -> None:
-    from regard.experiments.sweeps.report import figures_of, page_of
+    from regard.experiments.sweeps.report import figures_of, on_page, page_of
     from regard.views.report import png_of
 
     (folder / FIGURES).mkdir(parents=True)
-    figures = {name: png_of(picture) for name, picture in figures_of(sweep).items()}
-    for name, png in figures.items():
+    names: list[str] = []
+    shown: dict[str, bytes] = {}
+    for name, picture in figures_of(sweep):
+        png = png_of(picture)
         (folder / FIGURES / f"{name}.png").write_bytes(png)
+        names.append(name)
+        if on_page(names)[-1] == name:
+            shown[name] = png
     sweep.table.to_csv(folder / TABLE, index=False, float_format="%.6g")
     sweep.summary().to_csv(folder / SUMMARY, index=False, float_format="%.6g")
-    (folder / PAGE).write_text(page_of(sweep, figures), encoding="utf-8")
-    files = [TABLE, SUMMARY, RECIPE, PAGE, *(f"{FIGURES}/{name}.png" for name in figures)]
+    (folder / PAGE).write_text(page_of(sweep, shown), encoding="utf-8")
+    files = [TABLE, SUMMARY, RECIPE, PAGE, *(f"{FIGURES}/{name}.png" for name in names)]
     told = {"format": STAMP, **sweep.recipe, "notes": list(sweep.notes), "files": files}
     (folder / RECIPE).write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
 

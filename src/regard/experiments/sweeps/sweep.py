@@ -8,17 +8,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 
 from regard.errors import ArgumentError, unknown
-from regard.experiments.store import Done, Store
+from regard.experiments.store import Done, Store, small
 from regard.experiments.sweeps.result import Sweep
 from regard.look.settings import Progress, Settings
 
 OVER = ("heads", "layers", "words", "places")
-
-SIDE = 128
-"""Pixels that the pictures of a sweep keep a side: enough for a sheet, and 50 kB a picture."""
 
 
 def sweep(
@@ -32,6 +28,7 @@ def sweep(
     during: Any = None,
     encoder: Any = None,
     store: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Sweep:
     """Take away each head, layer, word or place, and say what became of the picture without it.
@@ -55,7 +52,9 @@ def sweep(
             `regard.zoo.encoder.encoder` takes it; None takes ``openmoji-clip`` for bundled models,
             and nobody for others. With ``openmoji-clip`` the segmenter is asked too.
         store: A folder to which what each prompt and seed gave is written at once. A call with
-            the same settings and folder goes on from there. None keeps nothing until the end.
+            the same settings and folder goes on from there, and the result reads its pictures
+            there: keep it until that is saved. None keeps all in memory.
+        overwrite: Whether what other settings left unfinished in the store may be deleted.
         progress: Called with the number of pictures drawn so far, and of all.
 
     Returns:
@@ -66,7 +65,8 @@ def sweep(
         PromptError: a prompt is empty, or longer than the text encoder takes.
         ArgumentError: there is no prompt, or one twice, or no seed; a step that the run has not;
             or the model has nothing to take away. All this is said before anything is drawn.
-        OutputError: the store holds something else, or another sweep, or cannot be written.
+        OutputError: the store holds something else, or another sweep, cannot be written, or
+            another process writes there.
         NothingObserved: the model has no attention that can be seen.
 
     Example:
@@ -95,22 +95,24 @@ def sweep(
     layers = layers_of(pipeline, first[0])
     plans = {text.text: ablations(over, layers, text, span) for text in texts}
     recipe = _recipe(pipeline, first[0], asked, numbers, over, span, judges)
-    kept = Store(store, recipe, who="sweep")
     tell = _Counter(progress, [len(plans[each]) + 1 for each in asked for _ in numbers])
-    done: dict[tuple[str, int], Done] = {}
-    for number, (settings, text) in enumerate(zip(first, texts, strict=True)):
-        for seed in numbers:
-            name = f"{number:03}-seed-{seed}"
-            finished = kept.get(name)
-            if finished is None:
-                here = replace(settings, seed=seed)
-                finished = _drawn(pipeline, here, text, plans[text.text], judges, tell.drawn)
-                kept.put(name, finished)
-            done[text.text, seed] = finished
-            tell.next()
-    table = pd.DataFrame([row for each in done.values() for row in each.rows])
+    rows: list[dict[str, Any]] = []
+    names: dict[tuple[str, int], str] = {}
+    with Store(store, recipe, who="sweep", overwrite=overwrite) as kept:
+        for number, (settings, text) in enumerate(zip(first, texts, strict=True)):
+            for seed in numbers:
+                name = f"{number:03}-seed-{seed}"
+                finished = kept.get(name)
+                if finished is None:
+                    here = replace(settings, seed=seed)
+                    finished = _drawn(pipeline, here, text, plans[text.text], judges, tell.drawn)
+                    kept.put(name, finished)
+                rows += finished.rows
+                names[text.text, seed] = name
+                tell.next()
     recipe["seconds"] = round(time.perf_counter() - started, 1)
-    return Sweep(over, table, done, recipe, tuple(judges.notes(asked)))
+    notes = tuple(judges.notes(asked))
+    return Sweep(over, pd.DataFrame(rows), kept.cells(names), recipe, notes)
 
 
 def _drawn(
@@ -139,14 +141,7 @@ def _drawn(
         for number, each in enumerate(plan)
     ]
     labels = ["as it is", *(each.label for each in plan)]
-    return Done(rows, labels, np.stack([_small(each) for each in images]))
-
-
-def _small(image: Image.Image) -> np.ndarray:
-    image = image.convert("RGB")
-    if max(image.size) > SIDE:
-        image.thumbnail((SIDE, SIDE), Image.Resampling.BOX)
-    return np.asarray(image)
+    return Done(rows, labels, np.stack([small(each) for each in images]))
 
 
 def checked(
