@@ -7,9 +7,10 @@ import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from PIL import Image
 from playwright.sync_api import sync_playwright
 
-from regard import look, steer, sweep
+from regard import look, look_at, steer, sweep
 from regard.data.drawings import SUBJECTS
 from regard.data.prompts import prompts
 from regard.data.scenes import HELD_OUT_SINGLES, scene
@@ -20,6 +21,7 @@ from regard.look.generate import pixels_of
 from regard.methods import drop
 from regard.steering.table import finest_map
 from regard.views import contact_sheet, differences
+from regard.views.stamp import stamp
 from regard.zoo import load
 
 FOLDER = Path(__file__).parent / "pictures"
@@ -95,7 +97,26 @@ def page() -> None:
             browser.close()
 
 
+def photographs() -> None:
+    """Where the class token of a real DINOv2-small looks on photographs; `make real` first."""
+    from skimage import data
+
+    vision = load(str(FOLDER.parents[1] / ".real" / "dinov2-small"))
+    plates = []
+    for name, layer in (("chelsea", 8), ("astronaut", 11), ("coffee", 11), ("rocket", 8)):
+        seen = look_at(vision, getattr(data, name)(), size=448, queries=["cls"])
+        where = list(seen.trace.weights)[layer]
+        heat = seen.trace.attention("cls", layers=[where])
+        plates.append(stamp(seen.image, heat, title=f"{name}: where cls looks in layer {layer}"))
+    wide, high = (max(plate.size[side] for plate in plates) for side in (0, 1))
+    sheet = Image.new("RGB", (2 * wide, 2 * high), "white")
+    for number, plate in enumerate(plates):
+        sheet.paste(plate, (number % 2 * wide, number // 2 * high))
+    small = sheet.resize((sheet.width * 5 // 8, sheet.height * 5 // 8), Image.Resampling.LANCZOS)
+    small.quantize(256, dither=Image.Dither.NONE).save(FOLDER / "photographs.png", optimize=True)
+
+
 if __name__ == "__main__":
     FOLDER.mkdir(exist_ok=True)
-    for make in (scenes, generated, steered, swept, confusions, page):
+    for make in (scenes, generated, steered, swept, confusions, page, photographs):
         make()

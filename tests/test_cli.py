@@ -169,6 +169,26 @@ def test_a_bar_is_drawn_where_there_is_a_terminal(monkeypatch, capsys):
     assert "loss 0.25" in drawn
 
 
+def test_each_phase_has_a_bar_of_its_own(monkeypatch, capsys):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    with bar("looking") as advance:
+        assert "looking: loading" in capsys.readouterr().err  # before there is anything to count
+        advance(30, 30)
+        advance(1, 8)
+        advance(8, 8)
+    drawn = capsys.readouterr().err
+    assert "looking, part 2" in drawn
+    assert "8/8" in drawn
+
+
+def test_a_line_is_said_at_once_only_where_somebody_sits(monkeypatch, capsys):
+    polite.at_once("opening openmoji")
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(polite.sys.stderr, "isatty", lambda: True)
+    polite.at_once("opening openmoji")
+    assert capsys.readouterr().err == "regard: opening openmoji\n"
+
+
 def test_without_a_terminal_a_line_a_minute_is_said(monkeypatch, capsys):
     now = iter([0.0, 30.0, 61.0, 61.0, 100.0])
     monkeypatch.setattr(polite.time, "monotonic", lambda: next(now))

@@ -1,6 +1,7 @@
 """What the command line says and shows: one clear line for a mistake, a bar for what takes time."""
 
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -107,6 +108,12 @@ def tell(message: str) -> None:
     typer.echo("regard: " + " ".join(message.split()), err=True)
 
 
+def at_once(message: str) -> None:
+    """Print one line on stderr if somebody sits there, before anything slow is imported."""
+    if sys.stderr.isatty():
+        tell(message)
+
+
 def _said(failed: OSError) -> str:
     if failed.strerror is None:  # a library's own, which may run over many lines
         return str(failed)
@@ -168,7 +175,10 @@ def how_to_go_on(unfinished: Path, one: str, many: str) -> str:
 
 @contextmanager
 def bar(what: str, *columns: str) -> Iterator[Callable[..., None]]:
-    """A progress bar on stderr; where that is no terminal, a line a minute.
+    """A progress bar on stderr for each phase; where that is no terminal, a line a minute.
+
+    It moves to and fro until there is something to count. A phase begins
+    where fewer are done than before: its time left is its own.
 
     Args:
         what: Written before it.
@@ -189,13 +199,21 @@ def bar(what: str, *columns: str) -> Iterator[Callable[..., None]]:
     shown = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()]
     shown += [TextColumn(column) for column in columns]
     with Progress(*shown, Left(compact=True), console=console, transient=True) as progress:
+        phase, last = 1, 0
         task: Any = None
+        if not columns:  # others have nothing to show in them yet
+            task = progress.add_task(f"{what}: loading", total=None)
 
         def advance(done: int, total: int, **fields: Any) -> None:
-            nonlocal task
-            if task is None:  # not before there is something to show
+            nonlocal task, phase, last
+            if task is None:
                 task = progress.add_task(what, total=total, **fields)
+            if last == 0 or done < last:
+                phase += last > 0
+                named = what if phase == 1 else f"{what}, part {phase}"
+                progress.reset(task, total=total, description=named, **fields)
             progress.update(task, completed=done, total=total, **fields)
+            last = done
 
         yield advance
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from regard.cli.polite import bar, tell
+from regard.cli.polite import at_once, bar, tell
 from regard.errors import ArgumentError
 
 # Options of drawing have None for a default, so that what was given can be told from what was not;
@@ -85,6 +85,7 @@ def look(
     overwrite: Overwrite = False,
 ) -> None:
     """Draw from a prompt and see where each word was looked at; or look at a picture."""
+    at_once(f"opening {model or ('openmoji' if image is None else 'fashion-vit')}")
     if image is not None:
         drawing = {"a prompt": prompt, "--seed": seed, "--steps": steps, "--guidance": guidance}
         drawing |= {"--negative": negative, "--words": words, "--keep": keep}
