@@ -77,11 +77,21 @@ def test_a_head_is_chosen_by_its_number(trace, maps):
         (None, ["down.0", "mid.0", "up.0"]),
         ("up", ["up.0"]),
         (["up", "down"], ["down.0", "up.0"]),
-        (".0", ["down.0", "mid.0", "up.0"]),
+        ("0", ["down.0", "mid.0", "up.0"]),
+        ("2x2", ["mid.0"]),
+        ("cross", ["down.0", "mid.0", "up.0"]),
+        (0, ["down.0"]),
+        (np.int64(-1), ["up.0"]),
+        ([-1, "down"], ["down.0", "up.0"]),
+        (slice(1, None), ["mid.0", "up.0"]),
+        (range(2), ["down.0", "mid.0"]),
+        (np.array([2, 0]), ["down.0", "up.0"]),
         ("mid.0", ["mid.0"]),
     ],
 )
-def test_layers_are_chosen_by_place_or_part_of_name_in_running_order(trace, wanted, names):
+def test_layers_are_chosen_by_names_stage_kind_grid_or_number_in_running_order(
+    trace, wanted, names
+):
     assert trace.heatmap("cat", layers=wanted).attrs["layers"] == names
 
 
@@ -130,7 +140,7 @@ def test_a_word_that_was_not_kept_is_told_from_one_that_is_not_there(trace):
         ({"steps": []}, r"steps=\[\] chooses nothing of layer 'down.0', which has 0\.\.2"),
         ({"steps": slice(5, 9)}, "chooses nothing"),
         ({"layers": []}, r"layers=\[\] chooses nothing"),
-        ({"grid": (0, 4)}, r"the grid is \(0, 4\)"),
+        ({"grid": (0, 4)}, r"grid is \(0, 4\) and must be \(rows, columns\)"),
     ],
 )
 def test_a_choice_that_is_not_there_is_refused(trace, chosen, message):
@@ -138,10 +148,10 @@ def test_a_choice_that_is_not_there_is_refused(trace, chosen, message):
         trace.heatmap("cat", **chosen)
 
 
-@pytest.mark.parametrize("wanted", ["upp.0", "", "downs"])
+@pytest.mark.parametrize("wanted", ["upp.0", "", "downs", "own.0", "2x3"])
 def test_an_unknown_layer_is_answered_with_the_layers_there_are(trace, wanted):
     with pytest.raises(
-        UnknownName, match=rf"no layer is named '{wanted}'.*Known:.*mid\.0.*A part of"
+        UnknownName, match=rf"no layer is named '{wanted}'.*Known:.*mid\.0.*Whole names in"
     ):
         trace.heatmap("cat", layers=wanted)
 

@@ -106,9 +106,11 @@ def test_off_the_training_grid_positions_are_interpolated_by_the_library():
 
 def test_unknown_layers_heads_and_queries_are_told():
     model, pixels = classifier(), pictures(1)
-    with pytest.raises(ArgumentError, match=r"attention: layer is 2, and the model has layers 0"):
+    with pytest.raises(ArgumentError, match=r"attention: layer is 2, and there are layers 0"):
         attention(model, pixels, layer=2)
-    with pytest.raises(UnknownName, match=r"no layer is named 'vit'"):
+    with pytest.raises(UnknownName, match=r"no layer is named 'vi'"):
+        attention(model, pixels, layer="vi")
+    with pytest.raises(ArgumentError, match="attention: 'vit' is a part of 2 layers: .* Name one"):
         attention(model, pixels, layer="vit")
     with pytest.raises(ArgumentError, match=r"heads are \[2\] and must be some of 0\.\.1"):
         attention(model, pixels, heads=[2])

@@ -86,5 +86,5 @@ def test_bad_arguments_are_told():
     model, pixels = classifier(), pictures(1)
     with pytest.raises(ArgumentError, match=r"start_layer is 2, and the model has layers 0\.\.1"):
         relevance(model, pixels, start_layer=2)
-    with pytest.raises(ArgumentError, match="steps is 0 and must be 1 or more"):
+    with pytest.raises(ArgumentError, match="steps is 0 and must be a whole number of 1 or more"):
         attention_gradients(model, pixels, steps=0)

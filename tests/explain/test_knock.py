@@ -92,8 +92,12 @@ def test_a_seed_fixes_the_table():
 def test_wrong_arguments_are_told():
     with pytest.raises(UnknownName, match="no word is named 'dog'"):
         knock_out(pipeline(), PROMPT, Word("dog"), **RUN)
-    with pytest.raises(UnknownName, match="no layer is named 'attn2'"):
+    with pytest.raises(
+        ArgumentError, match="knock_out: 'attn2' is a part of 7 layers: .* Name one"
+    ):
         knock_out(pipeline(), PROMPT, Head("cat", "attn2", 0), **RUN)
+    with pytest.raises(UnknownName, match="no layer is named 'attn'"):
+        knock_out(pipeline(), PROMPT, Head("cat", "attn", 0), **RUN)
     with pytest.raises(ArgumentError, match=r"has heads 0\.\.1, not 2"):
         knock_out(pipeline(), PROMPT, Head("cat", LAYER, 2), **RUN)
     with pytest.raises(ArgumentError, match="the region is empty"):

@@ -273,7 +273,7 @@ def test_settings_that_cannot_be_are_refused(make, message):
 
 @pytest.mark.parametrize("method", [pag, seg])
 def test_layers_without_self_attention_are_told_with_those_that_have_it(method):
-    wrong = f"^{method.__name__}: it was asked to perturb no layer of .*of these: .*{MID}"
+    wrong = f"^{method.__name__}: 'attn2' is in the path of .*none of which .*Those are: .*{MID}"
     with pytest.raises(ArgumentError, match=wrong):
         latents(method(layers="attn2"))
     with pytest.raises(ArgumentError, match=f"^{method.__name__}: "):

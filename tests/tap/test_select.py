@@ -1,9 +1,13 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
 from regard.errors import ArgumentError
-from regard.tap import AttentionCall, Select, TokenLayout, segments
+from regard.layers import LayerInfo
+from regard.tap import AttentionCall, Select, Tap, TokenLayout, segments
 from regard.tap.weights import Fused
+from unchecked import unchecked
 
 QUERY = torch.zeros(2, 1, 6, 4)
 IMAGE, TEXT = segments(("image", 6, (2, 3))), segments(("text", 6))
@@ -29,6 +33,11 @@ CALL = AttentionCall(
         (Select(layers=["attn1", "down_blocks.1"]), True),
         (Select(layers="down_blocks"), True),
         (Select(layers="blocks.1"), False),
+        (Select(layers="down"), True),
+        (Select(layers="cross"), True),
+        (Select(layers="2x3"), True),
+        (Select(layers="3x2"), False),
+        (Select(layers="self"), False),
         (Select(layers=(name for name in ["mid", "up"])), False),
         (Select(layers=lambda path: path.endswith("2")), True),
         (Select(place="down"), True),
@@ -76,3 +85,94 @@ def test_an_image_of_a_batch_has_one_row_in_each_part():
     assert list(rows[Select(sample=2).rows(call)]) == [2, 5]
     assert list(rows[Select(sample=2, condition="uncond").rows(call)]) == [2]
     assert list(rows[Select(sample=0, condition="perturbed").rows(call)]) == []
+
+
+def unet_calls(select):
+    """The layers of a tiny UNet that a tap hands to an observer, and all that there are."""
+    from tiny import noise, tiny_unet
+
+    model = tiny_unet(channels=(8, 16, 16), attention_at=(True, True, False))
+    seen, every = [], []
+    with Tap(model, observe=[(select, lambda c: seen.append(c.layer)), every.append]):
+        model(noise(1, 4, 16, 16), torch.tensor(10), noise(1, 5, 16))
+    return list(dict.fromkeys(seen)), every
+
+
+@pytest.mark.parametrize(
+    ("select", "wanted"),
+    [
+        (Select(layers="cross"), lambda c: c.kind == "cross"),
+        (Select(layers="mid"), lambda c: c.place == "mid"),
+        (Select(layers="up_blocks.1"), lambda c: ".up_blocks.1." in f".{c.layer}"),
+        (Select(layers="16x16"), lambda c: c.shape[2] == 256),
+        (Select(layers=["8x8", "mid"]), lambda c: c.shape[2] == 64 or c.place == "mid"),
+        (Select(layers="blocks"), lambda c: False),
+        (Select(layers="2x2"), lambda c: False),
+    ],
+)
+def test_layers_of_a_running_model_by_names_stage_kind_and_grid(select, wanted):
+    seen, every = unet_calls(select)
+    assert seen == list(dict.fromkeys(c.layer for c in every if wanted(c)))
+
+
+@pytest.mark.parametrize("kind", [None, "cross", "self"])
+@pytest.mark.parametrize("number", [0, 3, -1])
+def test_a_number_counts_in_running_order_among_what_the_rest_of_the_choice_leaves(kind, number):
+    seen, every = unet_calls(Select(kind=kind, layers=number))
+    running = list(dict.fromkeys(c.layer for c in every if kind in (None, c.kind)))
+    assert seen == [running[number]]
+
+
+def test_a_number_needs_a_model_that_has_as_many():
+    with pytest.raises(ArgumentError, match=r"layer is 99, and there are layers 0\.\.\d+"):
+        unet_calls(Select(layers=99))
+    with pytest.raises(ArgumentError, match="counts layers in running order, which takes a model"):
+        Select(layers=0)(CALL)
+
+
+@pytest.mark.parametrize(
+    ("layers", "paths"),
+    [
+        (None, ["up", "up.a", "b"]),
+        ("up", ["up"]),
+        ("a", ["up.a"]),
+    ],
+)
+def test_a_path_goes_before_names_also_while_a_model_runs(layers, paths):
+    there = [LayerInfo("up"), LayerInfo("up.a"), LayerInfo("b", stage="up")]
+    select = Select(layers=layers).among(there)
+    calls = [replace(CALL, layer=each.path, place=each.stage or None) for each in there]
+    assert [call.layer for call in calls if select(call)] == paths
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"layers": True},
+        {"layers": 1.5},
+        {"layers": []},
+        {"layers": [None]},
+        {"steps": float("nan")},
+        {"steps": "3"},
+        {"steps": True},
+        {"steps": [1.5]},
+        {"steps": {1: 2}},
+        {"steps": slice(0, 3)},
+        {"sample": -1},
+        {"sample": "0"},
+        {"kind": 3},
+        {"place": ["up"]},
+        {"key": 3},
+        {"when": "now"},
+    ],
+)
+def test_what_means_nothing_is_refused_when_a_choice_is_made(wrong):
+    (name,) = wrong
+    with pytest.raises(ArgumentError, match=f"^Select: {name} is|layers=\\[\\] chooses nothing"):
+        unchecked(Select, **wrong)
+
+
+def test_an_observer_must_be_a_function_or_a_choice_and_a_function():
+    for wrong in (3, None, (Select(),), (3, print), (Select(), 3), "print"):
+        with pytest.raises(ArgumentError, match="^Tap: observe and edit hold"):
+            unchecked(Tap, torch.nn.MultiheadAttention(8, 2), observe=[wrong])

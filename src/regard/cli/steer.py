@@ -69,7 +69,12 @@ During = Annotated[
     str | None, typer.Option(help="Steps of the changes, from 0, such as 0-9, 10- or 5.")
 ]
 Place = Annotated[str | None, typer.Option(help="Only down, mid or up.")]
-Layers = Annotated[str | None, typer.Option(help="Only layers with this in their path.")]
+Layers = Annotated[
+    str | None,
+    typer.Option(
+        help="Only these layers: a path or whole names in it, a kind, or a grid such as 16x16."
+    ),
+]
 Kind = Annotated[str | None, typer.Option(help="Only self, cross or joint attention.")]
 Condition = Annotated[
     str | None, typer.Option(help="Half of the guidance: cond, uncond or both; by default cond.")

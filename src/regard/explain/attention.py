@@ -7,12 +7,14 @@ import torch
 import xarray as xr
 from torch import Tensor, nn
 
+from regard.arguments import indices
 from regard.axes import HEAD, KEY, QUERY, SAMPLE, X, Y
 from regard.errors import ArgumentError
 from regard.explain.layers import (
     Layer,
     Product,
     Query,
+    checked_layer,
     chosen,
     layers_of,
     read_maps,
@@ -39,7 +41,7 @@ def attention(
         pixels: [sample, channel, y, x], as the model takes them.
         target: Changes nothing: attention is the same for all classes.
         score: Runs the model for images, in place of its logits.
-        layer: Place in running order, -1 the last, or path.
+        layer: Place in running order, -1 the last, a path, or whole names in it.
         heads: Which heads to average; all if left out.
         query: Who looks: 'cls', 'mean' of all patches, 'probe' or a patch (row, column); None for
             what the model reads its answer from.
@@ -66,13 +68,14 @@ def attention(
         Caron et al. (2021), "Emerging Properties in Self-Supervised Vision Transformers", section
         4.2.2 (attention of the class token in the last layer); here the mean over heads.
     """
+    layer, heads = checked_layer("attention", layer), _checked_heads("attention", heads)
     question = asked("attention", model, pixels, target, score)
 
     def of(layers: list[Layer]) -> Product:
         one = chosen("attention", layers, layer)
         return _heads("attention", one, heads).mean(1), one.layout
 
-    options = {"layer": layer, "heads": heads if heads is None else list(heads)}
+    options = {"layer": layer, "heads": heads}
     return _of_shares(question, of, query, options)
 
 
@@ -156,11 +159,18 @@ def _of_shares(
     return heat.assign_coords(prefix_mass=(SAMPLE, 1.0 - heat.sum((Y, X)).values))
 
 
+def _checked_heads(caller: str, heads: Any) -> list[int] | None:
+    found = indices(heads, "heads", caller)
+    if isinstance(found, slice):
+        raise ArgumentError(f"{caller}: heads is {heads} and must be numbers, such as [0, 1].")
+    return found
+
+
 def _heads(caller: str, layer: Layer, heads: Sequence[int] | None) -> Tensor:
     if heads is None:
         return layer.weights
     there = layer.weights.shape[1]
-    if not heads or min(heads) < 0 or max(heads) >= there:
+    if not heads or min(heads) < -there or max(heads) >= there:
         raise ArgumentError(
             f"{caller}: heads are {list(heads)} and must be some of 0..{there - 1}, as many as "
             f"{layer.name} has."

@@ -7,12 +7,14 @@ import xarray as xr
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from regard.arguments import whole
 from regard.errors import ArgumentError
 from regard.explain.layers import (
     Flow,
     Layer,
     Product,
     Query,
+    checked_layer,
     chosen,
     layers_in_graph,
     layers_of,
@@ -105,7 +107,7 @@ def attention_gradients(
         pixels: [sample, channel, y, x], as the model takes them.
         target: The class, one an image; the predicted ones if left out.
         score: A number for each image in place of a logit.
-        layer: Place in running order, -1 the last, or path.
+        layer: Place in running order, -1 the last, a path, or whole names in it.
         steps: Midpoints of the integral; one evaluation each.
         query: As for `relevance`.
 
@@ -132,8 +134,8 @@ def attention_gradients(
         Inside Transformer", arXiv 2004.11207, section 3. Differs from the paper: the midpoint rule,
         and the mean of the heads' positive parts.
     """
-    if steps < 1:
-        raise ArgumentError(f"attention_gradients: steps is {steps} and must be 1 or more.")
+    steps = whole(steps, "steps", "attention_gradients", least=1)
+    layer = checked_layer("attention_gradients", layer)
     question = asked("attention_gradients", model, pixels, target, score)
     errors: list[Tensor] = []
 

@@ -1,6 +1,7 @@
 """Knock-out: take away what a map blames, and see what changes inside and outside the region."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,11 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
+from regard.arguments import number, shown, whole
 from regard.axes import X, Y
 from regard.errors import ArgumentError
-from regard.explain.blame import Blame, Head, Mask, Region, checked_mask, knocked
+from regard.explain.blame import Blame, Head, Mask, Region, Word, checked_mask, knocked
+from regard.layers import LayerInfo, one_layer
 from regard.look.generate import generate, generate_each, pixels_of
 from regard.look.prompt import read_whole
 from regard.look.settings import Settings
@@ -72,6 +75,13 @@ def knock_out(
         Petsiuk et al. (2018), arXiv 1806.07421, for deletion; the controls and the split are ours.
     """
     settings = Settings(prompt, seed=seed, steps=steps, guidance=guidance, caller="knock_out")
+    controls = whole(controls, "controls", "knock_out")
+    share = number(share, "share", "knock_out")
+    if not isinstance(blame, Word | Head | Region):
+        raise ArgumentError(
+            f"knock_out: blame is {shown(blame)} and must be a Word, a Head or a Region of "
+            f"regard.explain, such as Word('cat')."
+        )
     if controls < 1 or not 0 < share < 1:
         raise ArgumentError(
             f"knock_out: controls is {controls} and must be 1 or more; share is {share} and must "
@@ -81,6 +91,7 @@ def knock_out(
     heat = HeatMap(text.spelled([blame.word]), keep=("layer", "head"))
     with Tap(pipeline, observe=[heat]):
         generate(pipeline, settings)
+    blame = _found(blame, heat.result())
     draw = np.random.default_rng(seed)
     removed = knocked(blame, text, heat.result(), controls, draw)
     edits = [None, *(edit for _, edit in removed)]
@@ -98,6 +109,18 @@ def knock_out(
         "seed": seed,
     }
     return table
+
+
+def _found(blame: Blame, heats: Sequence[LayerHeat]) -> Blame:
+    """What is blamed, a head by the whole path of its layer and its own number."""
+    if not isinstance(blame, Head):
+        return blame
+    there = [
+        LayerInfo(heat.layer, heat.kind, heat.place or "", f"{heat.grid[0]}x{heat.grid[1]}")
+        for heat in heats
+    ]
+    layer = one_layer(there, blame.layer, caller="knock_out").path
+    return replace(blame, layer=layer, head=whole(blame.head, "head", "knock_out"))
 
 
 def _region(

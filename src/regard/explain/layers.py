@@ -9,9 +9,11 @@ import xarray as xr
 from jaxtyping import Float
 from torch import Tensor
 
-from regard.errors import ArgumentError, NothingObserved, unknown
+from regard.arguments import pair, whole
+from regard.errors import ArgumentError, NothingObserved
 from regard.explain.maps import labelled
 from regard.explain.question import Question
+from regard.layers import LayerInfo, one_layer
 from regard.tap import AttentionCall, Segment, Tap, TokenLayout
 
 IMAGES = 16
@@ -112,24 +114,43 @@ def among_image_tokens(call: AttentionCall, caller: str) -> bool:
     return any(layout.has(query=name, key="image") for name in ("image", "probe"))
 
 
-def chosen(caller: str, layers: Sequence[Layer], which: int | str) -> Layer:
-    """One layer, by its place in running order or its path.
+def chosen(caller: str, layers: Sequence[Layer], which: Any) -> Layer:
+    """One layer, as `regard.layers` has it called: by its path, whole names in it or its number.
 
     Raises:
-        ArgumentError: there is no such place.
-        UnknownName: there is no such path.
+        ArgumentError: there is no such place, or several layers are called so.
+        UnknownName: no layer is called so.
+    """
+    there = [_info(layer) for layer in layers]
+    return layers[there.index(one_layer(there, which, caller=caller))]
+
+
+def checked_layer(caller: str, which: Any) -> str | int:
+    """What was said of one layer, before the model runs.
+
+    Raises:
+        ArgumentError: it is neither a name nor a whole number.
     """
     if isinstance(which, str):
-        for layer in layers:
-            if layer.name == which:
-                return layer
-        raise unknown("layer", which, [layer.name for layer in layers])
-    if not -len(layers) <= which < len(layers):
-        raise ArgumentError(
-            f"{caller}: layer is {which}, and the model has layers 0..{len(layers) - 1}; -1 is the "
-            f"last."
-        )
-    return layers[which]
+        return which
+    return whole(which, "layer", caller, cure="Or give the path of a layer, or names in it.")
+
+
+def checked_query(caller: str, query: Any) -> Query:
+    """Who looks, before the model runs.
+
+    Raises:
+        ArgumentError: it is neither a name nor the row and column of a patch.
+    """
+    if query is None or isinstance(query, str):
+        return query
+    return pair(query, "query", caller, least=0, cure="Or give a name, such as 'cls' or 'mean'.")
+
+
+def _info(layer: Layer) -> LayerInfo:
+    image = layer.layout.keys_of("image").grid
+    grid = "" if image is None else f"{image[0]}x{image[1]}"
+    return LayerInfo(layer.name, "pool" if layer.pools else "self", "", grid)
 
 
 def read_maps(
@@ -154,6 +175,7 @@ def read_maps(
     Returns:
         sample, y, x; the attr ``readout`` says who looks.
     """
+    query = checked_query(question.caller, query)
     parts, read_from = [], ""
     for images in torch.arange(len(question.pixels)).split(IMAGES):
         flow, layout = product(images)

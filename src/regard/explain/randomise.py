@@ -1,6 +1,6 @@
 """Sanity checks: an explanation of a model should change when the model does."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,11 +10,14 @@ import torch
 import xarray as xr
 from torch import Tensor, nn
 
-from regard.errors import ArgumentError, unknown
+from regard.arguments import whole
+from regard.errors import ArgumentError
 from regard.explain.alike import complexity, spearman, ssim
 from regard.explain.baselines import edges_of
 from regard.explain.named import Methods, by_name
 from regard.explain.question import Score, asked, logits_of
+from regard.layers import LayerInfo, LayerQuery, chosen
+from regard.layers import parts_of as names_or_numbers
 
 
 def parts_of(model: nn.Module) -> list[str]:
@@ -29,10 +32,18 @@ def parts_of(model: nn.Module) -> list[str]:
     return list(dict.fromkeys(_part(name) for name, _ in model.named_parameters()))
 
 
+def _wanted(model: nn.Module, layers: LayerQuery, caller: str) -> list[str]:
+    """Parts in the order in which they are named."""
+    known = [LayerInfo(name) for name in parts_of(model)]
+    named = names_or_numbers(layers, caller) or []
+    found = [
+        part.path for each in named for part in chosen(known, each, caller=caller, noun="part")
+    ]
+    return list(dict.fromkeys(found))
+
+
 @contextmanager
-def randomise(
-    model: nn.Module, seed: int = 0, *, layers: Sequence[str] | None = None
-) -> Iterator[nn.Module]:
+def randomise(model: nn.Module, seed: int = 0, *, layers: LayerQuery = None) -> Iterator[nn.Module]:
     """Put the weights in random order while the block runs; afterwards they are as they were.
 
     Each tensor of weights is shuffled in itself, so that its mean and spread stay.
@@ -40,7 +51,8 @@ def randomise(
     Args:
         model: Any module.
         seed: Of the order.
-        layers: Which parts, as `parts_of` names them; all if left out.
+        layers: Which parts, as `parts_of` names them, by whole names in them or by number; all if
+            left out.
 
     Yields:
         The model.
@@ -60,17 +72,15 @@ def randomise(
         Adebayo et al. (2018), "Sanity Checks for Saliency Maps", arXiv 1810.03292, section 3.1.
         Differs from the paper: weights are shuffled, not drawn anew, so that their scale stays.
     """
-    known = parts_of(model)
-    for name in layers or ():
-        if name not in known:
-            raise unknown("part", name, known)
+    wanted = parts_of(model) if layers is None else _wanted(model, layers, "randomise")
+    seed = whole(seed, "seed", "randomise", least=0)
     draw = torch.Generator().manual_seed(seed)
     saved: list[tuple[nn.Parameter, Tensor]] = []
     try:
         for name, weights in model.named_parameters():
             # Drawn for all, so that a part is shuffled alike whichever others are.
             order = torch.randperm(weights.numel(), generator=draw).to(weights.device)
-            if layers is None or _part(name) in layers:
+            if _part(name) in wanted:
                 saved.append((weights, weights.detach().clone()))
                 with torch.no_grad():
                     weights.copy_(weights.flatten()[order].view_as(weights))
@@ -89,7 +99,7 @@ def model_randomisation(
     *,
     score: Score | None = None,
     cascade: bool = True,
-    layers: Sequence[str] | None = None,
+    layers: LayerQuery = None,
     seed: int = 0,
 ) -> pd.DataFrame:
     """How alike maps stay while the model loses its weights, from the output down: 1 the same.
@@ -133,7 +143,7 @@ def model_randomisation(
     """
     question = asked("model_randomisation", model, pixels, target, score)
     named = by_name(methods)
-    order = parts_of(model)[::-1] if layers is None else list(layers)
+    order = parts_of(model)[::-1] if layers is None else _wanted(model, layers, question.caller)
 
     def maps() -> dict[str, xr.DataArray]:
         return {

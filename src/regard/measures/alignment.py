@@ -11,6 +11,7 @@ import numpy as np
 import xarray as xr
 from array_api_compat import array_namespace
 
+from regard.arguments import indices
 from regard.axes import SAMPLE
 from regard.errors import ArgumentError
 from regard.measures.about import NONE, PICTURES, PICTURES_AND_TEXTS, TEXTS, measure
@@ -300,15 +301,17 @@ def _unit(rows: Any) -> Any:
 
 
 def _chosen(found: Sequence[Any], layers: Sequence[int] | None) -> list[Any]:
-    if layers is None:
+    number, places = len(found), indices(layers, "layers", "perceptual_distance")
+    if places is None:
         return list(found)
-    number = len(found)
-    if not layers or not all(-number <= place < number for place in layers):
+    if isinstance(places, slice):
+        places = list(range(number))[places]
+    if not places or not all(-number <= place < number for place in places):
         raise ArgumentError(
-            f"perceptual_distance: layers is {list(layers)} and the encoder has the layers 0 to "
+            f"perceptual_distance: layers is {places} and the encoder has the layers 0 to "
             f"{number - 1}. Name some of these."
         )
-    return [found[place] for place in layers]
+    return [found[place] for place in places]
 
 
 def _cosines(

@@ -6,6 +6,7 @@ from typing import Any
 import xarray as xr
 from array_api_compat import array_namespace
 
+from regard.arguments import whole
 from regard.axes import HEAD, KEY, QUERY
 from regard.errors import ArgumentError, AxisError
 from regard.measures.about import LAYERS, labelled, measure
@@ -187,7 +188,7 @@ def _check_options(
 
 
 def _chosen(layers: Sequence[xr.DataArray], start: int) -> list[xr.DataArray]:
-    count = len(layers)
+    count, start = len(layers), whole(start, "start_layer", "rollout")
     if not count or not -count <= start < count:
         raise ArgumentError(
             f"rollout: start_layer is {start} and there are {count} layers. "

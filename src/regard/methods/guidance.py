@@ -7,7 +7,6 @@ with guidance on, and twice as much with it off.
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -40,7 +39,7 @@ def perturbed_attention_guidance(
         scale: How far to push; 3 is usual with guidance, 5 without.
         adaptive: How much the scale falls with each noise level from 1000 down, but not below 0;
             0 keeps it.
-        layers: Names in a layer's path, such as ``up_blocks.1``, or several.
+        layers: As for `drop`.
         place: ``down``, ``mid`` or ``up``; ``mid`` where neither layers nor a place is given.
         steps: As for `drop`.
 
@@ -192,10 +191,9 @@ def _pushing(
     where: Where, scale: Callable[[int, float], float], perturb: Edit, most: float
 ) -> Plan:
     """A push from the evaluation in which some layers' self-attention is perturbed."""
-    chosen = replace(where.select(), query="image", key="image")
 
     def plan(run: Run) -> Changes:
-        where.check(run)
+        chosen = where.select_in(run, query="image", key="image")
         if most == 0:
             return Changes()
         extra = Extra(scale, [(chosen, perturb)], where.span, who=where.who)

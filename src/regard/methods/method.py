@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ParamSpec
 
+from regard.arguments import listed, number_or_none, whole_or_none
 from regard.methods.guide import Guide
 from regard.tap import Edit, Select
 from regard.trace import Prompt
@@ -128,13 +129,19 @@ def method(make: Callable[P, Plan]) -> Callable[P, Method]:
         plan = make(*args, **kwargs)
         name = make.__name__.replace("_", "-")
         settings = {
-            key: plain(value)
+            key: plain(list(value) if key == "layers" and isinstance(value, range) else value)
             for key, value in given.items()
-            if value != signature.parameters[key].default
+            if not _same(value, signature.parameters[key].default)
         }
         return Method(name, settings, plan)
 
     return made
+
+
+def _same(value: Any, default: Any) -> bool:
+    if value is default or hasattr(value, "ndim"):
+        return value is default
+    return isinstance(value, bool) == isinstance(default, bool) and bool(value == default)
 
 
 def plain(value: Any) -> Any:
@@ -148,6 +155,12 @@ def plain(value: Any) -> Any:
         return [value.start, value.stop]
     if isinstance(value, Mapping):
         return {str(key): plain(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(each) for each in value]
-    return value
+    if isinstance(value, slice):
+        return {"start": value.start, "stop": value.stop, "step": value.step}
+    if isinstance(value, str | bool | None):
+        return value
+    several = listed(value)
+    if several is not None:
+        return [plain(each) for each in several]
+    found = [whole_or_none(value), number_or_none(value), value]
+    return next(each for each in found if each is not None)

@@ -6,14 +6,15 @@ With neutral settings the picture is bit for bit the one without.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from typing import SupportsIndex
 
 import torch
 
-from regard.errors import ArgumentError, unknown
+from regard.errors import ArgumentError
+from regard.layers import one_layer
 from regard.methods.method import Changes, Plan, Run, method
 from regard.methods.where import Layers, Steps, Where, listed
-from regard.tap import AttentionCall, Edit, has_names
+from regard.tap import AttentionCall, Edit, layer_infos
 
 
 @method
@@ -31,7 +32,9 @@ def drop(
         words: A word of the prompt or several, ``cat#2`` for the second cat; ``[start]``,
             ``[end]`` and ``[pad]`` stand for the tokens around them.
         steps: One step, a range, or its first step and the one after its last; None for all.
-        layers: Names in a layer's path, such as ``up_blocks.1``, or several; None for all.
+        layers: A path or whole names in it, such as ``up_blocks.1``, a place, a kind, a grid such
+            as ``16x16``, a number in running order among the layers that could be meant (-1 is the
+            last), or several; None for all.
         place: ``down``, ``mid`` or ``up``; None for all.
         condition: ``cond``, the half of the guidance that reads the prompt, ``uncond`` or ``both``.
 
@@ -131,7 +134,7 @@ def scale(
 
 @method
 def scale_heads(
-    layer: str,
+    layer: str | SupportsIndex,
     factors: Mapping[int, float] | Mapping[str, float],
     *,
     steps: Steps = None,
@@ -140,7 +143,8 @@ def scale_heads(
     """Multiply what heads of a layer put out: 1 changes nothing, 0 silences a head.
 
     Args:
-        layer: The path of the layer, or names in it that only it has.
+        layer: The path of the layer, whole names in it that only it has, or its number in running
+            order.
         factors: The factor of each head, by its number; as text too, as JSON has it.
         steps: As for `drop`.
         condition: As for `drop`.
@@ -167,7 +171,7 @@ def scale_heads(
         _check_factor("scale_heads", f"the factor of head {head}", factor)
 
     def plan(run: Run) -> Changes:
-        path = _one_layer(layer, run.layers)
+        path = one_layer(layer_infos(run.pipeline), layer, caller="scale_heads").path
         _check_heads(path, wanted, run.layers[path])
         where = Where("scale_heads", steps, path, condition=condition)
 
@@ -407,8 +411,7 @@ def shuffled(
 
 def _everywhere(run: Run, where: Where, edit: Edit, **tokens: str) -> Changes:
     """The edit in all layers whose queries and keys have these tokens, such as key="text"."""
-    where.check(run)
-    return Changes([(replace(where.select(), **tokens), edit)], first_step=where.first_step)
+    return Changes([(where.select_in(run, **tokens), edit)], first_step=where.first_step)
 
 
 def _on_text(run: Run, where: Where, edit: Edit) -> Changes:
@@ -430,19 +433,6 @@ def _all_hidden(call: AttentionCall, keys: Sequence[int], *, alone: bool) -> boo
 def _check_factor(who: str, what: str, factor: float) -> None:
     if not math.isfinite(factor):
         raise ArgumentError(f"{who}: {what} is {factor} and must be a finite number.")
-
-
-def _one_layer(part: str, layers: Mapping[str, int]) -> str:
-    found = [layer for layer in layers if has_names(layer, part)]
-    if part in found:
-        return part
-    if not found:
-        raise unknown("layer", part, layers)
-    if len(found) > 1:
-        raise ArgumentError(
-            f"scale_heads: '{part}' is a part of {len(found)} layers: {', '.join(found)}. Name one."
-        )
-    return found[0]
 
 
 def _check_heads(layer: str, factors: Mapping[int, float], heads: int) -> None:

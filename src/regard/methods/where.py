@@ -1,19 +1,23 @@
 """Where and when a change of attention holds, as users say it."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, SupportsIndex
 
-from regard.errors import ArgumentError, unknown
+from regard.arguments import listed as sequence
+from regard.arguments import names, one_of, shown, whole_or_none
+from regard.errors import ArgumentError
+from regard.layers import LayerQuery, parts_of
 from regard.methods.method import Run
-from regard.tap import Select, has_names, layer_places
+from regard.tap import Select, layer_infos, layer_places
 
 CONDITIONS = ("cond", "uncond", "both")
 
-Steps = int | range | Sequence[int] | None
+Steps = SupportsIndex | range | Sequence[SupportsIndex] | None
 """One step, a range of them, or its two ends; None for all."""
 
-Layers = str | Sequence[str] | None
-"""Names in a layer's path, or several of which one must match; None for all."""
+Layers = LayerQuery
+"""A path or whole names in it, a place, a kind, a grid, a number, or several; None for all."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +27,7 @@ class Where:
     Args:
         who: The method that asks, for messages.
         steps: One step, a range, or its first step and the one after its last; None for all.
-        layers: Names in a layer's path, such as ``up_blocks.1``, or several; None for all.
+        layers: A path or whole names in it, a place, a kind, a grid, a number; None for all.
         place: ``down``, ``mid`` or ``up``; None for all.
         kind: ``self``, ``cross`` or ``joint``; None for all.
         condition: ``cond``, the half that reads the prompt; ``uncond``, the other; or ``both``.
@@ -41,16 +45,10 @@ class Where:
     condition: str = "cond"
 
     def __post_init__(self) -> None:
-        if self.condition not in CONDITIONS:
-            raise ArgumentError(
-                f"{self.who}: condition is '{self.condition}' and must be one of "
-                f"{', '.join(CONDITIONS)}."
-            )
-        if not isinstance(self.steps, int | range | None) and len(self.steps) != 2:
-            raise ArgumentError(
-                f"{self.who}: steps are {list(self.steps)} and must be the first step and the one "
-                f"after the last, such as [0, 10]."
-            )
+        one_of(self.condition, "condition", self.who, CONDITIONS)
+        if self.layers is not None:
+            parts_of(self.layers, self.who)
+        object.__setattr__(self, "steps", _checked_steps(self.steps, self.who))
         if self.span is not None and not 0 <= self.span.start < self.span.stop:
             raise ArgumentError(
                 f"{self.who}: steps {self.span.start}..{self.span.stop - 1} are none. Give a "
@@ -61,11 +59,10 @@ class Where:
     @property
     def span(self) -> range | None:
         """The steps as a range; None for all."""
-        if self.steps is None or isinstance(self.steps, range):
-            return self.steps
         if isinstance(self.steps, int):
             return range(self.steps, self.steps + 1)
-        return range(*self.steps)
+        assert self.steps is None or isinstance(self.steps, range), "checked when it was made"
+        return self.steps
 
     @property
     def first_step(self) -> int:
@@ -79,23 +76,39 @@ class Where:
             ArgumentError: there is no such kind or place.
         """
         condition = None if self.condition == "both" else self.condition
-        layers = self.layers if self.layers is None else self._parts()
-        return Select(self.kind, layers, self.place, steps=self.span, condition=condition)
+        return Select(self.kind, self.layers, self.place, steps=self.span, condition=condition)
+
+    def select_in(self, run: Run, *, query: str | None = None, key: str | None = None) -> Select:
+        """The calls meant in a run, of layers that have such queries and keys.
+
+        Raises:
+            ArgumentError: a step lies beyond the last, or there is no such attention.
+            UnknownName: no layer is called so.
+        """
+        self.check(run)
+        select = replace(self.select(), query=query, key=key)
+        there = layer_infos(run.pipeline)
+        select.check_among(there, self.who)
+        return select.among(there, self.who)
 
     def check(self, run: Run) -> None:
         """Refuse what is not there in this run.
 
         Raises:
-            ArgumentError: a step lies beyond the last, or there is no attention in that place.
-            UnknownName: no layer has such a path.
+            ArgumentError: a step lies beyond the last, there is no attention in that place, or no
+                half of the guidance that is asked for.
         """
         if self.span is not None and self.span.stop > run.steps:
             raise ArgumentError(
                 f"{self.who}: step {self.span.stop - 1} is asked for, and the run has "
                 f"{run.steps}: 0..{run.steps - 1}."
             )
-        for part in self._parts():
-            self._check_layer(part, run.layers)
+        if self.condition == "uncond" and run.guidance <= 1:
+            raise ArgumentError(
+                f"{self.who}: condition is 'uncond', and with guidance {run.guidance:g} there is "
+                f"no such half, so nothing would change. Raise guidance above 1, or ask for "
+                f"'cond'."
+            )
         if self.place is not None:
             self._check_place(run)
 
@@ -108,28 +121,37 @@ class Where:
                 f"layers=, such as '{next(iter(run.layers), '')}'."
             )
 
-    def _parts(self) -> tuple[str, ...]:
-        if self.layers is None:
-            return ()
-        return (self.layers,) if isinstance(self.layers, str) else tuple(self.layers)
 
-    def _check_layer(self, part: str, layers: Mapping[str, int]) -> None:
-        if not any(has_names(layer, part) for layer in layers):
-            advice = f"{self.who} takes whole names of such a path, as many as you like."
-            raise unknown("layer", part, layers, advice=advice)
+def _checked_steps(steps: Any, who: str) -> int | range | None:
+    """One step, or a range of them.
+
+    Raises:
+        ArgumentError: it is none of what `Steps` says.
+    """
+    if steps is None or isinstance(steps, range):
+        return steps
+    one = whole_or_none(steps)
+    if one is not None:
+        return one
+    ends = None if isinstance(steps, str | bytes | bytearray) else sequence(steps)
+    whole = [whole_or_none(end) for end in ends or ()]
+    first, stop = whole if len(whole) == 2 else (None, None)
+    if first is None or stop is None:
+        raise ArgumentError(
+            f"{who}: steps are {shown(steps)} and must be a step, or the first step and the one "
+            f"after the last, such as [0, 10]."
+        )
+    return range(first, stop)
 
 
 def listed(words: str | Sequence[str], who: str) -> list[str]:
     """Words as a list, also if there is one.
 
     Raises:
-        ArgumentError: there is none.
+        ArgumentError: there is none, or one is no text.
 
     Example:
         >>> listed("cat", "drop")
         ['cat']
     """
-    several = [words] if isinstance(words, str) else list(words)
-    if not several:
-        raise ArgumentError(f"{who}: words are empty. Name at least one word of the prompt.")
-    return several
+    return names(words, "words", who, cure="Name at least one word of the prompt.")

@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from regard.errors import ArgumentError, NothingObserved
+from regard.layers import LayerInfo
 from regard.tap.eager import heads_of
 from regard.tap.layout import Family, Layout, family_of
 
@@ -123,6 +124,56 @@ def layer_places(model: Any) -> dict[str, str | None]:
         for layer in attention_layers(part):
             found[joined(prefix, layer)] = family.place(layer) if family else None
     return found
+
+
+def layer_infos(model: Any) -> list[LayerInfo]:
+    """The same layers as `attention_layers` in running order, with what they can be called by.
+
+    Args:
+        model: What `Tap` takes.
+
+    Returns:
+        Path, heads, stage and kind, as far as they are known before the model has run; no grid.
+
+    Raises:
+        ArgumentError: a pipeline without a denoiser.
+
+    Example:
+        >>> layer_infos(nn.Sequential(nn.MultiheadAttention(8, num_heads=2)))
+        [LayerInfo(path='0', kind='', stage='', grid='', heads=2)]
+    """
+    found: list[LayerInfo] = []
+    for prefix, part in models_of(model).items():
+        family = family_of(part)
+        own = [
+            LayerInfo(
+                joined(prefix, path) or "(root)",
+                kind=_kind_of(module) if family else "",
+                stage=(family.place(path) or "") if family else "",
+                heads=heads_of(module, 0),
+            )
+            for name, module in places(part)
+            if attention_name(module)
+            for path in [name.removesuffix(".processor")]
+        ]
+        # UNets declare their middle last; a stable sort leaves the others as they are declared.
+        found += sorted(own, key=lambda layer: _RUNNING.get(layer.stage, 0))
+    return found
+
+
+_RUNNING = {"down": 0, "mid": 1, "up": 2}
+
+
+def _kind_of(module: nn.Module) -> str:
+    """The kind of attention that a module of a known family is built for.
+
+    Layers of diffusers have the weights of added keys, or say that they read the text; blocks of
+    FLUX that hold image and text in one sequence have no output of their own.
+    """
+    given = vars(module)
+    if given.get("added_kv_proj_dim") is not None or given.get("pre_only"):
+        return "joint"
+    return "cross" if given.get("is_cross_attention") else "self"
 
 
 def attention_name(module: nn.Module) -> str | None:

@@ -1,13 +1,44 @@
 """Which attention calls an observer or an edit is for."""
 
-from collections.abc import Callable, Container, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
-from regard.errors import ArgumentError
+from regard.arguments import listed, one_of, shown, whole, whole_or_none
+from regard.errors import ArgumentError, unknown
+from regard.layers import (
+    KINDS as TRAITS,
+)
+from regard.layers import (
+    LayerInfo,
+    LayerQuery,
+    chosen,
+    has_names,
+    is_grid,
+    names_among,
+    parts_of,
+    traits_of,
+)
 from regard.tap.call import AttentionCall
 
 KINDS = ("self", "cross", "joint")
 PLACES = ("down", "mid", "up")
+
+READS = {"text": ("", "cross", "joint"), "image": ("", "self", "joint")}
+"""The kinds of layers that can have such keys; the empty one is not known yet."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of what was said of layers, once it is known what it is.
+
+    Attributes:
+        text: The path, or the names in it.
+        whole: Whether it is a path.
+    """
+
+    text: str
+    whole: bool
 
 
 @dataclass(frozen=True)
@@ -16,8 +47,9 @@ class Select:
 
     Attributes:
         kind: 'self', 'cross' or 'joint'.
-        layers: Names in a layer's path, or several of which one must match, or a function of the
-            path; see `has_names`.
+        layers: A path or whole names in it, a place, a kind, a grid such as '16x16', a number in
+            running order (-1 is the last), or several of which one must match; or a function of
+            the path. Numbers count the layers that the rest of this choice leaves.
         place: 'down', 'mid' or 'up'.
         query: What some queries are, such as 'image'; see `TokenLayout`.
         key: What some keys are, such as 'text'.
@@ -28,7 +60,8 @@ class Select:
         when: Any other question to the call.
 
     Raises:
-        ArgumentError: there is no such kind or place.
+        ArgumentError: there is no such kind or place, or an argument is of a type that means
+            nothing here.
 
     Example:
         >>> early = Select(kind="cross", steps=range(10), condition="cond")
@@ -39,7 +72,7 @@ class Select:
     """
 
     kind: str | None = None
-    layers: str | Iterable[str] | Callable[[str], bool] | None = None
+    layers: LayerQuery | Callable[[str], bool] | tuple[Any, ...] = None
     place: str | None = None
     query: str | None = None
     key: str | None = None
@@ -50,12 +83,20 @@ class Select:
 
     def __post_init__(self) -> None:
         for what, value, known in (("kind", self.kind, KINDS), ("place", self.place, PLACES)):
-            if value is not None and value not in known:
-                raise ArgumentError(
-                    f"Select: {what} is '{value}' and must be one of {', '.join(known)}."
-                )
-        if isinstance(self.layers, Iterable) and not isinstance(self.layers, str):
-            object.__setattr__(self, "layers", tuple(self.layers))
+            if value is not None:
+                one_of(value, what, "Select", known)
+        object.__setattr__(self, "steps", _checked_steps(self.steps))
+        if self.sample is not None:
+            object.__setattr__(self, "sample", whole(self.sample, "sample", "Select", least=0))
+        for what, text in (("query", self.query), ("key", self.key), ("condition", self.condition)):
+            if text is not None and not isinstance(text, str):
+                raise ArgumentError(f"Select: {what} is {shown(text)} and must be a text, or None.")
+        if self.when is not None and not callable(self.when):
+            raise ArgumentError(
+                f"Select: when is {shown(self.when)} and must be a function of an AttentionCall."
+            )
+        if self.layers is not None and not callable(self.layers):
+            object.__setattr__(self, "layers", _checked_layers(self.layers))
 
     def __call__(self, call: AttentionCall) -> bool:
         """Whether this call is chosen.
@@ -109,7 +150,7 @@ class Select:
         """
         return (
             (self.place is None or call.place == self.place)
-            and self._has_path(call.layer)
+            and self._has_path(call)
             and (self.kind is None or call.kind == self.kind)
             and ((self.query is None and self.key is None) or self._has_tokens(call))
         )
@@ -117,24 +158,140 @@ class Select:
     def _has_tokens(self, call: AttentionCall) -> bool:
         return call.known_layout("Select").has(query=self.query, key=self.key)
 
-    def _has_path(self, layer: str) -> bool:
+    def among(self, layers: Sequence[LayerInfo], caller: str = "Select") -> "Select":
+        """The same choice where it is known which layers there are, so that numbers can count.
+
+        Args:
+            layers: Those of the model, in running order.
+            caller: Who asks, for messages.
+
+        Raises:
+            ArgumentError: there is no layer with such a number.
+
+        Example:
+            >>> there = [LayerInfo("mid.attn1", "self"), LayerInfo("mid.attn2", "cross")]
+            >>> Select(key="text", layers=0).among(there).layers
+            (Part(text='mid.attn2', whole=True),)
+        """
+        if self.layers is None or callable(self.layers):
+            return self
+        left = self.left_of(layers)
+        parts = [each for part in self.layers for each in _known_parts(part, layers, left, caller)]
+        return replace(self, layers=tuple(dict.fromkeys(parts)))
+
+    def left_of(self, layers: Sequence[LayerInfo]) -> list[LayerInfo]:
+        """The layers that can be meant, if all were asked for, as far as is known of them."""
+        kinds = set(TRAITS) | {""} if self.kind is None else {"", self.kind}
+        kinds &= set(READS.get(self.key or "", kinds))
+        place = self.place
+        return [each for each in layers if each.kind in kinds and place in (None, each.stage)]
+
+    def check_among(self, layers: Sequence[LayerInfo], caller: str) -> None:
+        """Refuse layers that are not there, or of which none can be meant.
+
+        Args:
+            layers: Those of the model, in running order.
+            caller: Who asks, for messages.
+
+        Raises:
+            UnknownName: no layer is called so.
+            ArgumentError: there is no layer with such a number, or none of those called so can
+                have what the rest of this choice asks for.
+        """
+        if self.layers is None or callable(self.layers):
+            return
+        left = self.left_of(layers)
+        for part in self.layers:
+            if not isinstance(part, str) or names_among(left, part):
+                _known_parts(part, layers, left, caller)
+            elif names_among(layers, part):
+                raise ArgumentError(
+                    f"{caller}: '{part}' is in the path of {len(names_among(layers, part))} "
+                    f"layers, none of which is one where this could change something. Those are: "
+                    f"{', '.join(each.path for each in left) or 'none'}."
+                )
+            elif not _can_be(part, left):
+                paths = [each.path for each in layers]
+                raise unknown("layer", part, paths, advice=f"{caller}: {traits_of(left)}")
+
+    def _has_path(self, call: AttentionCall) -> bool:
         if self.layers is None:
             return True
         if callable(self.layers):
-            return self.layers(layer)
-        parts = (self.layers,) if isinstance(self.layers, str) else self.layers
-        return any(has_names(layer, part) for part in parts)
+            return bool(self.layers(call.layer))
+        return any(_called(call, part) for part in self.layers)
+
+
+def _checked_steps(steps: Any) -> Any:
+    """Steps of which one can ask whether a step is among them; one of them as a number."""
+    one = whole_or_none(steps)
+    if one is not None or steps is None or isinstance(steps, range):
+        return steps if one is None else one
+    text = isinstance(steps, str | bytes | bytearray | Mapping)
+    several = None if text else listed(steps)
+    if several is None:
+        wrong = text or not hasattr(steps, "__contains__")
+    else:
+        wrong = any(whole_or_none(each) is None for each in several)
+    if wrong:
+        raise ArgumentError(
+            f"Select: steps is {shown(steps)} and must be a whole number, a range or several whole "
+            f"numbers, such as 0, range(10) or {{0, 5}}."
+        )
+    return steps if several is None else frozenset(several)
+
+
+def _checked_layers(layers: Any) -> tuple[Any, ...]:
+    """The parts of what was said of layers; those that are known already stay so."""
+    if isinstance(layers, tuple) and layers and all(isinstance(each, Part) for each in layers):
+        return layers
+    return tuple(parts_of(layers, "Select") or ())
+
+
+def _known_parts(
+    part: Any, layers: Sequence[LayerInfo], left: Sequence[LayerInfo], caller: str
+) -> list[Any]:
+    """A number as paths, and a text as a path or as names if layers have it; else as it is."""
+    if isinstance(part, Part):
+        return [part]
+    if not isinstance(part, str):
+        return [Part(layer.path, whole=True) for layer in chosen(left, part, caller=caller)]
+    found = names_among(layers, part)
+    if not found:
+        return [part]
+    return [Part(part, whole=any(layers[place].path == part for place in found))]
+
+
+def _called(call: AttentionCall, part: Any) -> bool:
+    if isinstance(part, Part):
+        return part.text == call.layer if part.whole else has_names(call.layer, part.text)
+    if not isinstance(part, str):
+        raise ArgumentError(
+            f"Select: layers={part} counts layers in running order, which takes a model. Give "
+            f"this choice to a Tap, or name the layer."
+        )
+    if part == call.layer or has_names(call.layer, part) or part == call.place:
+        return True
+    if part in TRAITS:
+        pools = call.known_layout("Select").has(query="probe")
+        return part == ("pool" if pools else call.kind)
+    return is_grid(part) and part == _grid(call)
+
+
+def _grid(call: AttentionCall) -> str:
+    """Rows and columns of a layer's image tokens, as in '16x16'; empty where it has none."""
+    layout = call.known_layout("Select")
+    grids = [each.grid for each in (*layout.queries, *layout.keys) if each.name == "image"]
+    return next((f"{grid[0]}x{grid[1]}" for grid in grids if grid is not None), "")
+
+
+def _can_be(part: str, layers: Sequence[LayerInfo]) -> bool:
+    """Whether a text may be a stage, a kind or a grid of layers, of which not all is known yet."""
+    stages = {layer.stage for layer in layers}
+    kinds = {layer.kind for layer in layers}
+    unknown_kind = "" in kinds and part in TRAITS
+    return bool(part) and (part in stages | kinds or unknown_kind or is_grid(part))
 
 
 TO_TEXT = Select(query="image", key="text")
 """Calls in which the image reads the text."""
-
-
-def has_names(layer: str, part: str) -> bool:
-    """Whether a layer's path has these names, whole and in this order: 'blocks.1' is not in 10's.
-
-    Example:
-        >>> has_names("up_blocks.1.attn1", "up_blocks.1"), has_names("blocks.10.attn", "blocks.1")
-        (True, False)
-    """
-    return f".{part}." in f".{layer}."

@@ -8,7 +8,9 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from regard.errors import NothingObserved
+from regard.arguments import shown
+from regard.errors import ArgumentError, NothingObserved
+from regard.layers import LayerInfo
 from regard.tap.call import AttentionCall, Edit, Observer, as_4d
 from regard.tap.clock import Clock, checked_parts
 from regard.tap.eager import (
@@ -27,6 +29,7 @@ from regard.tap.model import (
     Root,
     Site,
     kernel_of,
+    layer_infos,
     models_of,
     refuse_hidden_kernels,
     root_of,
@@ -116,8 +119,10 @@ class Tap:
     ) -> None:
         pipeline = model if hasattr(model, "components") else None
         self._roots = [root_of(module, name, layout) for name, module in models_of(model).items()]
-        self._observers = [_selected(entry) for entry in observe]
-        self._edits = [_selected(entry) for entry in edit]
+        self._model = model
+        self._infos: list[LayerInfo] | None = None
+        self._observers = [self._selected(entry) for entry in observe]
+        self._edits = [self._selected(entry) for entry in edit]
         self._clock = Clock(pipeline)
         self._watch = Watch(self._handlers(), self._dozing)
         self._hooks: dict[nn.Module, ExitStack] = {}
@@ -245,8 +250,8 @@ class Tap:
         """
         present = self._observers, self._edits, self._known, self._asked, self._beside
         with self._clock.aside(checked_parts(conditions)):
-            self._observers = [_selected(entry) for entry in observe]
-            self._edits = self._edits + [_selected(entry) for entry in edit]
+            self._observers = [self._selected(entry) for entry in observe]
+            self._edits = self._edits + [self._selected(entry) for entry in edit]
             # What is asked of a layer is known after its attention has been seen with these.
             self._known, self._asked = self._known.difference(self._calls), set()
             self._beside = True
@@ -351,6 +356,14 @@ class Tap:
 
     def _has_layer(self, call: AttentionCall) -> bool:
         return any(select.has_layer(call) for select, _ in self._entries)
+
+    def _selected(self, entry: Any) -> tuple[Select, Any]:
+        select, act = _pair(entry)
+        if select.layers is None or callable(select.layers):
+            return select, act
+        if self._infos is None:
+            self._infos = layer_infos(self._model)
+        return select.among(self._infos), act
 
     @property
     def _entries(self) -> list[tuple[Select, Any]]:
@@ -481,8 +494,22 @@ class Tap:
                 observer(call)
 
 
-def _selected(entry: Any) -> tuple[Select, Any]:
-    return entry if isinstance(entry, tuple) else (Select(), entry)
+def _pair(entry: Any) -> tuple[Select, Any]:
+    """What to choose calls by, and what to do with them.
+
+    Raises:
+        ArgumentError: it is neither something to call nor a pair of a choice and that.
+    """
+    if isinstance(entry, tuple) and len(entry) == 2:
+        select, act = entry
+        if isinstance(select, Select) and callable(act):
+            return select, act
+    elif callable(entry):
+        return Select(), entry
+    raise ArgumentError(
+        f"Tap: observe and edit hold {shown(entry)} and must hold functions of an AttentionCall, "
+        f"or pairs (Select(...), function)."
+    )
 
 
 def _weights_of(given: Given, heads: int) -> tuple[Fused, Tensor]:

@@ -1,15 +1,16 @@
 """Choosing steps, heads and layers of a trace by what users call them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 
 import xarray as xr
 
-from regard.axes import LAYER, X, Y
-from regard.errors import ArgumentError, unknown
+from regard.arguments import Indices, indices
+from regard.axes import HEAD, LAYER, X, Y
+from regard.errors import ArgumentError
+from regard.layers import LayerInfo, LayerQuery, chosen
 
-Pick = int | slice | Iterable[int] | None
-
-PLACES = ("down", "mid", "up")
+Pick = Indices
+"""Which steps or heads: one by its number, several, or a slice; None for all."""
 
 
 def positions(
@@ -18,7 +19,8 @@ def positions(
     """Where the wanted labels of ``axis`` lie; a slice counts along the labels that there are.
 
     Raises:
-        ArgumentError: the axis was averaged, or no label is like this.
+        ArgumentError: what is wanted is no number, the axis was averaged, or no label is like
+            this.
 
     Example:
         >>> maps = xr.DataArray([5, 6, 7], coords={"step": [0, 1, 2]})
@@ -26,17 +28,17 @@ def positions(
         [0, 2]
     """
     labels = [int(label) for label in maps[axis].values]
-    if wanted is None:
+    asked = indices(wanted, f"{axis}s", caller)
+    if asked is None:
         return list(range(len(labels)))
     if axis in maps.attrs.get("averaged", ()):
         raise ArgumentError(
             f"{caller}: {axis}s were averaged while the model ran, so none can be chosen. "
             f"Look again with '{axis}' in keep=."
         )
-    if isinstance(wanted, slice):
-        found = list(range(len(labels)))[wanted]
+    if isinstance(asked, slice):
+        found = list(range(len(labels)))[asked]
     else:
-        asked = [wanted] if isinstance(wanted, int) else [int(label) for label in wanted]
         found = [_position(label, labels, axis=axis, layer=layer, caller=caller) for label in asked]
     if not found:
         raise ArgumentError(
@@ -65,12 +67,9 @@ def _span(labels: list[int]) -> str:
 
 
 def layers(
-    known: Mapping[str, xr.DataArray],
-    wanted: str | Sequence[str] | None,
-    *,
-    caller: str = "heatmap",
+    known: Mapping[str, xr.DataArray], wanted: LayerQuery, *, caller: str = "heatmap"
 ) -> list[str]:
-    """The names of the wanted layers in running order: a place, a grid, a name or a part of names.
+    """The names of the wanted layers in running order, as `regard.layers` has them called.
 
     Raises:
         UnknownName: nothing is like one of the wanted.
@@ -78,11 +77,11 @@ def layers(
 
     Example:
         >>> one = xr.DataArray(0, attrs={"place": "up"})
-        >>> layers({"up_blocks.0": one, "up_blocks.1": one}, "blocks.1")
+        >>> layers({"up_blocks.1": one, "up_blocks.10": one}, "up_blocks.1")
         ['up_blocks.1']
         >>> maps = {"coarse": xr.DataArray([[0]], dims=["y", "x"]), "fine": one}
-        >>> layers(maps, "1x1")
-        ['coarse']
+        >>> layers(maps, "1x1"), layers(maps, -1)
+        (['coarse'], ['fine'])
     """
     if wanted is None:
         return list(known)
@@ -91,30 +90,18 @@ def layers(
             f"{caller}: layers were averaged while the model ran, so none can be chosen. "
             f"Look again with 'layer' in keep=."
         )
-    asked = [wanted] if isinstance(wanted, str) else list(wanted)
-    found = {name for one in asked for name in _matching(one, known)}
-    if not found:
-        raise ArgumentError(f"{caller}: layers=[] chooses nothing. Choose at least one, or None.")
-    return [name for name in known if name in found]
+    there = [_told(name, maps) for name, maps in known.items()]
+    return [layer.path for layer in chosen(there, wanted, caller=caller)]
 
 
-def _matching(wanted: str, known: Mapping[str, xr.DataArray]) -> list[str]:
-    if wanted in known:
-        return [wanted]
-    placed = [name for name, maps in known.items() if maps.attrs.get("place") == wanted]
-    placed = placed or [name for name, maps in known.items() if _grid(maps) == wanted]
-    if placed or (wanted in PLACES and any(maps.attrs.get("place") for maps in known.values())):
-        parts = placed
-    else:
-        parts = [name for name in known if wanted and wanted in name]
-    if not parts:
-        grids = dict.fromkeys(grid for maps in known.values() if (grid := _grid(maps)))
-        places = {maps.attrs.get("place") for maps in known.values()}
-        there = [place for place in PLACES if place in places]
-        choices = ", ".join(["A part of a name", *there])
-        advice = f"{choices} or a grid will do: {', '.join(grids)}."
-        raise unknown("layer", wanted, known, advice=advice)
-    return parts
+def _told(name: str, maps: xr.DataArray) -> LayerInfo:
+    return LayerInfo(
+        name,
+        kind=maps.attrs.get("kind") or "",
+        stage=maps.attrs.get("place") or "",
+        grid=_grid(maps),
+        heads=maps.sizes.get(HEAD, 0),
+    )
 
 
 def _grid(maps: xr.DataArray) -> str:

@@ -10,8 +10,10 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
+from regard.arguments import indices, pair, shown
 from regard.axes import HEAD, STEP, TOKEN, X, Y
 from regard.errors import ArgumentError, AxisError, TraceError, unknown
+from regard.layers import LayerQuery
 from regard.trace import pick, store
 from regard.trace import weights as self_attention
 from regard.trace.grid import resize
@@ -176,12 +178,18 @@ class Trace:
 
         Raises:
             UnknownName: there is no such word, or its maps were not kept.
+            ArgumentError: the word is no text.
 
         Example:
             >>> from regard.trace import toy_trace
             >>> toy_trace().tokens_of("CAT"), toy_trace().tokens_of("[pad]")
             ([2], [7])
         """
+        if not isinstance(word, str):
+            raise ArgumentError(
+                f"Trace: word is {shown(word)} and must be a text. Name one of "
+                f"{', '.join(self.word_names)}."
+            )
         named = [token.index for token in self.tokens if _same(token.name, word)]
         found = [index for index in named if index in set(self._kept)]
         if found:
@@ -226,7 +234,7 @@ class Trace:
         word: str,
         *,
         steps: Pick = None,
-        layers: str | Sequence[str] | None = None,
+        layers: LayerQuery = None,
         heads: Pick = None,
         grid: tuple[int, int] | None = None,
     ) -> xr.DataArray:
@@ -239,8 +247,8 @@ class Trace:
         Args:
             word: As in `tokens_of`.
             steps: Denoising steps: a number (-1 is the last), several, or a slice; None for all.
-            layers: Names or parts of names, ``down``, ``mid``, ``up``, or a grid such as
-                ``16x16``; None for all.
+            layers: A path or whole names in it, ``down``, ``mid``, ``up``, a kind, a grid such as
+                ``16x16``, a place in running order (-1 is the last), or several; None for all.
             heads: Heads, chosen as steps are; None for all.
             grid: Rows and columns of the answer; by default the finest grid chosen.
 
@@ -271,7 +279,7 @@ class Trace:
         *,
         tokens: Sequence[int] | None = None,
         steps: Pick = None,
-        layers: str | Sequence[str] | None = None,
+        layers: LayerQuery = None,
         heads: Pick = None,
         grid: tuple[int, int] | None = None,
     ) -> xr.DataArray:
@@ -302,10 +310,11 @@ class Trace:
                 "Trace.heatmap: this trace has no words; it tells where the patches of a picture "
                 "look. Use Trace.attention(query)."
             )
-        wanted = list(self._kept if tokens is None else tokens)
+        wanted = list(self._kept) if tokens is None else self._checked(tokens)
+        sides = pair(grid, "grid", "heatmap", cure="Leave it out for the finest grid.")
         chosen = pick.layers(self.layers, layers)
         finest = max((_grid(self.layers[name]) for name in chosen), key=np.prod)
-        rows, columns = grid or finest
+        rows, columns = sides or finest
         total = np.zeros((len(wanted), rows, columns))
         for name in chosen:
             mean = _mean_maps(self.layers[name], name, wanted, steps=steps, heads=heads)
@@ -315,12 +324,26 @@ class Trace:
             total / len(chosen), {TOKEN: wanted}, (TOKEN, Y, X), name="token_maps", attrs=attrs
         )
 
+    def _checked(self, tokens: Sequence[int]) -> list[int]:
+        found = indices(tokens, "tokens", "heatmap")
+        missing = (
+            [index for index in found if index not in set(self._kept)]
+            if isinstance(found, list)
+            else [0]
+        )
+        if not isinstance(found, list) or missing:
+            raise ArgumentError(
+                f"heatmap: tokens is {shown(tokens)} and must be indices of tokens that were "
+                f"kept: {', '.join(map(str, self._kept))}."
+            )
+        return found
+
     def attention(
         self,
         query: Query = "cls",
         *,
         steps: Pick = None,
-        layers: str | Sequence[str] | None = None,
+        layers: LayerQuery = None,
         heads: Pick = None,
     ) -> xr.DataArray:
         """Where a token of a picture looks: its attention to each patch, 0..1.
@@ -333,7 +356,7 @@ class Trace:
                 row and column, ``mean`` for the mean over all patches, or ``probe`` for the
                 learned query of a pooling head. `queries` lists the names.
             steps: As in `heatmap`; a picture that was looked at once has one.
-            layers: Names or parts of names; None for all.
+            layers: As in `heatmap`.
             heads: Heads, chosen as steps are; None for all.
 
         Returns:

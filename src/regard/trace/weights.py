@@ -1,13 +1,16 @@
 """Self-attention of one picture: where each token of a vision transformer looks."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike
 
+from regard.arguments import indices, listed, shown
 from regard.axes import HEAD, KEY, QUERY, STEP, X, Y
 from regard.errors import ArgumentError, AxisError, unknown
+from regard.layers import LayerQuery
 from regard.trace import pick
 from regard.trace.pick import Pick
 
@@ -136,10 +139,11 @@ def attention(
     query: Query,
     *,
     steps: Pick,
-    layers: str | Sequence[str] | None,
+    layers: LayerQuery,
     heads: Pick,
 ) -> xr.DataArray:
     """Where one query looks, over the patches; what `Trace.attention` does."""
+    query = _checked_query(query)
     kind = "pool" if query == PROBE else "self"
     known = {name: each for name, each in weights.items() if each.attrs["kind"] == kind}
     places = _places(weights, known, query)
@@ -163,6 +167,23 @@ def attention(
     }
     values = total[len(prefix) :].reshape(grid)
     return xr.DataArray(values, dims=(Y, X), name="attention", attrs=attrs)
+
+
+def _checked_query(query: Any) -> Query:
+    """A name, or the row and column of a patch.
+
+    Raises:
+        ArgumentError: it is neither.
+    """
+    if isinstance(query, str):
+        return query
+    patch = indices(query, "query", "attention") if listed(query) is not None else None
+    if not isinstance(patch, list) or len(patch) != 2:
+        raise ArgumentError(
+            f"attention: query is {shown(query)} and must be the name of a token, such as 'cls', "
+            f"or a patch by its row and column, such as (0, 0)."
+        )
+    return patch[0], patch[1]
 
 
 def _places(
