@@ -242,3 +242,10 @@ def test_maps_of_several_layers_are_judged_at_once(heat, mask):
     got = roc_area(both, mask)
     assert got["layer"].values.tolist() == ["a", "b"]
     assert got.sum().item() == pytest.approx(1)
+
+
+def test_what_just_reaches_the_mean_is_hot():
+    # The mean of 0, 1, 1, 2 is 1: three patches reach it, one exceeds it.
+    heat = xr.DataArray([[0.0, 1.0], [1.0, 2.0]], dims=["y", "x"])
+    assert iou(heat, heat >= 1.0, threshold="mean").item() == 1.0
+    assert iou(heat, heat > 1.0, threshold="mean").item() == pytest.approx(1 / 3)

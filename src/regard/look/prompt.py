@@ -2,12 +2,13 @@
 
 import inspect
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
 from regard.errors import ArgumentError, PromptError
+from regard.look.given import ids_given
 from regard.look.settings import Settings
 from regard.trace import Prompt, Token, tokens_from_offsets
 
@@ -31,19 +32,33 @@ def check_words(words: Sequence[str] | None, caller: str) -> None:
 
 
 @dataclass(frozen=True)
+class Source:
+    """A tokenizer, and the text encoder that reads what it makes.
+
+    Attributes:
+        encoder: Name of the encoder's attribute, such as ``text_encoder_2``; None if the pipeline
+            has none.
+        tokenizer: None where the pipeline was given no such encoder: it then has as many tokens
+            that say nothing.
+    """
+
+    encoder: str | None
+    tokenizer: Any
+
+
+@dataclass(frozen=True)
 class Part:
-    """What one tokenizer makes of a prompt, in the text that an image attends to.
+    """A stretch of the text that an image attends to.
 
     Attributes:
         encoder: The text encoder that reads it; empty where there is only one.
-        tokenizer: None where the pipeline was given no such encoder: it then has as many tokens
-            that say nothing.
         length: Number of tokens.
+        sources: Whose tokens they are: of several encoders where their vectors share places.
     """
 
     encoder: str
-    tokenizer: Any
     length: int
+    sources: tuple[Source, ...]
 
 
 Read = tuple[Part, tuple[Token, ...], str | None]
@@ -104,15 +119,28 @@ def parts_of(pipeline: Any, who: str) -> list[Part]:
     """
     names = {kind.__name__ for kind in type(getattr(pipeline, "transformer", None)).__mro__}
     if "SD3Transformer2DModel" in names:
-        clip = _tokenizer(pipeline, "tokenizer", who)
+        clip = _sources(pipeline, ("", "_2"), who)
         third = getattr(pipeline, "text_encoder_3", None) is not None
-        t5 = _tokenizer(pipeline, "tokenizer_3", who) if third else None
-        return [Part("clip", clip, clip.model_max_length), Part("t5", t5, _longest(pipeline))]
+        t5 = _sources(pipeline, ("_3",), who) if third else (Source(None, None),)
+        length = clip[0].tokenizer.model_max_length
+        return [Part("clip", length, clip), Part("t5", _longest(pipeline), t5)]
     if "FluxTransformer2DModel" in names:
-        return [Part("", _tokenizer(pipeline, "tokenizer_2", who), _longest(pipeline))]
-    second = getattr(pipeline, "tokenizer", None) is None and hasattr(pipeline, "tokenizer_2")
-    tokenizer = _tokenizer(pipeline, "tokenizer_2" if second else "tokenizer", who)
-    return [Part("", tokenizer, tokenizer.model_max_length)]
+        return [Part("", _longest(pipeline), _sources(pipeline, ("_2",), who))]
+    first = [] if getattr(pipeline, "tokenizer", None) is None else [""]
+    both = getattr(pipeline, "tokenizer_2", None) is not None and hasattr(pipeline, "tokenizer_2")
+    sources = _sources(pipeline, [*first, *(["_2"] if both else [])] or [""], who)
+    return [Part("", sources[0].tokenizer.model_max_length, sources)]
+
+
+def _sources(pipeline: Any, ends: Sequence[str], who: str) -> tuple[Source, ...]:
+    """The tokenizers whose names end so, each with its text encoder."""
+    return tuple(
+        Source(
+            None if getattr(pipeline, f"text_encoder{end}", None) is None else f"text_encoder{end}",
+            _tokenizer(pipeline, f"tokenizer{end}", who),
+        )
+        for end in ends
+    )
 
 
 def _longest(pipeline: Any) -> int:
@@ -122,10 +150,11 @@ def _longest(pipeline: Any) -> int:
 
 
 def _parts_read(pipeline: Any, settings: Settings) -> list[Read]:
-    return [
-        (part, *_read(part, settings.prompt, settings.caller))
-        for part in parts_of(pipeline, settings.caller)
-    ]
+    parts = parts_of(pipeline, settings.caller)
+    encoders = [each.encoder for part in parts for each in part.sources if each.encoder]
+    with quiet("transformers"), quiet("diffusers"):
+        given = ids_given(pipeline, settings.prompt, encoders) or {}
+    return [(part, *_read(part, settings, given)) for part in parts]
 
 
 def _joined(text: str, parts: Sequence[Read]) -> Prompt:
@@ -138,36 +167,141 @@ def _joined(text: str, parts: Sequence[Read]) -> Prompt:
     return Prompt(text, tuple(tokens), cuts[0], cuts[-1])
 
 
-def _read(part: Part, text: str, who: str) -> tuple[tuple[Token, ...], str | None]:
-    """The tokens of one part, and what it cuts off; None where nothing reads it."""
-    tokenizer = part.tokenizer
-    if tokenizer is None:
-        return tuple(Token(index, "", None, "pad", None) for index in range(part.length)), None
-    options = {"padding": "max_length", "truncation": True, "max_length": part.length}
-    fitted = _encoded(tokenizer, text, **options)
-    special = [bool(mark) for mark in fitted["special_tokens_mask"]]
-    words = [index for index, mark in enumerate(special) if not mark]
-    if not words:
+def _read(
+    part: Part, settings: Settings, given: Mapping[str, Sequence[int]]
+) -> tuple[tuple[Token, ...], str | None]:
+    """The tokens of one part, and what it cuts off; None where nothing reads it.
+
+    Raises:
+        PromptError: a tokenizer makes no token of the prompt.
+        ArgumentError: what a text encoder is given is not what its tokenizer makes of the prompt,
+            or encoders whose vectors share places have words at different ones.
+    """
+    first, *others = part.sources
+    if first.tokenizer is None:
+        empty = (Token(index, "", None, "pad", None) for index in range(part.length))
+        return tuple(empty), None
+    tokens, cut = _of_source(first, part, settings, given)
+    for other in others:
+        theirs, _ = _of_source(other, part, settings, given)
+        if [_place(token) for token in tokens] != [_place(token) for token in theirs]:
+            raise ArgumentError(
+                f"{settings.caller}: the text encoders of this pipeline have the words of "
+                f"{settings.prompt!r} at different tokens, whose vectors are joined, so no token "
+                f"is of one word. Teach a concept to all of its tokenizers, with as many vectors."
+            )
+    return tokens, cut
+
+
+def _place(token: Token) -> tuple[Any, ...]:
+    return token.word, token.role, token.position
+
+
+def _of_source(
+    source: Source, part: Part, settings: Settings, given: Mapping[str, Sequence[int]]
+) -> tuple[tuple[Token, ...], str]:
+    """The tokens that one text encoder reads, and what is cut off."""
+    tokenizer, text = source.tokenizer, settings.prompt
+    ids = given.get(source.encoder or "")
+    length = part.length if ids is None else len(ids)
+    spelt = _spelt(tokenizer, text)
+    if not spelt.content:
         raise PromptError(
-            f"{who}: the tokenizer makes no token of the prompt {text!r}. Use words it can read."
+            f"{settings.caller}: the tokenizer makes no token of the prompt {text!r}. Use words it "
+            f"can read."
         )
-    after = range(words[-1] + 1, len(special))
+    expanded = _with_vectors(tokenizer, spelt)
+    candidates = [expanded] if expanded == spelt else [expanded, spelt]
+    fitting = [each for each in candidates if ids is None or each.fits(ids)]
+    if not fitting:
+        raise ArgumentError(
+            f"{settings.caller}: {source.encoder} is given tokens that are not those of the prompt "
+            f"{text!r}, so it cannot be said which of them are which word. Give the prompt as the "
+            f"pipeline encodes it, and each concept a token of its own."
+        )
+    found = fitting[0]
+    kept = found.kept(length)
+    line = [*found.before, *(each for each, _ in kept), *found.after]
+    rest = length - len(line)
+    pads = [tokenizer.pad_token_id] * rest if ids is None else list(ids[len(line) :])
+    ahead, behind = len(found.before), len(found.after) + rest
+    spans = [(0, 0)] * ahead + [span for _, span in kept] + [(0, 0)] * behind
+    special = [True] * ahead + [False] * len(kept) + [True] * behind
+    after = range(ahead + len(kept), length)
     tokens = tokens_from_offsets(
         text,
-        tokenizer.convert_ids_to_tokens(fitted["input_ids"]),
-        [tuple(span) for span in fitted["offset_mapping"]],
+        tokenizer.convert_ids_to_tokens([*line, *pads]),
+        spans,
         special,
         end=after[0] if after else None,
         pads=after[1:],
+        whole=found.concepts,
     )
-    return tokens, _cut(tokenizer, text, kept=len(words))
+    cut = found.content[len(kept) :]
+    return tokens, text[cut[0][1][0] :] if cut else ""
 
 
-def _cut(tokenizer: Any, text: str, *, kept: int) -> str:
+@dataclass(frozen=True)
+class _Spelt:
+    """What a tokenizer makes of a text, before it is cut or filled up.
+
+    Attributes:
+        before: Ids that it puts before the text.
+        content: The ids of the text, each with the characters that it stands for.
+        after: Ids that it puts behind the text.
+        concepts: The characters of concepts that were taught to it.
+    """
+
+    before: tuple[int, ...]
+    content: tuple[tuple[int, tuple[int, int]], ...]
+    after: tuple[int, ...]
+    concepts: tuple[tuple[int, int], ...]
+
+    def kept(self, length: int) -> tuple[tuple[int, tuple[int, int]], ...]:
+        """What of the text there is room for."""
+        return self.content[: length - len(self.before) - len(self.after)]
+
+    def fits(self, ids: Sequence[int]) -> bool:
+        """Whether these are its ids, filled up with one and the same."""
+        line = [*self.before, *(each for each, _ in self.kept(len(ids))), *self.after]
+        return list(ids[: len(line)]) == line and len(set(ids[len(line) :])) <= 1
+
+
+def _spelt(tokenizer: Any, text: str) -> _Spelt:
     whole = _encoded(tokenizer, text)
-    marked = zip(whole["offset_mapping"], whole["special_tokens_mask"], strict=True)
-    starts = [span[0] for span, special in marked if not special]
-    return text[starts[kept] :] if len(starts) > kept else ""
+    ids = [int(each) for each in whole["input_ids"]]
+    spans = [(int(start), int(stop)) for start, stop in whole["offset_mapping"]]
+    inside = [at for at, special in enumerate(whole["special_tokens_mask"]) if not special]
+    if not inside:
+        return _Spelt((), (), (), ())
+    first, last = inside[0], inside[-1] + 1
+    taught = set(tokenizer.added_tokens_encoder.values()) - set(tokenizer.all_special_ids)
+    content = tuple((ids[at], _trimmed(text, spans[at])) for at in range(first, last))
+    concepts = tuple(span for each, span in content if each in taught and span[0] < span[1])
+    return _Spelt(tuple(ids[:first]), content, tuple(ids[last:]), concepts)
+
+
+def _with_vectors(tokenizer: Any, spelt: _Spelt) -> _Spelt:
+    """A concept of several vectors has a token for each: ``<toy>``, ``<toy>_1``, ``<toy>_2``."""
+    added = tokenizer.added_tokens_encoder
+    names = {number: name for name, number in added.items()}
+    content: list[tuple[int, tuple[int, int]]] = []
+    for number, span in spelt.content:
+        content.append((number, span))
+        place = 1
+        while span in spelt.concepts and f"{names[number]}_{place}" in added:
+            content.append((added[f"{names[number]}_{place}"], span))
+            place += 1
+    return replace(spelt, content=tuple(content))
+
+
+def _trimmed(text: str, span: tuple[int, int]) -> tuple[int, int]:
+    """Without the blanks that some tokens bring with them."""
+    start, stop = span
+    inside = text[start:stop]
+    if not inside.strip():
+        return span
+    return start + len(inside) - len(inside.lstrip()), stop - len(inside) + len(inside.rstrip())
 
 
 def _tokenizer(pipeline: Any, name: str, who: str) -> Any:

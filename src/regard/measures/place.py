@@ -44,7 +44,7 @@ def iou(
         heat: A map over ``y`` and ``x``, perhaps more dims.
         mask: True where the thing is, over ``y``, ``x`` and perhaps dims of ``heat``.
         threshold: A number; several, as an array over a dim of its own, for a sweep; or ``mean``
-            (what exceeds the mean), ``mass`` (the fewest pixels that hold a share of the map),
+            (what reaches the mean), ``mass`` (the fewest pixels that hold a share of the map),
             ``otsu`` (the split into two classes that differ most) or ``oracle``.
         scale: For numbers. ``range`` takes the least value to 0 and the greatest to 1; ``mean``
             divides by the mean, so that 1 is an even share.

@@ -36,7 +36,8 @@ def replaced(source: Prompt, edit: Prompt, *, legacy: bool = False) -> TokenMap:
         edit: One of as many words.
         legacy: Whether tokens after the last word that differs get what the token of the same
             number had in the source, as in the authors' code; that is another word if words before
-            them have other numbers of tokens.
+            them have other numbers of tokens. Where those are fewer than in the source, their code
+            ends before the last columns, and as many tokens get no attention at all.
 
     Raises:
         ArgumentError: the prompts differ in their number of words.
@@ -56,8 +57,10 @@ def replaced(source: Prompt, edit: Prompt, *, legacy: bool = False) -> TokenMap:
             mapper[torch.tensor(old)[:, None], new] = 1 / len(new)
     _carry_padding(mapper, source, edit)
     if legacy:
-        tail = _after_the_last_swap(source, edit)
+        end, tail = _after_the_last_swap(source, edit)
         mapper[:, tail:] = torch.eye(len(mapper))[:, tail:]
+        lost = max(0, end - tail)  # the source's places end first, and with them the loop
+        mapper[:, len(edit.tokens) - lost :] = 0.0
     return TokenMap(mapper, torch.ones(len(edit.tokens)))
 
 
@@ -139,11 +142,14 @@ def _carry_padding(mapper: Tensor, source: Prompt, edit: Prompt) -> None:
         mapper[pad, pad if pad in pads else rest] = 1.0
 
 
-def _after_the_last_swap(source: Prompt, edit: Prompt) -> int:
-    """The first token after the last word that differs; 0 where none does."""
+def _after_the_last_swap(source: Prompt, edit: Prompt) -> tuple[int, int]:
+    """The first token after the last word that differs, in each prompt; 0 where none does."""
     pairs = list(zip(_spellings(source), _spellings(edit), strict=True))
     swapped = [place for place, (old, new) in enumerate(pairs) if old != new]
-    return _words(edit)[swapped[-1]][-1] + 1 if swapped else 0
+    if not swapped:
+        return 0, 0
+    before, after = (_words(each)[swapped[-1]][-1] + 1 for each in (source, edit))
+    return before, after
 
 
 def _spellings(prompt: Prompt) -> Iterator[list[str]]:

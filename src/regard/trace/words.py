@@ -1,6 +1,7 @@
 """The words of a prompt, and which tokens they became."""
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -10,10 +11,13 @@ from regard.errors import ArgumentError
 ROLES = ("start", "word", "end", "pad")
 SPECIAL = ("start", "end", "pad")
 
-# A word is a run of letters, digits and combining accents, which an apostrophe or a hyphen may
-# join ("dog's", "t-shirt"). Whatever else is no space is a word of its own: the model attends to
-# a comma too, and shares of attention add up to 1 only if no token is left out.
-_WORD = re.compile(r"[\w\u0300-\u036f]+(?:['’-][\w\u0300-\u036f]+)*|[^\w\s]+")
+# A word is a run of letters and digits, with the marks that belong to them (accents, vowel signs,
+# joiners), which an apostrophe or a hyphen may join ("dog's", "t-shirt"). Whatever else is no space
+# is a word of its own: the model attends to a comma too, and shares of attention add up to 1 only
+# if no token is left out. A regular expression's \w knows no marks, so characters are sorted first.
+_SHAPES = re.compile(r"(?:wm*)+(?:j(?:wm*)+)*|(?:[xj]m*)+|m+")
+JOINERS = "\u00ad\u200c\u200d\u2060"
+"""Soft hyphen, zero-width non-joiner and joiner, word joiner: they stand inside words."""
 
 
 @dataclass(frozen=True)
@@ -61,11 +65,12 @@ class Token:
         return self.word if self.word is not None else f"[{self.role}]"
 
 
-def words_of(prompt: str) -> list[tuple[str, int, int]]:
+def words_of(prompt: str, whole: Sequence[tuple[int, int]] = ()) -> list[tuple[str, int, int]]:
     """The words of a prompt with the characters they span; a run of punctuation counts as one.
 
     Args:
         prompt: Any text.
+        whole: Characters that are one word whatever they look like, such as ``<toy>``; in order.
 
     Returns:
         One (word, start, stop) per word, in order; ``prompt[start:stop]`` is the word.
@@ -74,7 +79,25 @@ def words_of(prompt: str) -> list[tuple[str, int, int]]:
         >>> words_of("a dog's t-shirt, red")
         [('a', 0, 1), ("dog's", 2, 7), ('t-shirt', 8, 15), (',', 15, 16), ('red', 17, 20)]
     """
-    return [(found.group(), *found.span()) for found in _WORD.finditer(prompt)]
+    shapes = "".join(map(_shape, prompt))
+    spans: list[tuple[int, int]] = []
+    before = 0
+    for start, stop in [*whole, (len(prompt), len(prompt))]:
+        spans += [found.span() for found in _SHAPES.finditer(shapes, before, start)]
+        spans += [(start, stop)] if start < stop else []
+        before = stop
+    return [(prompt[start:stop], start, stop) for start, stop in spans]
+
+
+def _shape(character: str) -> str:
+    """What a character is in a word: w of it, m a mark on the one before, j joins, x neither."""
+    if character.isspace():
+        return " "
+    if character.isalnum() or character == "_":
+        return "w"
+    if character in JOINERS or unicodedata.category(character).startswith("M"):
+        return "m"
+    return "j" if character in "'’-" else "x"
 
 
 def names_of(words: Iterable[str]) -> list[str]:
@@ -101,6 +124,7 @@ def tokens_from_offsets(
     *,
     end: int | None,
     pads: Collection[int] = (),
+    whole: Sequence[tuple[int, int]] = (),
 ) -> tuple[Token, ...]:
     """The tokens of a prompt, each with the word it spells most of.
 
@@ -113,6 +137,7 @@ def tokens_from_offsets(
         special: Which tokens the tokenizer added by itself.
         end: The index of the token that ends the text; None where the encoder has none.
         pads: The indices of the tokens that fill up the input.
+        whole: Characters of ``prompt`` that are one word, as for `words_of`.
 
     Returns:
         One token per text, in order.
@@ -132,7 +157,7 @@ def tokens_from_offsets(
             f"tokens_from_offsets: got {len(texts)} texts, {len(offsets)} offsets and "
             f"{len(special)} marks of special tokens. Give one of each per token."
         )
-    spans = words_of(prompt)
+    spans = words_of(prompt, whole)
     names = names_of(word for word, _, _ in spans)
 
     def token(index: int) -> Token:
