@@ -219,6 +219,7 @@ def _made(
 
         def advance(done: int, steps: int) -> None:
             _check_kinds(batch, tap, pipeline)
+            _check_acted(batch, done)
             progress(done, steps)
 
         return generate(pipeline, settings, rows=len(batch), progress=advance, course=course)
@@ -238,6 +239,23 @@ def _check_kinds(batch: Sequence[_Planned], tap: Tap, pipeline: Any) -> None:
                 f"is {' and '.join(tap.kinds)}, so nothing would change. Ask for that, or leave "
                 f"kind out."
             )
+
+
+def _check_acted(batch: Sequence[_Planned], done: int) -> None:
+    """Refuse methods that found nothing to change, once they should have.
+
+    Raises:
+        ArgumentError: there is such a method; the message has its settings.
+    """
+    for planned in batch:
+        for method, change in zip(planned.variant.methods, planned.changes, strict=False):
+            if change.acted is not None and done > change.last_step and not change.acted():
+                told = ", ".join(f"{name}={value!r}" for name, value in method.settings.items())
+                raise ArgumentError(
+                    f"{method.name}: this model has no attention that {told or 'it'} is for, so "
+                    f"nothing changed. Ask for other layers or steps, or for another half of the "
+                    f"guidance."
+                )
 
 
 def _each_its_own(batch: Sequence[_Planned]) -> list[tuple[Select, Edit]]:

@@ -49,11 +49,15 @@ class Changes:
         edits: For the tap, in order.
         guide: What it does to the latents, or to the output of the denoiser; None for nothing.
         first_step: The step at which it begins; all before is as without it.
+        last_step: The step after which its edits must have found something to change.
+        acted: Whether they have; None where it is not asked.
     """
 
     edits: Sequence[tuple[Select, Edit]] = ()
     guide: Guide | None = None
     first_step: int = 0
+    last_step: int = 0
+    acted: Callable[[], bool] | None = None
 
 
 Plan = Callable[[Run], Changes]

@@ -411,7 +411,15 @@ def shuffled(
 
 def _everywhere(run: Run, where: Where, edit: Edit, **tokens: str) -> Changes:
     """The edit in all layers whose queries and keys have these tokens, such as key="text"."""
-    return Changes([(where.select_in(run, **tokens), edit)], first_step=where.first_step)
+    select, found = where.select_in(run, **tokens), []
+
+    def noted(call: AttentionCall) -> None:
+        if not found:
+            found.append(call.layer)
+        edit(call)
+
+    last = run.steps - 1 if where.span is not None else 0
+    return Changes([(select, noted)], None, where.first_step, last, lambda: bool(found))
 
 
 def _on_text(run: Run, where: Where, edit: Edit) -> Changes:
