@@ -211,12 +211,13 @@ def test_an_encoder_that_cannot_mask_has_the_word_deleted_and_it_is_said(kind, w
 
 
 def test_a_prompt_that_the_encoder_is_not_seen_to_read_is_deleted_from(monkeypatch):
-    # As where the pipeline rewrites the prompt, with tokens of textual inversion.
+    # As where the pipeline rewrites the prompt; its words cannot be read then, so another reads.
+    monkeypatch.setattr(hidden, "read", lambda _, settings: read(sd(), settings))
     pipeline = tiny.tiny_pipeline()
     pipeline.encode_prompt = lambda prompt, *rest, **options: type(pipeline).encode_prompt(
         pipeline, [f"{each} sky" for each in prompt], *rest, **options
     )
-    made = hide_words(pipeline, settings(), [tokens_of(pipeline, "cat")])
+    made = hide_words(pipeline, settings(), [tokens_of(sd(), "cat")])
     assert made.how == "deleted"
     assert "read the prompt 0 times for 1 images" in made.why
 

@@ -192,7 +192,7 @@ def test_tokens_that_are_not_those_of_the_prompt_are_refused():
     pipeline = tiny.tiny_pipeline()
     encode = pipeline.encode_prompt
     pipeline.encode_prompt = lambda prompt, *rest, **named: encode(
-        "photo " + prompt, *rest, **named
+        ["photo " + each for each in prompt], *rest, **named
     )
     with pytest.raises(
         ArgumentError, match="look: text_encoder is given tokens that are not those"

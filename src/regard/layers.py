@@ -145,16 +145,6 @@ def one_layer(
     return found[0]
 
 
-def called(layer: LayerInfo, part: str) -> bool:
-    """Whether a layer can be called so, if nothing is known of the others.
-
-    Example:
-        >>> called(LayerInfo("mid_block.attn2", "cross", "mid", "4x4"), "4x4")
-        True
-    """
-    return part == layer.path or has_names(layer.path, part) or _has_trait(layer, part)
-
-
 def is_grid(part: str) -> bool:
     """Whether a text is a grid, as in ``16x16``.
 

@@ -40,7 +40,7 @@ def ids_given(pipeline: Any, prompt: str, encoders: Sequence[str]) -> dict[str, 
             hook = module.register_forward_pre_hook(partial(note, name), with_kwargs=True)
             opened.callback(hook.remove)
         try:
-            pipeline(prompt=prompt, num_inference_steps=1, guidance_scale=1.0)
+            pipeline(prompt=[prompt], num_inference_steps=1, guidance_scale=1.0)
         except _Seen:
             return found
         except Exception:  # it needs more than a prompt, and says so itself when it is run
