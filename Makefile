@@ -3,7 +3,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
-.PHONY: demo test lint types imports tests browser real bench clean
+.PHONY: demo test lint types imports tests browser clothes real bench clean
 
 demo: $(STAMP)  ## make a picture with the bundled model and write a page one can open
 	$(BIN)/regard look "a cat and a blue car on the beach" --seed 0 --prove --out demo --overwrite
@@ -28,13 +28,15 @@ types: $(STAMP)
 imports: $(STAMP)
 	$(BIN)/lint-imports
 
-tests: $(STAMP) browser
-	$(BIN)/pytest --numprocesses auto --dist loadfile
+tests: $(STAMP) browser clothes
+	$(BIN)/pytest --numprocesses auto --dist loadfile -rs  # its last lines say what was skipped, and why
 
-browser:  # the page is tested in a real browser; where none can be installed, those tests say so
-	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || \
-	  { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
-	    apt-get -qq update && apt-get -qq install -y --no-install-recommends chromium >/dev/null; } || \
+# Two things that pip does not have. Where they cannot be installed, their tests are skipped and say so.
+INSTALL = [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get -qq update && \
+  DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends >/dev/null
+
+browser:
+	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || { $(INSTALL) chromium; } || \
 	  echo "no Chromium: the tests of the page in a browser will be skipped"
 
 real: $(STAMP) browser  ## a real DINOv2-small on real photographs; fetches the model once, 90 MB
@@ -43,6 +45,10 @@ real: $(STAMP) browser  ## a real DINOv2-small on real photographs; fetches the 
 	  { echo "real: onnx and scikit-image are missing and could not be installed"; exit 1; }
 	@$(BIN)/python tests/real/make_model.py .real
 	$(BIN)/pytest tests/real
+
+clothes:
+	@[ -d /usr/share/datasets/fashion-mnist ] || { $(INSTALL) dataset-fashion-mnist; } || \
+	  echo "no Fashion-MNIST: the tests that read its files will be skipped"
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/observe.py

@@ -5,6 +5,8 @@ import os
 import pytest
 from hypothesis import settings
 
+import tolerance
+
 # Machines differ in speed, and a test that fails by chance teaches nothing.
 settings.register_profile("steady", deadline=None, derandomize=True)
 settings.load_profile("steady")
@@ -12,6 +14,14 @@ settings.load_profile("steady")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 if "PYTEST_XDIST_WORKER" in os.environ:  # several processes that each use all cores are slower
     os.environ["OMP_NUM_THREADS"] = "1"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def tolerances():
+    """The rule of CONTRIBUTING, checked wherever numbers are compared."""
+    with pytest.MonkeyPatch.context() as patch:
+        tolerance.watch(patch)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -5,10 +5,17 @@ became of each hypothesis, tables and pictures, which it saves as a report.
 """
 
 from regard.experiments.studies.finding import Finding, Hypothesis
+from regard.experiments.studies.redundancy import redundancy
 from regard.experiments.studies.study import Study, check_folder
 from regard.experiments.studies.vit import vit
 from regard.registry import Registry
 
-__all__ = ["Finding", "Hypothesis", "Study", "check_folder", "studies", "vit"]
+__all__ = ["Finding", "Hypothesis", "Study", "check_folder", "redundancy", "studies", "vit"]
 
-studies = Registry("study", {"vit": "regard.experiments.studies:vit"})
+studies = Registry(
+    "study",
+    {
+        "redundancy": "regard.experiments.studies:redundancy",
+        "vit": "regard.experiments.studies:vit",
+    },
+)

@@ -1,0 +1,136 @@
+"""Words taken away from prompts: hidden as a proof hides them, deleted, or at their own key."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from regard.errors import ArgumentError
+from regard.experiments.studies.planted import class_of, planted
+from regard.measures.words import CONTROL, LOOKS, OWN_KEY, WORD, verdicts
+
+Report = Callable[[str, int, int], None]
+
+STEPS, GUIDANCE, SEEDS = 30, 4.0, (0, 1)
+
+HIDDEN, DELETED = "hidden", "deleted"
+WAYS = (HIDDEN, DELETED, OWN_KEY)
+"""How a word is taken away: the proof, the reference, and its own key alone in the denoiser."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much is generated.
+
+    Attributes:
+        prompts: Captions of test scenes.
+        planted: Subjects of the prompts with planted words.
+        seeds: Of each prompt.
+        steps: Denoising steps.
+    """
+
+    prompts: int = 60
+    planted: int = 12
+    seeds: tuple[int, ...] = SEEDS
+    steps: int = STEPS
+
+
+FULL, QUICK = Plan(), Plan(prompts=6, planted=2, seeds=(0,), steps=10)
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Takes words away from prompts, and keeps what each prompt came to."""
+
+    pipeline: Any
+    plan: Plan
+    cache: Path | None
+    progress: Report
+
+    def agreement(self, prompts: Sequence[str]) -> pd.DataFrame:
+        """One row for each word of each prompt at each seed, hidden and deleted."""
+        ways = (HIDDEN, DELETED)
+        cases = [(prompt, seed, ways) for seed in self.plan.seeds for prompt in prompts]
+        return self._all("hiding and deleting words", cases)
+
+    def planted(self, prompts: Sequence[str]) -> pd.DataFrame:
+        """One row for each word of each prompt at the first seed, with whether it can matter."""
+        cases = [(prompt, self.plan.seeds[0], (HIDDEN, OWN_KEY)) for prompt in prompts]
+        words = self._all("hiding planted words", cases)
+        each = zip(words["prompt"], words["word"], strict=True)
+        words["planted"] = [planted(*one) for one in each]
+        return words
+
+    def _all(self, what: str, cases: Sequence[tuple[str, int, Sequence[str]]]) -> pd.DataFrame:
+        tables = []
+        for number, case in enumerate(cases):
+            self.progress(what, number, len(cases))
+            tables.append(self._kept(*case))
+        self.progress(what, len(cases), len(cases))
+        return judged(pd.concat(tables, ignore_index=True))
+
+    def _kept(self, prompt: str, seed: int, ways: Sequence[str]) -> pd.DataFrame:
+        if self.cache is None:
+            return self._read(prompt, seed, ways)
+        from regard.zoo import fingerprint
+
+        key = f"{fingerprint(self.pipeline)} {self.plan.steps} {seed} {prompt} {ways}"
+        path = self.cache / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
+        if not path.exists():
+            self.cache.mkdir(parents=True, exist_ok=True)
+            fresh = path.with_suffix(".partial")
+            self._read(prompt, seed, ways).to_json(fresh, orient="table", index=False)
+            fresh.replace(path)
+        return pd.read_json(path, orient="table")
+
+    def _read(self, prompt: str, seed: int, ways: Sequence[str]) -> pd.DataFrame:
+        from regard.look import look
+        from regard.look.generate import generate_each, hiding
+        from regard.look.hidden import hide_words
+        from regard.look.proof import controls, evidence, judges_of, settings_of
+
+        pipeline, judges = self.pipeline, judges_of(self.pipeline)
+        if judges is None or judges.sight is None:
+            raise ArgumentError(
+                "study redundancy: nobody says what is seen in the images of this model. Give a "
+                "model of the world of scenes, such as 'openmoji'."
+            )
+        trace = look(
+            pipeline, prompt, seed=seed, steps=self.plan.steps, guidance=GUIDANCE, keep=()
+        ).trace
+        names, settings = list(trace.word_names), settings_of(trace)
+        groups = [trace.tokens_of(name) for name in names]
+        pads = [[pad] for pad in controls(trace)[0]]
+        baseline, *images = hide_words(pipeline, settings, [[], *groups, *pads]).images
+        made = {HIDDEN: images[: len(names)]}
+        if DELETED in ways:
+            made[DELETED] = hide_words(pipeline, settings, groups, delete=True).images
+        if OWN_KEY in ways:
+            made[OWN_KEY] = generate_each(pipeline, settings, [hiding(each) for each in groups])
+        rows = [evidence(baseline, images[len(names) :], judges).assign(word="[pad]", way=CONTROL)]
+        table = trace.words().set_index("word").loc[names]
+        for way, without in made.items():
+            own = evidence(baseline, without, judges).assign(word=names, way=way)
+            own["place"], own["mass"] = range(len(names)), table["mass"].to_numpy()
+            own["looks"] = table["verdict"].str.startswith(LOOKS).to_numpy()
+            rows.append(own)
+        whole = ", ".join(judges.sight([baseline])[0])
+        found = pd.concat(rows, ignore_index=True)
+        return found.assign(prompt=prompt, seed=seed, sees=whole)
+
+
+def judged(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of words with a threshold, whether each was needed, and its class."""
+    tables = []
+    for _, case in rows.groupby(["prompt", "seed"], sort=False):
+        control = case[case["way"] == CONTROL].assign(kind=CONTROL)
+        for way in [each for each in WAYS if each in set(case["way"])]:
+            own = case[case["way"] == way].assign(kind=WORD)
+            tables.append(verdicts(pd.concat([own, control], ignore_index=True)))
+    words = pd.concat(tables, ignore_index=True).astype({"place": int, "needed": bool})
+    each = zip(words["word"], words["place"], words["prompt"], words["sees"], strict=True)
+    words["class"] = [class_of(*one) for one in each]
+    return words
