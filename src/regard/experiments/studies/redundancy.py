@@ -64,7 +64,7 @@ MAPS_POORER = Hypothesis(
 
 def redundancy(
     model: Any = MODEL,
-    data: None = None,
+    data: Any = None,
     *,
     quick: bool = False,
     plan: Plan | None = None,
