@@ -83,15 +83,15 @@ def test_a_word_is_judged_against_the_controls_of_its_own_case():
 
 
 def test_the_study_goes_on_from_what_it_kept_and_tells_what_it_found(tmp_path):
-    said = []
-    study = redundancy(plan=SMALL, cache=tmp_path, progress=lambda *each: said.append(each))
+    said, store = [], tmp_path / "kept"
+    study = redundancy(plan=SMALL, store=store, progress=lambda *each: said.append(each))
     assert said[-1] == ("hiding planted words", 2, 2)
-    files = sorted(tmp_path.iterdir())
-    assert len(files) == 4
-    files[0].unlink()
-    again = redundancy(plan=SMALL, cache=tmp_path)
-    assert sorted(tmp_path.iterdir()) == files
-    pd.testing.assert_frame_equal(again.tables["words"], study.tables["words"], rtol=1e-5)
+    cases = sorted(each for each in store.iterdir() if each.is_dir())
+    assert len(cases) == 4
+    stamps = [(each / "rows.json").stat().st_mtime_ns for each in cases]
+    again = redundancy(plan=SMALL, store=store)
+    assert [(each / "rows.json").stat().st_mtime_ns for each in cases] == stamps
+    pd.testing.assert_frame_equal(again.tables["words"], study.tables["words"])
     assert set(study.findings["name"]) >= {"agrees-with-deletion", "planted-words-are-found"}
     assert study.tables["agreement"]["n"].iloc[-1] == len(study.tables["words"]) / 2
 

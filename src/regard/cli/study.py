@@ -9,7 +9,10 @@ from regard.cli.polite import STOPPED, bar, how_to_go_on, stop, tell
 
 
 def study(
-    name: Annotated[str, typer.Argument(help="Which study: vit, of a vision transformer.")],
+    name: Annotated[
+        str,
+        typer.Argument(help="Which study: vit, of a vision transformer; or redundancy, of words."),
+    ],
     model: Annotated[
         str | None, typer.Option(help="A bundled model, or a folder; by default the study's own.")
     ] = None,

@@ -1,14 +1,15 @@
 """The study of redundant words: does hiding a word tell what deleting it from the prompt tells?"""
 
+import os
 import time
 from collections.abc import Iterable
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from regard.errors import ArgumentError
+from regard.experiments.store import Store
 from regard.experiments.studies.agreement import area, kappa, rate, resampled
 from regard.experiments.studies.finding import Finding, Hypothesis, table_of
 from regard.experiments.studies.planted import CLASSES, captions, planted_prompts
@@ -68,7 +69,8 @@ def redundancy(
     *,
     quick: bool = False,
     plan: Plan | None = None,
-    cache: Path | None = None,
+    store: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
     progress: Report | None = None,
 ) -> Study:
     """Test on held-out prompts whether the proof of redundancy says what deletion says.
@@ -83,14 +85,18 @@ def redundancy(
         data: None; the prompts are captions of scenes.
         quick: A tenth of the work; not to be quoted.
         plan: Numbers of one's own.
-        cache: A folder that keeps each finished prompt, from which a later call goes on.
+        store: A folder to which each finished prompt is written at once; a call with the same
+            settings and folder goes on from there. None keeps nothing until the end.
+        overwrite: Whether what other settings left unfinished in the store may be deleted.
         progress: Called with what is being done, the prompts done and the prompts there are.
 
     Returns:
         A `Study`.
 
     Raises:
-        ArgumentError: data is given, or the model has no judge.
+        ArgumentError: data is given, or nobody says what the images of the model show.
+        OutputError: the store holds something else, or cannot be written, or another process
+            writes there.
     """
     if data is not None:
         raise ArgumentError(
@@ -102,11 +108,13 @@ def redundancy(
     from regard.look.generate import opened
 
     pipeline = opened(model)
-    read = Reader(pipeline, chosen, cache, progress or (lambda what, done, total: None))
-    words = read.agreement(captions(chosen.prompts))
-    apart = read.planted(planted_prompts(chosen.planted))
+    recipe = _recipe(pipeline, chosen, quick=quick)
+    with Store(store, recipe, who="study", overwrite=overwrite) as kept:
+        read = Reader(pipeline, chosen, kept, progress or (lambda what, done, total: None))
+        words = read.agreement(captions(chosen.prompts))
+        apart = read.planted(planted_prompts(chosen.planted))
     findings = table_of([*_agreement(words), *_found(apart)])
-    recipe = _recipe(pipeline, chosen, quick=quick, seconds=time.perf_counter() - started)
+    recipe["seconds"] = round(time.perf_counter() - started, 1)
     return Study(
         "redundancy",
         f"Which words {recipe['model']} needs, by hiding and by deleting them",
@@ -240,7 +248,7 @@ def _planted_part(words: pd.DataFrame) -> Section:
     return Section("Planted words", text, {"planted": pd.DataFrame(rows)})
 
 
-def _recipe(pipeline: Any, plan: Plan, *, quick: bool, seconds: float) -> dict[str, Any]:
+def _recipe(pipeline: Any, plan: Plan, *, quick: bool) -> dict[str, Any]:
     from regard.zoo import fingerprint, name_of
 
     return {
@@ -253,7 +261,6 @@ def _recipe(pipeline: Any, plan: Plan, *, quick: bool, seconds: float) -> dict[s
         "guidance_scale": GUIDANCE,
         "quick": quick,
         "versions": {name: version(name) for name in ("regard", "torch", "diffusers")},
-        "seconds": round(seconds, 1),
     }
 
 

@@ -3,12 +3,12 @@
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from regard.errors import ArgumentError
+from regard.experiments.store import Store
 from regard.experiments.studies.planted import class_of, planted
 from regard.measures.words import CONTROL, LOOKS, OWN_KEY, WORD, verdicts
 
@@ -47,7 +47,7 @@ class Reader:
 
     pipeline: Any
     plan: Plan
-    cache: Path | None
+    store: Store
     progress: Report
 
     def agreement(self, prompts: Sequence[str]) -> pd.DataFrame:
@@ -73,18 +73,14 @@ class Reader:
         return judged(pd.concat(tables, ignore_index=True))
 
     def _kept(self, prompt: str, seed: int, ways: Sequence[str]) -> pd.DataFrame:
-        if self.cache is None:
-            return self._read(prompt, seed, ways)
-        from regard.zoo import fingerprint
-
-        key = f"{fingerprint(self.pipeline)} {self.plan.steps} {seed} {prompt} {ways}"
-        path = self.cache / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
-        if not path.exists():
-            self.cache.mkdir(parents=True, exist_ok=True)
-            fresh = path.with_suffix(".partial")
-            self._read(prompt, seed, ways).to_json(fresh, orient="table", index=False)
-            fresh.replace(path)
-        return pd.read_json(path, orient="table")
+        case = f"{seed} {','.join(ways)} {prompt}"
+        name = hashlib.sha256(case.encode()).hexdigest()[:16]
+        found = self.store.read(name)
+        if found is None:
+            rows = self._read(prompt, seed, ways).to_dict("records")
+            self.store.write(name, {"rows": rows}, {})
+            return pd.DataFrame(rows)
+        return pd.DataFrame(found[0]["rows"])
 
     def _read(self, prompt: str, seed: int, ways: Sequence[str]) -> pd.DataFrame:
         from regard.look import look
