@@ -230,3 +230,67 @@ def test_resizing_needs_rows_and_columns():
 def test_the_toy_gives_every_patch_a_whole_attention():
     for layer in toy_trace().layers.values():
         np.testing.assert_array_equal(layer.sum("token"), 1)
+
+
+# ---------------------------------------------------------------- next tokens
+
+
+def words_at(*names, kept=None):
+    """A trace of one token a name between start and end; token i has i + 1 hundredths everywhere."""
+    prompt = " ".join(dict.fromkeys(names))
+    words = [Token(at, name, name, "word", at - 1) for at, name in enumerate(names, start=1)]
+    start, end = Token(0, "", None, "start", None), Token(len(names) + 1, "", None, "end", None)
+    tokens = (start, *words, end)
+    kept = list(range(len(tokens))) if kept is None else kept
+    maps = np.zeros((1, 1, len(kept), 2, 2), np.float32)
+    maps += (np.array(kept, np.float32)[:, None, None] + 1) / 100
+    layers = {"attn": layer_maps(maps, steps=[0], timesteps=[9.0], tokens=kept)}
+    return Trace(layers, tokens, {"prompt": prompt})
+
+
+@pytest.mark.parametrize(
+    ("word", "tokens"),
+    [
+        ("cat", [2, 3]),
+        ("CAT", [2, 3]),
+        ("and", [3, 4]),
+        ("turtle", [4, 5]),  # of two tokens; the end does not count
+        ("[start]", [0]),  # no word, so nothing carries it
+        ("[end]", [6]),
+    ],
+)
+def test_a_word_with_carriers_is_its_own_tokens_and_the_next(word, tokens):
+    trace = words_at("a", "cat", "and", "turtle", "turtle")
+    assert trace.carriers_of(word) == tokens
+    heat = trace.heatmap(word, carriers=True)
+    np.testing.assert_allclose(heat, sum(token + 1 for token in tokens) / 100, rtol=1e-6)
+    assert heat.attrs["tokens"] == tokens
+    own = [token for token in tokens if token in trace.tokens_of(word)]
+    np.testing.assert_allclose(trace.heatmap(word), sum(t + 1 for t in own) / 100, rtol=1e-6)
+
+
+def test_carriers_work_with_steps_layers_and_heads(trace, maps):
+    got = trace.heatmap("turtle", carriers=True, layers="up.0", steps=1, heads=0)
+    np.testing.assert_allclose(got, maps[1, 0, 1:4].sum(0) * 0.5, rtol=1e-6)
+
+
+def test_a_saved_trace_is_read_with_carriers_too(tmp_path, trace):
+    trace.save(tmp_path / "trace.zarr")
+    again = Trace.load(tmp_path / "trace.zarr")
+    assert again.reading == {"carriers": False, "layers": None}
+    expected = trace.heatmap("turtle", carriers=True)
+    np.testing.assert_allclose(again.heatmap("turtle", carriers=True), expected, rtol=1e-3)
+
+
+def test_a_next_token_that_was_not_kept_is_missed():
+    part = words_at("a", "cat", "and", "dog", kept=[2])
+    np.testing.assert_allclose(part.heatmap("cat"), 0.03, rtol=1e-6)
+    with pytest.raises(TraceError, match=r"'and' comes after 'cat' and carries it, but its maps"):
+        part.heatmap("cat", carriers=True)
+
+
+def test_how_words_are_read_comes_with_the_recipe(trace):
+    told = {"carriers": True, "layers": ["down.0"], "why": "measured"}
+    read = replace(trace, recipe={**trace.recipe, "reading": told})
+    assert read.reading == {"carriers": True, "layers": ["down.0"]}
+    assert read.heatmap("turtle", **read.reading).attrs["layers"] == ["down.0"]

@@ -8,6 +8,7 @@ from regard.tap import (
     AttentionCall,
     HeatMap,
     LayerMean,
+    OutputMap,
     Parity,
     Select,
     Tap,
@@ -16,7 +17,8 @@ from regard.tap import (
     segments,
 )
 from regard.tap.weights import Fused, Replaced
-from tiny import generate, tiny_pipeline, tiny_vit
+from joint import flux_sample, sd3_sample
+from tiny import generate, noise, tiny_pipeline, tiny_vit
 
 
 @pytest.fixture(scope="module")
@@ -269,3 +271,138 @@ def test_edits_of_open_and_fused_attention_agree(edit):
     fused = edited()
     unet.set_attn_processor(AttnProcessor())
     torch.testing.assert_close(edited(), fused, rtol=0, atol=1e-5)
+
+
+# ---------------------------------------------------------------- outputs
+
+
+def outputs_call(output, values, **facts):
+    """Two patches whose outputs are given, and three text tokens whose values are."""
+    output, values = (torch.tensor(each)[None, None] for each in (output, values))
+    call = call_with(ONE, **facts)
+    call.value, call.output = values, output
+    return call
+
+
+def test_outputs_are_compared_with_values_by_hand():
+    dots = OutputMap([0, 2], sharpness=None)
+    call = outputs_call([[1.0, 0.0], [0.0, 2.0]], [[1.0, 0.0], [9.0, 9.0], [0.0, 1.0]])
+    dots(call)
+    # Patch 0 has dot products 1 and 0, patch 1 has 0 and 2; token 1 is not asked for.
+    first, second = math.e / (math.e + 1), 1 / (math.e**2 + 1)
+    expected = torch.tensor([[[first, second]], [[1 - first, 1 - second]]])
+    torch.testing.assert_close(dots.result()[0].maps[0, 0, 0], expected)
+    cosines = OutputMap([0, 2], sharpness=3.0)
+    cosines(call)
+    # Cosines are 1 and 0 for patch 0, and 0 and 1 for patch 1, however long.
+    share = math.exp(3) / (math.exp(3) + 1)
+    expected = torch.tensor([[[share, 1 - share]], [[1 - share, share]]])
+    torch.testing.assert_close(cosines.result()[0].maps[0, 0, 0], expected)
+
+
+def test_tokens_that_a_prompt_has_not_get_nothing():
+    maps = OutputMap([0, 1, 2], among=[[0, 2]])
+    maps(outputs_call([[1.0, 0.0], [0.0, 2.0]], [[1.0, 0.0], [9.0, 9.0], [0.0, 1.0]]))
+    only = OutputMap([0, 2])
+    only(outputs_call([[1.0, 0.0], [0.0, 2.0]], [[1.0, 0.0], [9.0, 9.0], [0.0, 1.0]]))
+    found = maps.result()[0].maps[0, 0, 0]
+    assert (found[1] == 0).all()
+    torch.testing.assert_close(found[[0, 2]], only.result()[0].maps[0, 0, 0])
+
+
+class Projections:
+    """Queries, keys and values of one module as its linear layers make them, and its output."""
+
+    def __init__(self, module, **names):
+        self.seen = {}
+        for name, path in names.items():
+            module.get_submodule(path).register_forward_hook(self._keep(name))
+
+    def _keep(self, name):
+        def hook(_, given, made):
+            self.seen[name] = (given[0], made)
+
+        return hook
+
+
+def shares(patches, tokens, sharpness):
+    """The rule again, one patch and one token at a time, in float64."""
+    patches, tokens = patches.double(), tokens.double()
+    alike = torch.empty(len(patches), len(tokens), dtype=torch.float64)
+    for i, patch in enumerate(patches):
+        for j, token in enumerate(tokens):
+            length = 1.0 if sharpness is None else float(patch.norm() * token.norm()) / sharpness
+            alike[i, j] = float(patch @ token) / length
+    return alike.softmax(-1)
+
+
+@pytest.mark.parametrize("sharpness", [None, 5.0])
+def test_outputs_in_cross_attention_are_those_before_the_projection(sharpness):
+    """The input of ``to_out`` is the output of all heads; ``to_v`` makes the values."""
+    pipe = tiny_pipeline()
+    layer = "down_blocks.0.attentions.0.transformer_blocks.0.attn2"
+    kept = Projections(pipe.unet.get_submodule(layer), output="to_out.0", values="to_v")
+    maps = OutputMap([0, 1, 2], sharpness=sharpness)
+    with torch.no_grad(), Tap(pipe.unet, observe=[(Select(layers=layer), maps)]):
+        pipe.unet(noise(1, 4, 8, 8), torch.tensor([500]), noise(1, 16, 16, seed=1))
+    expected = shares(kept.seen["output"][0][0], kept.seen["values"][1][0, :3], sharpness)
+    found = maps.result()[0].maps[0, 0, 0].flatten(1).T.double()
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("sharpness", [None, 5.0])
+@pytest.mark.parametrize(
+    ("make", "layer", "image", "text"),
+    [
+        (sd3_sample, "transformer_blocks.0.attn", "to_out.0", "to_add_out"),
+        (flux_sample, "transformer_blocks.0.attn", "to_out.0", "to_add_out"),
+    ],
+    ids=["sd3", "flux"],
+)
+def test_outputs_in_joint_attention_are_those_of_image_and_text(
+    make, layer, image, text, sharpness
+):
+    sample = make()
+    kept = Projections(sample.model.get_submodule(layer), image=image, text=text)
+    maps = OutputMap([1, 3, 4], sharpness=sharpness)
+    with torch.no_grad(), Tap(sample.model, observe=[(Select(layers=layer), maps)]):
+        sample.model(**sample.inputs)
+    (layer_maps,) = maps.result()
+    assert (layer_maps.kind, layer_maps.grid) == ("joint", (4, 3))
+    patches, tokens = kept.seen["image"][0][0], kept.seen["text"][0][0]
+    expected = shares(patches, tokens[[1, 3, 4]], sharpness)
+    found = layer_maps.maps[0, 0, 0].flatten(1).T.double()
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_shares_of_outputs_sum_to_one_and_the_image_stays_bit_for_bit(pipeline):
+    bare = generate(pipeline, ["a cat", "a red dog"], steps=2)
+    maps = OutputMap([0, 1, 2], keep=())
+    with Tap(pipeline, observe=[maps]):
+        assert torch.equal(generate(pipeline, ["a cat", "a red dog"], steps=2), bare)
+    (mean,) = maps.result()
+    assert mean.maps.shape == (2, 1, 1, 3, 8, 8)
+    torch.testing.assert_close(mean.maps.sum(3), torch.ones(2, 1, 1, 8, 8))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: OutputMap([]), r"OutputMap: tokens are \[\] and must be indices >= 0"),
+        (lambda: OutputMap([0], sharpness=0.0), r"sharpness is 0.0 and must be above 0"),
+        (lambda: OutputMap([0], sharpness=math.nan), r"sharpness is nan and must be above 0"),
+        (lambda: OutputMap([0], keep=("head",)), r"keep has 'head', which is not one of step, lay"),
+        (lambda: OutputMap([0], among=[[1]]), r"an image is among none of the tokens \[0\]"),
+        (
+            lambda: OutputMap([0], among=[[0], [0]])(outputs_call([[1.0]] * 2, [[1.0]] * 3)),
+            r"among has 2 lists for 1 images",
+        ),
+        (
+            lambda: OutputMap([3])(outputs_call([[1.0]] * 2, [[1.0]] * 3)),
+            r"OutputMap: token 3 is not in the text of attn, which has 3 tokens",
+        ),
+    ],
+)
+def test_bad_arguments_of_output_maps_are_refused(make, message):
+    with pytest.raises(ArgumentError, match=message):
+        make()

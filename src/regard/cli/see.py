@@ -42,6 +42,14 @@ Keep = Annotated[
     str | None,
     typer.Option(help="Axes to keep, by default step,layer,head; the others are averaged."),
 ]
+Carriers = Annotated[
+    bool | None,
+    typer.Option(
+        "--carriers/--own-token",
+        help="Show a word at the token after it too, or only at its own; by default as measured "
+        "for the model.",
+    ),
+]
 Prove = Annotated[
     bool, typer.Option("--prove", help="Generate the image again with each word hidden.")
 ]
@@ -78,6 +86,7 @@ def look(
     size: Size = None,
     words: Words = None,
     keep: Keep = None,
+    carriers: Carriers = None,
     prove: Prove = False,
     seeds: Seeds = None,
     queries: Queries = None,
@@ -89,7 +98,7 @@ def look(
     if image is not None:
         drawing = {"a prompt": prompt, "--seed": seed, "--steps": steps, "--guidance": guidance}
         drawing |= {"--negative": negative, "--words": words, "--keep": keep}
-        drawing |= {"--prove": prove or None, "--seeds": seeds}
+        drawing |= {"--carriers": carriers, "--prove": prove or None, "--seeds": seeds}
         _refuse([name for name, value in drawing.items() if value is not None])
         asked = None if queries is None else _listed(queries)
         _look_at(image, model or "fashion-vit", out, _size(size), asked, scale, overwrite=overwrite)
@@ -111,7 +120,8 @@ def look(
         size=_size(size),
     )
     tried = _seeds(seeds, prove=prove)
-    _draw(settings, model or "openmoji", out, words, keep, scale, prove=tried, overwrite=overwrite)
+    kept = {"words": words, "keep": keep, "carriers": carriers}
+    _draw(settings, model or "openmoji", out, kept, scale, prove=tried, overwrite=overwrite)
 
 
 def _refuse(given: list[str]) -> None:
@@ -137,8 +147,7 @@ def _draw(
     settings: Any,
     model: str,
     out: Path | None,
-    words: str | None,
-    keep: str | None,
+    kept: dict[str, Any],
     scale: str,
     *,
     prove: int,
@@ -150,7 +159,7 @@ def _draw(
     folder = out or Path(folder_name(settings.prompt, settings.seed))
     keep_memory()  # the process is ours, and ends with this look
     with claim_folder(folder, overwrite=overwrite):
-        seen = _made(settings, model, words, keep, prove)
+        seen = _made(settings, model, kept, prove)
         seen.save(folder, overwrite=overwrite, scale=scale)
     if seen.cut:
         tell(f"the prompt is longer than the text encoder takes; it was cut before: '{seen.cut}'.")
@@ -163,7 +172,8 @@ def _draw(
     typer.echo(text_of(seen.trace.words()))
     if prove:
         typer.echo(f"\n{_wrapped(seen.trace.recipe['proof'])}")
-    typer.echo(f"\nWrote {folder}. Open {folder / 'page.html'} in a browser.")
+    typer.echo(f"\nHeat maps: {shown_as(seen.trace)}.")
+    typer.echo(f"Wrote {folder}. Open {folder / 'page.html'} in a browser.")
 
 
 def _seeds(seeds: int | None, *, prove: bool) -> int:
@@ -183,7 +193,7 @@ def _proved(pipeline: Any, seen: Any, seeds: int) -> Any:
         return seen.with_proof(prove(pipeline, seen, seeds=seeds, progress=advance))
 
 
-def _made(settings: Any, model: str, words: str | None, keep: str | None, prove: int) -> Any:
+def _made(settings: Any, model: str, kept: dict[str, Any], prove: int) -> Any:
     """The look, with the proof that was asked for."""
     from regard.look import look as draw
     from regard.look.generate import opened
@@ -197,8 +207,9 @@ def _made(settings: Any, model: str, words: str | None, keep: str | None, prove:
             seed=settings.seed,
             steps=settings.steps,
             guidance=settings.guidance,
-            words=None if words is None else _listed(words),
-            keep=KEEPABLE if keep is None else _listed(keep),
+            words=None if kept["words"] is None else _listed(kept["words"]),
+            keep=KEEPABLE if kept["keep"] is None else _listed(kept["keep"]),
+            carriers=kept["carriers"],
             negative_prompt=settings.negative_prompt,
             size=settings.size,
             progress=advance,
@@ -287,6 +298,21 @@ def _stem(text: str) -> str:
     # File systems take 255 bytes, a letter may be four of them, and two stems make a name.
     plain = re.sub(r"[\W_]+", "-", text.casefold())[:50]
     return plain.encode()[:100].decode(errors="ignore").strip("-") or "look"
+
+
+def shown_as(trace: Any) -> str:
+    """Which maps of words are shown first, in words, and why these.
+
+    Example:
+        >>> from regard.trace import toy_trace
+        >>> shown_as(toy_trace())
+        'each word at its own tokens, in all layers'
+    """
+    reading = trace.reading
+    tokens = "its own and the next token" if reading["carriers"] else "its own tokens"
+    layers = f"layers {', '.join(reading['layers'])}" if reading["layers"] else "all layers"
+    why = (trace.recipe.get("reading") or {}).get("why")
+    return f"each word at {tokens}, in {layers}" + (f" ({why})" if why else "")
 
 
 COLUMNS = {

@@ -6,7 +6,8 @@ its patches; `explanations` lists them. Tables say whether maps find what the an
 (`class_sensitivity`).
 
 For text-to-image models, `word_rollout`, `propagated_words` and `word_gradients` say what comes of
-each token of the prompt; `knock_out` and `word_deletion` draw again without what is blamed.
+each token of the prompt, and `word_regions` where the things are; `knock_out` and `word_deletion`
+draw again without what is blamed.
 """
 
 from regard.explain.blame import Blame, Head, Region, Word
@@ -18,6 +19,7 @@ from regard.explain.named import Explanation, explanations
 from regard.explain.prompt import word_gradients
 from regard.explain.propagate import Propagation, propagated, propagated_words
 from regard.explain.randomise import class_sensitivity, model_randomisation, randomise
+from regard.explain.regions import word_regions
 from regard.explain.words import WordRollout, time_rollout, word_rollout
 
 __all__ = [
@@ -42,5 +44,6 @@ __all__ = [
     "time_rollout",
     "word_deletion",
     "word_gradients",
+    "word_regions",
     "word_rollout",
 ]

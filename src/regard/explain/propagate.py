@@ -92,11 +92,13 @@ class Propagation:
         tokens: Indices into the text.
         power: How many times to carry on.
         gamma: Above 1 sharpens self-attention.
+        stay: What share of a map stays as it was, beside what is carried on; 0..1.
         grid: The grid; the finest of up to 32 x 32 if left out.
         condition: Which rows of the batch: 'cond' or 'uncond'.
 
     Raises:
-        ArgumentError: no tokens, a negative power, or a gamma that is not positive.
+        ArgumentError: no tokens, a negative power, a gamma that is not positive, or a stay outside
+            0..1.
 
     Example:
         >>> Propagation([1, 2], power=2)
@@ -112,15 +114,18 @@ class Propagation:
         *,
         power: int = 1,
         gamma: float = 1.0,
+        stay: float = 0.0,
         grid: Grid | None = None,
         condition: str = "cond",
     ) -> None:
         _check(power, gamma)
+        if not 0 <= stay <= 1:
+            raise ArgumentError(f"Propagation: stay is {stay} and must lie in 0..1.")
         if not tokens or min(tokens) < 0:
             raise ArgumentError(
                 f"Propagation: tokens are {list(tokens)} and must be indices >= 0, at least one."
             )
-        self.tokens, self.power, self.gamma = list(tokens), power, gamma
+        self.tokens, self.power, self.gamma, self.stay = list(tokens), power, gamma, stay
         self._wanted, self._condition = grid, condition
         self._run = 0
         self._start()
@@ -201,13 +206,15 @@ class Propagation:
                 maps = maps + functional.interpolate(
                     total, grid, mode="bilinear", align_corners=False
                 )
-            flat = (maps / sum(count for _, count in self._crosses.values())).flatten(2).mT
+            before = (maps / sum(count for _, count in self._crosses.values())).flatten(2).mT
+            flat = before
             for _ in range(self.power):
                 flat = carried(selves, flat, self.gamma)
+            flat = self.stay * before + (1 - self.stay) * flat
             step, found = self._now[0], flat.mT.unflatten(-1, grid).cpu()
             # Some schedulers evaluate the model twice in a step: the mean of both.
-            before, count = self._steps.get(step, found), self._counts.get(step, 0)
-            self._steps[step] = before + (found - before) / (count + 1)
+            mean, count = self._steps.get(step, found), self._counts.get(step, 0)
+            self._steps[step] = mean + (found - mean) / (count + 1)
             self._counts[step] = count + 1
         self._forget()
 

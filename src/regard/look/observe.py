@@ -36,6 +36,7 @@ def look(
     prove: bool | int = False,
     methods: Sequence[Any] = (),  # of Method; its room imports torch, so it is not named
     latents: Any = None,
+    carriers: bool | None = None,
     progress: Progress | None = None,
 ) -> Look:
     """Make an image from a prompt and see where each word was looked at, in shares of 0..1.
@@ -62,6 +63,8 @@ def look(
             have the image read another prompt, beside this one.
         latents: The first noise, a tensor [1, channel, y, x], for FLUX packed as [1, patch,
             channel]; None to draw it from the seed.
+        carriers: Whether to show a word at the token after it too, see `Trace.heatmap`; None as was
+            measured for this model, and at its own tokens where nothing was. The trace has both.
         progress: Called after each step with the steps done and the steps there are; a proof
             counts anew.
 
@@ -123,6 +126,7 @@ def look(
         "keep": list(keep),
         "edits": [method.recipe() for method in methods],
         "layouts": {each.layer: _layout(each, len(text.tokens)) for each in heats},
+        "reading": _reading(pipeline, carriers, words, keep),
         "parity_error": parity.result(),
         "cut": text.cut,
         "partly_cut": text.partly_cut,
@@ -162,6 +166,23 @@ def recipe_of(pipeline: Any, settings: Settings) -> dict[str, Any]:
             name: version(name) for name in ("regard", "torch", "diffusers", "transformers")
         },
     }
+
+
+def _reading(
+    pipeline: Any, carriers: bool | None, words: Sequence[str] | None, keep: Sequence[str]
+) -> dict[str, Any]:
+    """Which maps of words to show, as `Trace.reading` has it, and why these."""
+    import regard.zoo as zoo
+
+    name = zoo.name_of(pipeline)
+    measured = zoo.recipe(name).reading if name in zoo.recipes() else {}
+    why = f"measured for {name}" if measured else "not measured for this model: own tokens"
+    told = dict(measured) if LAYER in keep else {**measured, "layers": None}
+    if carriers is not None:
+        told, why = {**told, "carriers": carriers}, "as asked for"
+    elif words is not None and told.get("carriers"):
+        told, why = {**told, "carriers": False}, "own tokens: of the next no maps were kept"
+    return {"carriers": bool(told.get("carriers")), "layers": told.get("layers"), "why": why}
 
 
 def _tokens(text: Prompt, words: Sequence[str] | None) -> list[int]:

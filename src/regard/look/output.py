@@ -99,7 +99,26 @@ def _fill_words(trace: Trace, folder: Path) -> dict[str, tuple[str, Any]]:
     """The table of words; the title and the map for each file of heat maps."""
     trace.words().to_csv(folder / WORDS, index=False)
     names = file_names(trace.word_names)
-    return {name: (word, trace.heatmap(word)) for word, name in names.items()}
+    return {
+        name: (reading_text(trace, word), trace.heatmap(word, **trace.reading))
+        for word, name in names.items()
+    }
+
+
+def reading_text(trace: Trace, word: str) -> str:
+    """A word, and at which tokens and in which layers it is read, where that is not at its own.
+
+    Example:
+        >>> from regard.trace import toy_trace
+        >>> reading_text(toy_trace(), "cat")
+        'cat'
+    """
+    carriers, layers = trace.reading["carriers"], trace.reading["layers"]
+    own = trace.tokens_of(word)
+    more = [i for i in trace.carriers_of(word) if i not in own] if carriers else []
+    at = [f"also at '{trace.tokens[index].name}', which follows" for index in more]
+    where = [f"layers {', '.join(layers)}"] if layers else []
+    return f"{word} ({'; '.join([*at, *where])})" if at or where else word
 
 
 def _fill_picture(trace: Trace, folder: Path) -> dict[str, tuple[str, Any]]:

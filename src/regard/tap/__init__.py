@@ -8,7 +8,7 @@ knows where and when each happened, and may change it. The model stays as it is.
 * ``Select``: which calls; ``attention_layers``: which layers there are; ``has_names``: whether a
   path is meant.
 * ``TokenLayout`` of ``Segment``: what each query and key stands for; ``layout_for`` adds a model.
-* observers: ``HeatMap``, ``Parity``, ``LayerMean``, or any function of a call.
+* observers: ``HeatMap``, ``OutputMap``, ``Parity``, ``LayerMean``, or any function of a call.
 * edits: ``hide``, or any function of a call that uses its verbs.
 """
 
@@ -18,7 +18,7 @@ from regard.tap.clock import listening, shadowed
 from regard.tap.edits import hide
 from regard.tap.layout import LayerShape, Segment, TokenLayout, layout_for, segments
 from regard.tap.model import attention_layers, layer_infos, layer_places
-from regard.tap.observers import HeatMap, LayerHeat, LayerMean, Parity
+from regard.tap.observers import HeatMap, LayerHeat, LayerMean, OutputMap, Parity
 from regard.tap.select import TO_TEXT, Select
 from regard.tap.steps import Steps
 from regard.tap.tap import Tap
@@ -32,6 +32,7 @@ __all__ = [
     "LayerMean",
     "LayerShape",
     "Observer",
+    "OutputMap",
     "Parity",
     "Segment",
     "Select",

@@ -3,6 +3,7 @@
 A plain function will do as well; these are the ones that need memory, and bound it.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -14,7 +15,7 @@ from torch.nn import functional
 from regard.axes import HEAD, LAYER, STEP
 from regard.errors import ArgumentError, NothingObserved
 from regard.tap.call import AttentionCall
-from regard.tap.layout import Grid
+from regard.tap.layout import Grid, Segment
 from regard.tap.weights import Fused  # noqa: F401  for the examples
 
 KEEPABLE = (STEP, LAYER, HEAD)
@@ -102,7 +103,104 @@ class _Running:
         return torch.stack([self.sums[step] / self.counts[step] for step in steps], 1)
 
 
-class HeatMap:
+class _Maps(ABC):
+    """Maps of text tokens over image tokens, summed while a generation runs; the last one counts.
+
+    Attributes:
+        tokens: Indices into the text.
+        keep: Which of "step", "layer" and "head" are kept; the others are averaged.
+        condition: Which rows of the batch.
+    """
+
+    _name: str
+
+    def __init__(
+        self, tokens: Sequence[int], more: Sequence[int], keep: Sequence[str], condition: str
+    ) -> None:
+        if not tokens or min((*tokens, *more)) < 0:
+            raise ArgumentError(
+                f"{self._name}: tokens are {list(tokens)} and must be indices >= 0, at least one."
+            )
+        wrong = [axis for axis in keep if axis not in self._keepable()]
+        if wrong:
+            raise ArgumentError(
+                f"{self._name}: keep has '{wrong[0]}', which is not one of "
+                f"{', '.join(self._keepable())}."
+            )
+        self.tokens, self.keep, self.condition = list(tokens), tuple(keep), condition
+        self._asked = max((*tokens, *more))
+        self._run = 0
+        self._start()
+
+    def __call__(self, call: AttentionCall) -> None:
+        """Add one attention call; calls without image queries and text keys are passed over.
+
+        Raises:
+            ArgumentError: the model is of no known family, a token is not in the text, or the
+                image tokens have no grid.
+        """
+        if call.run != self._run:
+            self._run = call.run
+            self._start()
+        self._seen += 1
+        rows = call.rows_of(self.condition)
+        if rows.start == rows.stop or not call.known_layout(self._name).has(
+            query="image", key="text"
+        ):
+            return
+        maps = self._checked_maps(call, rows)
+        group = f"{call.layer}#{call.index}" if LAYER in self.keep else tuple(maps.shape[-2:])
+        running = self._groups.setdefault(group, _Running(call, keep=STEP in self.keep))
+        running.add(call, maps)
+
+    def result(self) -> list[LayerHeat]:
+        """The maps of the last generation, a list entry for each layer, in running order.
+
+        Raises:
+            NothingObserved: no call had image queries and text keys in rows of this condition.
+        """
+        if not self._groups:
+            raise NothingObserved(
+                f"{self._name}: none of {self._seen} attention calls had image queries and text "
+                f"keys in '{self.condition}' rows. Is it a text-to-image model, and did it run in "
+                f"the block?"
+            )
+        groups = list(self._groups.values())
+        return [_heat(group) for group in groups] if LAYER in self.keep else [_mean_heat(groups)]
+
+    @classmethod
+    def _keepable(cls) -> tuple[str, ...]:
+        return KEEPABLE
+
+    def _start(self) -> None:
+        self._groups: dict[object, _Running] = {}
+        self._seen = 0
+
+    @torch.no_grad()
+    def _checked_maps(self, call: AttentionCall, rows: slice) -> TokenMaps:
+        layout = call.known_layout(self._name)
+        image, text = layout.queries_of("image"), layout.keys_of("text")
+        if self._asked >= len(text):
+            raise ArgumentError(
+                f"{self._name}: token {self._asked} is not in the text of {call.layer}, which has "
+                f"{len(text)} tokens."
+            )
+        if image.grid is None:
+            raise ArgumentError(
+                f"{self._name}: the {len(image)} image tokens of {call.layer} have no grid. Mend "
+                f"the layout of {call.model}."
+            )
+        columns = self._columns(call, rows, image, text)
+        return columns.float().mT.unflatten(-1, image.grid).cpu()
+
+    @abstractmethod
+    def _columns(
+        self, call: AttentionCall, rows: slice, image: Segment, text: Segment
+    ) -> Float[Tensor, "sample head patch token"]:
+        """The values of each token at each image token, a head or all heads together."""
+
+
+class HeatMap(_Maps):
     """For each text token, how much each image token attends to it.
 
     Each generation starts afresh: ``result`` describes the last one. Memory: 4 bytes x samples x
@@ -128,6 +226,8 @@ class HeatMap:
         nothing is upscaled, unless layers of different grids are averaged.
     """
 
+    _name = "HeatMap"
+
     def __init__(
         self,
         tokens: Sequence[int],
@@ -136,87 +236,119 @@ class HeatMap:
         condition: str = "cond",
         rest: Sequence[int] = (),
     ) -> None:
-        if not tokens or min((*tokens, *rest)) < 0:
-            raise ArgumentError(
-                f"HeatMap: tokens are {list(tokens)} and must be indices >= 0, at least one."
-            )
-        wrong = [axis for axis in keep if axis not in KEEPABLE]
-        if wrong:
-            raise ArgumentError(
-                f"HeatMap: keep has '{wrong[0]}', which is not one of {', '.join(KEEPABLE)}."
-            )
-        self.tokens = list(tokens)
-        self.keep = tuple(keep)
-        self.condition = condition
         self.rest = list(rest)
-        self._run = 0
-        self._start()
+        super().__init__(tokens, self.rest, keep, condition)
 
     def __repr__(self) -> str:
         return f"HeatMap(tokens={self.tokens}, keep={self.keep}, condition={self.condition!r})"
 
-    def __call__(self, call: AttentionCall) -> None:
-        """Add one attention call; calls without image queries and text keys are passed over.
-
-        Raises:
-            ArgumentError: the model is of no known family, a token is not in the text, or the
-                image tokens have no grid.
-        """
-        if call.run != self._run:
-            self._run = call.run
-            self._start()
-        self._seen += 1
-        rows = call.rows_of(self.condition)
-        if rows.start == rows.stop or not call.known_layout("HeatMap").has(
-            query="image", key="text"
-        ):
-            return
-        maps = self._maps(call, rows)
-        group = f"{call.layer}#{call.index}" if LAYER in self.keep else tuple(maps.shape[-2:])
-        running = self._groups.setdefault(group, _Running(call, keep=STEP in self.keep))
-        running.add(call, maps)
-
-    def result(self) -> list[LayerHeat]:
-        """The maps of the last generation, a list entry for each layer, in running order.
-
-        Raises:
-            NothingObserved: no call had image queries and text keys in rows of this condition.
-        """
-        if not self._groups:
-            raise NothingObserved(
-                f"HeatMap: none of {self._seen} attention calls had image queries and text keys in "
-                f"'{self.condition}' rows. Is it a text-to-image model, and did it run in the "
-                f"block?"
-            )
-        groups = list(self._groups.values())
-        return [_heat(group) for group in groups] if LAYER in self.keep else [_mean_heat(groups)]
-
-    def _start(self) -> None:
-        self._groups: dict[object, _Running] = {}
-        self._seen = 0
-
-    @torch.no_grad()
-    def _maps(self, call: AttentionCall, rows: slice) -> TokenMaps:
-        layout = call.known_layout("HeatMap")
-        image, text = layout.queries_of("image"), layout.keys_of("text")
-        last = max(self.tokens + self.rest)
-        if last >= len(text):
-            raise ArgumentError(
-                f"HeatMap: token {last} is not in the text of {call.layer}, which has "
-                f"{len(text)} tokens."
-            )
-        if image.grid is None:
-            raise ArgumentError(
-                f"HeatMap: the {len(image)} image tokens of {call.layer} have no grid. Mend the "
-                f"layout of {call.model}."
-            )
+    def _columns(
+        self, call: AttentionCall, rows: slice, image: Segment, text: Segment
+    ) -> Float[Tensor, "sample head patch token"]:
         columns = call.columns([text.start + token for token in self.tokens], batch=rows)
         if self.rest:
             inside = torch.zeros(call.shape[-1], 1, device=call.query.device)
             inside[[text.start + token for token in self.rest]] = 1.0
             columns = torch.cat([columns, call.apply(inside, batch=rows)], -1)
-        maps = columns[..., image.slice, :].float().mT.unflatten(-1, image.grid).cpu()
-        return maps if HEAD in self.keep else maps.mean(1, keepdim=True)
+        columns = columns[..., image.slice, :]
+        return columns if HEAD in self.keep else columns.float().mean(1, keepdim=True)
+
+
+class OutputMap(_Maps):
+    """For each text token, how much more the output of an image token is like its own: shares of 1.
+
+    What a layer computes at an image token is compared with what it computes at each text token,
+    all heads together; a softmax over the tokens gives the shares. In joint attention text tokens
+    have an output. In cross-attention they have none, and a token's value stands for it: what an
+    image token gets that attends to this token alone. Memory: as `HeatMap` without heads.
+
+    Args:
+        tokens: Indices into the text: the words to tell apart. The start token, or any that stands
+            for what no word names, takes what is like none of them.
+        among: For each image of the batch those of ``tokens`` that its prompt has; the others get
+            0. All if left out.
+        sharpness: Factor of the cosine before the softmax; None takes the dot product instead.
+        keep: Which of "step" and "layer" to keep; the others are averaged while running.
+        condition: Which rows of the batch: 'cond' or 'uncond'.
+
+    Raises:
+        ArgumentError: no tokens, a negative one, an axis that cannot be kept, a sharpness that is
+            not above 0, or an image among no tokens.
+
+    Example:
+        >>> OutputMap([0, 1, 2])
+        OutputMap(tokens=[0, 1, 2], sharpness=5.0, keep=('step', 'layer'), condition='cond')
+
+    Source:
+        Helbling et al. (2025), "ConceptAttention: Diffusion Transformers Learn Highly Interpretable
+        Features", arXiv 2502.04320. Differs from the paper: concepts are tokens of the prompt, so
+        that the model computes nothing more; ``sharpness=None`` has the paper's dot product, but a
+        cosine found more of what words name; and cross-attention is ours.
+    """
+
+    _name = "OutputMap"
+
+    def __init__(
+        self,
+        tokens: Sequence[int],
+        *,
+        among: Sequence[Sequence[int]] | None = None,
+        sharpness: float | None = 5.0,
+        keep: Sequence[str] = (STEP, LAYER),
+        condition: str = "cond",
+    ) -> None:
+        super().__init__(tokens, (), keep, condition)
+        if sharpness is not None and not 0 < sharpness < float("inf"):
+            raise ArgumentError(
+                f"OutputMap: sharpness is {sharpness} and must be above 0 and finite. 5.0 is "
+                f"usual; None takes the dot product."
+            )
+        if among is not None and not all(set(each) & set(self.tokens) for each in among):
+            raise ArgumentError(
+                f"OutputMap: an image is among none of the tokens {self.tokens}. Give each image "
+                f"at least one of them."
+            )
+        self.sharpness, self._among = sharpness, among
+
+    def __repr__(self) -> str:
+        return (
+            f"OutputMap(tokens={self.tokens}, sharpness={self.sharpness}, keep={self.keep}, "
+            f"condition={self.condition!r})"
+        )
+
+    @classmethod
+    def _keepable(cls) -> tuple[str, ...]:
+        return (STEP, LAYER)
+
+    def _columns(
+        self, call: AttentionCall, rows: slice, image: Segment, text: Segment
+    ) -> Float[Tensor, "sample head patch token"]:
+        assert call.output is not None, "observers run after the layer"
+        output = call.output[rows].float()
+        if call.known_layout("OutputMap").has(query="text"):
+            own = output[..., call.known_layout("OutputMap").queries_of("text").slice, :]
+        else:
+            own = call.weights.widened(call.value)[rows].float()[..., text.slice, :]
+        own = own.expand(-1, output.shape[1], -1, -1)[..., self.tokens, :]
+        patches, tokens = (part.transpose(1, 2).flatten(2) for part in (output, own))
+        patches = patches[:, image.slice]
+        if self.sharpness is not None:
+            patches = self.sharpness * functional.normalize(patches, dim=-1)
+            tokens = functional.normalize(tokens, dim=-1)
+        alike = patches @ tokens.mT
+        if self._among is not None:
+            alike = alike.masked_fill(self._absent(len(alike), alike.device), -torch.inf)
+        return alike.softmax(-1)[:, None]
+
+    def _absent(self, images: int, device: torch.device) -> Tensor:
+        """[sample, 1, token]: which tokens the prompt of each image has not."""
+        assert self._among is not None
+        if len(self._among) != images:
+            raise ArgumentError(
+                f"OutputMap: among has {len(self._among)} lists for {images} images. Give one each."
+            )
+        there = [[token in each for token in self.tokens] for each in map(set, self._among)]
+        return ~torch.tensor(there, device=device)[:, None]
 
 
 def _heat(running: _Running) -> LayerHeat:

@@ -18,6 +18,7 @@ from regard.trace import pick, store
 from regard.trace import weights as self_attention
 from regard.trace.grid import resize
 from regard.trace.pick import Pick
+from regard.trace.prompt import Prompt
 from regard.trace.weights import UNIT, Query
 from regard.trace.words import Token
 
@@ -229,10 +230,60 @@ class Trace:
             )
         return self.table.copy()
 
+    @property
+    def reading(self) -> dict[str, Any]:
+        """How words of this model are best read, as `heatmap` takes it.
+
+        For a bundled model it was measured, as its card says; for any other it is every layer and a
+        word's own tokens. The recipe says which and why.
+
+        Example:
+            >>> from regard.trace import toy_trace
+            >>> toy_trace().reading
+            {'carriers': False, 'layers': None}
+        """
+        told = self.recipe.get("reading") or {}
+        return {"carriers": bool(told.get("carriers")), "layers": told.get("layers") or None}
+
+    def carriers_of(self, word: str) -> list[int]:
+        """The indices of the tokens that carry a word: its own, and the next word's first.
+
+        A causal text encoder reads from left to right, so the token after a word is the first that
+        has read all of it. The start, the end and the padding never count as a next token. They
+        have none themselves.
+
+        Args:
+            word: As in `tokens_of`.
+
+        Returns:
+            Token indices, in order.
+
+        Raises:
+            UnknownName: there is no such word, or its maps were not kept.
+            TraceError: the maps of the next token were not kept.
+
+        Example:
+            >>> from regard.trace import toy_trace
+            >>> toy_trace().carriers_of("cat"), toy_trace().carriers_of("dog")
+            ([2, 3], [5])
+        """
+        own = self.tokens_of(word)
+        if all(self.tokens[index].role != "word" for index in own):
+            return own
+        (found,) = Prompt(str(self.recipe.get("prompt", "")), self.tokens).carriers([word])
+        missing = [self.tokens[index] for index in found if index not in set(self._kept)]
+        if missing:
+            raise TraceError(
+                f"Trace.heatmap: '{missing[0].name}' comes after '{word}' and carries it, but its "
+                f"maps were not kept. Look again with words=None, or leave out carriers=True."
+            )
+        return found
+
     def heatmap(
         self,
         word: str,
         *,
+        carriers: bool = False,
         steps: Pick = None,
         layers: LayerQuery = None,
         heads: Pick = None,
@@ -246,6 +297,8 @@ class Trace:
 
         Args:
             word: As in `tokens_of`.
+            carriers: Whether the token after the word counts as the word's too, as in
+                `carriers_of`: a causal text encoder may leave the word there.
             steps: Denoising steps: a number (-1 is the last), several, or a slice; None for all.
             layers: A path or whole names in it, ``down``, ``mid``, ``up``, a kind, a grid such as
                 ``16x16``, a place in running order (-1 is the last), or several; None for all.
@@ -253,10 +306,12 @@ class Trace:
             grid: Rows and columns of the answer; by default the finest grid chosen.
 
         Returns:
-            ``y``, ``x`` in shares of a patch's attention; attrs name the word, layers and grid.
+            ``y``, ``x`` in shares of a patch's attention; attrs name the word, layers and grid, and
+            with carriers the tokens.
 
         Raises:
-            TraceError: the trace is of a picture, without words.
+            TraceError: the trace is of a picture, without words; or the maps of the next token
+                were not kept.
             UnknownName: there is no such word or layer.
             ArgumentError: there is no such step or head, or they were averaged.
 
@@ -264,15 +319,19 @@ class Trace:
             >>> from regard.trace import toy_trace
             >>> toy_trace().heatmap("dog", layers="mid", grid=(1, 2)).values * 32
             array([[1., 6.]])
+            >>> toy_trace().heatmap("dog", layers="mid", grid=(1, 2), carriers=True).values * 32
+            array([[1., 6.]])
         """
+        read = self.carriers_of if carriers else self.tokens_of
         maps = self.token_maps(
-            tokens=self.tokens_of(word) if self.layers else [],
+            tokens=read(word) if self.layers else [],
             steps=steps,
             layers=layers,
             heads=heads,
             grid=grid,
         )
-        return maps.sum(TOKEN).rename("heatmap").assign_attrs(maps.attrs, word=word)
+        told = {"tokens": [int(index) for index in maps[TOKEN].values]} if carriers else {}
+        return maps.sum(TOKEN).rename("heatmap").assign_attrs(maps.attrs, word=word, **told)
 
     def token_maps(
         self,

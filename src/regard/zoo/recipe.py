@@ -1,7 +1,7 @@
 """A recipe: all that decides a bundled model, as flat data with the reason beside each number."""
 
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
 from typing import Any
 
@@ -15,7 +15,9 @@ class Recipe:
     ``task`` names the module of `regard.zoo` that builds, trains and judges it; ``model`` holds
     keyword arguments of the network class; ``train`` what the training loop and the task read;
     ``needs`` the models that must be trained before it; ``notes`` what its card has to say;
-    ``data`` what it learns from, a key of `regard.zoo.cards.DATA`.
+    ``data`` what it learns from, a key of `regard.zoo.cards.DATA`; ``reading`` which maps of its
+    words find most of what they name, as `regard.trace.Trace.heatmap` takes it: measured, and empty
+    where nothing was.
     """
 
     name: str
@@ -27,6 +29,7 @@ class Recipe:
     model: dict[str, Any]
     train: dict[str, Any]
     data: str = "scenes"
+    reading: dict[str, Any] = field(default_factory=dict)
 
 
 def recipes() -> tuple[str, ...]:
@@ -76,4 +79,5 @@ def recipe(name: str) -> Recipe:
         model=data["model"],
         train=data["train"],
         data=data.get("data", "scenes"),
+        reading=data.get("reading", {}),
     )
