@@ -236,7 +236,7 @@ def test_the_toy_gives_every_patch_a_whole_attention():
 
 
 def words_at(*names, kept=None):
-    """A trace of one token a name between start and end; token i has i + 1 hundredths everywhere."""
+    """A trace of one token a name, between start and end; token i has i + 1 hundredths."""
     prompt = " ".join(dict.fromkeys(names))
     words = [Token(at, name, name, "word", at - 1) for at, name in enumerate(names, start=1)]
     start, end = Token(0, "", None, "start", None), Token(len(names) + 1, "", None, "end", None)

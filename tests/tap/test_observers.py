@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 
+from joint import flux_sample, sd3_sample
 from regard.errors import ArgumentError, NothingObserved
 from regard.tap import (
     AttentionCall,
@@ -17,7 +18,6 @@ from regard.tap import (
     segments,
 )
 from regard.tap.weights import Fused, Replaced
-from joint import flux_sample, sd3_sample
 from tiny import generate, noise, tiny_pipeline, tiny_vit
 
 
