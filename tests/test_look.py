@@ -192,3 +192,31 @@ def test_the_model_is_as_before_even_when_a_look_is_stopped():
         look(pipeline(), PROMPT, steps=2, progress=stop)
     assert torch.equal(tiny.generate(pipeline()), before)
     assert isinstance(seen(), Look)
+
+
+# ---------------------------------------------------------------- how words are read
+
+
+def test_a_model_that_nobody_measured_is_read_at_own_tokens():
+    assert seen().trace.reading == {"carriers": False, "layers": None}
+    told = seen().trace.recipe["reading"]["why"]
+    assert told == "not measured for this model: own tokens"
+
+
+@pytest.mark.parametrize(
+    ("options", "carriers", "layers", "why"),
+    [
+        ({}, True, ["up_blocks.2"], "measured for openmoji"),
+        ({"carriers": False}, False, ["up_blocks.2"], "as asked for"),
+        ({"words": ["cat"]}, False, ["up_blocks.2"], "own tokens: of the next no maps were kept"),
+        ({"keep": ["step"]}, True, None, "measured for openmoji"),
+    ],
+)
+def test_a_bundled_model_is_read_as_was_measured(options, carriers, layers, why, tmp_path):
+    found = look("openmoji", "a cat and a dog", steps=1, **options)
+    assert found.trace.recipe["reading"] == {"carriers": carriers, "layers": layers, "why": why}
+    found.save(tmp_path / "look")
+    heat = found.trace.heatmap("cat", **found.trace.reading)
+    assert heat.attrs.get("tokens", [2]) == ([2, 3] if carriers else [2])
+    if layers:
+        assert [name.split(".")[:2] for name in heat.attrs["layers"]] == [["up_blocks", "2"]] * 2

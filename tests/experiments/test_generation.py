@@ -7,13 +7,18 @@ import xarray as xr
 from regard.data.drawings import SUBJECTS
 from regard.data.scenes import HELD_OUT_PAIRS, Mention, caption
 from regard.experiments.generation import (
+    Asked,
     Drawn,
+    Watch,
     held_out_iou,
     pair_figures,
+    read_as,
+    readings_of,
     single_figures,
     single_prompts,
     word_map,
 )
+from regard.zoo.cards import FIGURES, READINGS, reading_key
 from regard.zoo.judge import Seen, Sighting
 
 EMPTY = xr.DataArray(np.zeros((1, 1, 1)), dims=("token", "y", "x"))
@@ -94,3 +99,89 @@ def test_the_map_of_a_word_is_that_of_the_word_not_of_its_letters(prompt, word, 
     maps = xr.DataArray(np.arange(8.0).reshape(8, 1, 1), dims=("token", "y", "x"))
     pipeline = SimpleNamespace(tokenizer=tokenizer)
     assert word_map(pipeline, prompt, word, maps).item() == token
+
+
+PIPELINE = SimpleNamespace(tokenizer=tokenizer)
+TEXT = "a cat and a car"  # start, a, cat, and, a, car, end
+
+
+def token_maps(values):
+    return xr.DataArray(np.array(values, float).reshape(-1, 1, 1), dims=("token", "y", "x"))
+
+
+@pytest.mark.parametrize(
+    ("word", "asked", "expected"),
+    [
+        ("cat", None, 2),
+        ("cat", ["cat", "car"], 2 + 3),
+        ("cat", ["cat", "and"], 2),  # 'and' is asked for itself
+        ("car", ["cat", "car"], 5),  # the end carries no word
+    ],
+)
+def test_a_map_of_a_benchmark_counts_the_next_token_that_is_free(word, asked, expected):
+    maps = token_maps(range(7))
+    assert word_map(PIPELINE, TEXT, word, maps, asked=asked).item() == expected
+
+
+def test_readings_by_hand():
+    maps = {
+        "finest": token_maps([9, 1, 2, 3, 4, 5, 9]),
+        "shown": token_maps([9, 1, 2, 2, 1, 3, 9]),
+        "carried": token_maps([0, 1, 4, 4, 1, 1, 0]),
+        "dot": token_maps([0, 0, 7, 1, 0, 0, 0]),
+        "output": token_maps([0, 0, 5, 1, 0, 0, 0]),
+    }
+    found = {
+        name: read_as(name, PIPELINE, TEXT, "cat", maps, ["cat", "car"]).item() for name in READINGS
+    }
+    # regions: (2 + 4) + (2 + 4) of what all five words have together, 9 + 11.
+    assert found == {
+        "own": 2, "carriers": 5, "shown": 4, "dot": 8, "output": 6, "propagated": 8,
+        "regions": 12 / 20,
+    }  # fmt: skip
+
+
+def test_each_reading_has_a_figure_an_interval_and_what_it_gained():
+    """Own tokens hit the mask in every second image, and with the next token in all."""
+    row = ("token", "y", "x")
+    mask = xr.DataArray([[True, False]], dims=("y", "x"))
+    asked = []
+    for number in range(12):
+        own = [1.0, 0.0] if number % 4 < 2 else [0.0, 1.0]
+        values = np.zeros((7, 1, 2))
+        values[2], values[3] = own, [5.0, 0.0]
+        maps = {"finest": xr.DataArray(values, dims=row)}
+        asked.append(Asked(number, TEXT, "cat", ["cat", "car"], maps, mask))
+    found = readings_of(PIPELINE, "map_miou", asked)
+    assert found["map_miou"] == pytest.approx(1 / 2)
+    assert found["map_miou_carriers"] == 1.0
+    assert found["map_miou_carriers_gain"] == pytest.approx(1 / 2)
+    assert found["map_miou_carriers_gain_low"] <= 1 / 2 <= found["map_miou_carriers_gain_high"]
+    assert "map_miou_regions" not in found  # nothing of that kind was watched
+
+
+def test_every_reading_has_its_words_in_the_card():
+    for figure in ("map_miou", "map_miou_true_mask"):
+        assert {reading_key(figure, reading) for reading in READINGS} <= set(FIGURES)
+
+
+def test_what_is_watched_in_a_batch_is_what_it_is_alone():
+    import torch
+
+    from regard.zoo import load
+
+    pipeline, prompts = load("openmoji"), ["a cat", "a red car on the beach"]
+
+    def watched(texts):
+        watch = Watch(pipeline, texts)
+        noise = [torch.Generator().manual_seed(0) for _ in texts]
+        with watch.tap(pipeline):
+            pipeline(texts, num_inference_steps=1, generator=noise, output_type="latent")
+        return watch.maps()
+
+    both = watched(prompts)
+    for prompt, maps in zip(prompts, both, strict=True):
+        (alone,) = watched([prompt])
+        for name, each in alone.items():
+            np.testing.assert_allclose(maps[name], each, atol=1e-5, err_msg=name)
+    assert both[0]["output"].isel(token=slice(3, None)).max() == 0  # start, a, cat

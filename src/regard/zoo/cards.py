@@ -120,6 +120,25 @@ def figures(name: str) -> dict[str, float]:
     return _beside(name, "figures.json")
 
 
+def intervals(name: str) -> dict[str, float]:
+    """The ends of the 95 % intervals of those figures, and paired differences."""
+    return _beside(name, "intervals.json")
+
+
+def _quoted(key: str, value: float, ends: dict[str, float]) -> str:
+    """A figure with its interval and what it gained, where these were measured."""
+    gain = f"{key}_gain"
+    if f"{key}_low" not in ends:
+        return f"{value:g}"
+    more = f", +{_spread(ends[gain], ends, gain)}" if gain in ends else ""
+    return _spread(value, ends, key) + more
+
+
+def _spread(value: float, ends: dict[str, float], key: str) -> str:
+    # Means keep their digits: 0.7999 is not 0.800.
+    return f"{value:.4g} [{ends[f'{key}_low']:.3f}, {ends[f'{key}_high']:.3f}]"
+
+
 def _beside(name: str, file: str) -> dict[str, Any]:
     place = resources.files("regard.zoo").joinpath("weights", name, file)
     return dict(json.loads(place.read_text())) if place.is_file() else {}
@@ -169,50 +188,37 @@ def _table(name: str) -> str:
     known: dict[str, Any] = figures(name)
     if not known:
         return "## Figures\n\nNone measured yet."
-    compared = {reading_key(figure, each) for figure in MAPS for each in READINGS if each != "own"}
-    quoted = [key for key in FIGURES if key in known and key not in compared]
-    rows = [f"| {FIGURES[key]} | `{key}` | {known[key]:g} |" for key in quoted]
+    ends = intervals(name)
+    rows = [
+        f"| {FIGURES[key]} | `{key}` | {_quoted(key, known[key], ends)} |"
+        for key in FIGURES
+        if key in known
+    ]
     head = f"`regard evaluate {name}` recomputes each, on what was never trained on."
     return "\n".join(
         [f"## Figures\n\n{head}\n", "| figure | key | value |", "|---|---|---|", *rows]
     )
 
 
-MAPS = {
-    "map_miou_true_mask": "true masks, real scenes noised to t = 200",
-    "map_miou": "the segmenter's masks, generated images",
-}
-"""The figures that are compared between readings."""
-
-
 def _maps(plan: Recipe) -> str:
-    """The table of readings with intervals, and which is shown; empty where none was measured."""
-    known = figures(plan.name)
-    if "map_miou_true_mask_low" not in known:
-        return ""
-    rows = []
-    for reading, what in READINGS.items():
-        cells = []
-        for figure in MAPS:
-            key = reading_key(figure, reading)
-            cells.append(_said(known, key))
-            cells.append(_said(known, f"{key}_gain") if reading != "own" else "")
-        rows.append(f"| `{reading}` | {what} | {' | '.join(cells)} |")
-    head = " | ".join(f"{what} | more than `own`" for what in MAPS.values())
+    """What the figures of maps are of, and which maps are shown; empty where none was chosen."""
     told = plan.reading
+    if not told or not figures(plan.name):
+        return ""
     layers = ", ".join(f"`{layer}`" for layer in told.get("layers", ())) or "all layers"
     at = "its own and the next token" if told.get("carriers") else "its own tokens"
+    known = intervals(plan.name)
+    few = ""
+    if "map_miou_images" in known:
+        few = (
+            f" Readings of generated images other than `map_miou` are of the first seed, "
+            f"{known['map_miou_images']:g} images; there own tokens give "
+            f"{_spread(known['map_miou_own'], known, 'map_miou_own')}."
+        )
     return (
-        f"## Word maps\n\n`look` shows a word at {at}, in {layers}. That, the layer that carries "
-        f"maps on, how they are combined, the sharpness of cosines and every threshold were chosen "
-        f"on the even scenes (generated images: thresholds alone, on every other prompt); the "
-        f"figures are of the odd ones. Mean IoU with its 95 % interval over scenes or prompts, and "
-        f"the paired difference.\n\n| reading | what | {head} |\n|---|---|---|---|---|---|\n"
-        + "\n".join(rows)
+        f"## Word maps\n\n`look` shows a word at {at}, in {layers}. The even test scenes chose "
+        f"that, the layer that carries maps on, how maps are combined and the sharpness of "
+        f"cosines; the figures are of the odd ones, to which nothing was fitted. Every threshold "
+        f"is from the other half of scenes or prompts. Brackets hold the 95 % interval over scenes "
+        f"or prompts; with a plus stands the paired difference to own tokens.{few}"
     )
-
-
-def _said(known: dict[str, float], key: str) -> str:
-    if key not in known:
-        return "not measured"
-    return f"{known[key]:.3f} [{known[key + '_low']:.3f}, {known[key + '_high']:.3f}]"
