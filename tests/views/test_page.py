@@ -188,3 +188,15 @@ def test_a_trace_too_large_for_a_page_says_what_was_averaged(
     ]
     assert data["steps"][1]["label"] == "3–5"
     assert data["steps"][1]["python"] == "[3, 4, 5]"
+
+
+def test_a_page_says_where_heat_maps_read_words_in_another_way():
+    trace = toy_trace()
+    assert payload.payload(trace)["notices"] == []
+    told = {"carriers": True, "layers": ["mid"], "why": "measured for toy"}
+    read = replace(trace, recipe={**trace.recipe, "reading": told})
+    (notice,) = payload.payload(read)["notices"]
+    assert notice == (
+        "The files in heatmaps read each word at its own and the next token, in mid (measured for "
+        "toy); this page opens on a word's own tokens in all layers."
+    )

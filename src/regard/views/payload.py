@@ -105,7 +105,22 @@ def _notices(trace: Trace, tiles: Tiles) -> list[str]:
         notices.append(f"To keep this page small, every {merged} steps are averaged in it.")
     if notices:
         notices.append("The trace has them all.")
-    return notices
+    return [*notices, *_read_elsewhere(trace)]
+
+
+def _read_elsewhere(trace: Trace) -> list[str]:
+    """That separate heat maps read words in another way than the page opens with, if they do."""
+    carriers, layers = trace.reading["carriers"], trace.reading["layers"]
+    at = ["at its own and the next token"] if carriers else []
+    where = [f"in {', '.join(layers)}"] if layers else []
+    if not (at or where):
+        return []
+    why = trace.recipe["reading"].get("why", "")
+    how = ", ".join([*at, *where])
+    return [
+        f"The files in heatmaps read each word {how}{f' ({why})' if why else ''}; this page opens "
+        f"on a word's own tokens in all layers."
+    ]
 
 
 def _about(trace: Trace) -> dict[str, Any]:
