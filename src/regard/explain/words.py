@@ -17,7 +17,7 @@ from regard.look.generate import generate
 from regard.look.prompt import check_words, read_whole
 from regard.look.settings import Settings
 from regard.tap import AttentionCall, Tap
-from regard.tap.clock import shadowed
+from regard.tap.opened import shadowed
 
 RHO = "rho"
 """Coordinate: the share of a step's outcome that is new."""

@@ -14,12 +14,14 @@ knows where and when each happened, and may change it. The model stays as it is.
 
 from regard.layers import has_names
 from regard.tap.call import AttentionCall, Edit, Observer
-from regard.tap.clock import listening, shadowed
+from regard.tap.clock import listening
 from regard.tap.edits import hide
 from regard.tap.layout import LayerShape, Segment, TokenLayout, layout_for, segments
 from regard.tap.model import attention_layers, layer_infos, layer_places
 from regard.tap.observers import HeatMap, LayerHeat, LayerMean, OutputMap, Parity
 from regard.tap.select import TO_TEXT, Select
+from regard.tap.opened import shadowed
+from regard.tap.select import TO_TEXT, Select, has_names
 from regard.tap.steps import Steps
 from regard.tap.tap import Tap
 

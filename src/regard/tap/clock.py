@@ -5,7 +5,6 @@ of them belong together. Noise levels cannot stand for steps, since some schedul
 model twice at one level.
 """
 
-import functools
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
@@ -15,6 +14,7 @@ from torch import nn
 
 from regard.errors import ArgumentError
 from regard.tap.guided import Label, parts_of
+from regard.tap.opened import Opened, shadow
 from regard.tap.steps import Steps, asked_for
 
 
@@ -44,15 +44,12 @@ class Clock:
         self._started = False
         self._turn = -1
 
-    @contextmanager
-    def running(self, models: list[nn.Module]) -> Iterator[None]:
-        """Listen to the pipeline's scheduler and to the models; all is put back afterwards."""
-        with ExitStack() as opened:
-            opened.enter_context(listening(self.steps, began=self._begun, after=self._stepped))
-            for model in models:
-                if hasattr(model, "cache_context"):
-                    opened.enter_context(shadowed(model, "cache_context", self._labelling))
-            yield
+    def listen(self, models: list[nn.Module], opened: ExitStack) -> None:
+        """Listen to the pipeline's scheduler and to the models, until ``opened`` closes."""
+        listen(opened, self.steps, self._begun, self._stepped)
+        for model in models:
+            if hasattr(model, "cache_context"):
+                shadow(opened, model, "cache_context", self._labelling)
 
     @property
     def step(self) -> int:
@@ -133,13 +130,7 @@ class Clock:
         return labelled
 
 
-@contextmanager
-def listening(
-    steps: Steps,
-    *,
-    began: Callable[[], None] | None = None,
-    after: Callable[[bool], None] | None = None,
-) -> Iterator[Steps]:
+class listening(Opened):  # noqa: N801  used as a function
     """Keep steps up to date while their scheduler works; it is put back afterwards.
 
     Args:
@@ -147,6 +138,29 @@ def listening(
         began: Called when a generation begins, before its first step.
         after: Called after each call of ``scheduler.step``, with whether a step ended.
     """
+
+    def __init__(
+        self,
+        steps: Steps,
+        *,
+        began: Callable[[], None] | None = None,
+        after: Callable[[bool], None] | None = None,
+    ) -> None:
+        super().__init__()
+        self._steps, self._began, self._after = steps, began, after
+
+    def open(self) -> None:
+        """Listen."""
+        listen(self, self._steps, self._began, self._after)
+
+
+def listen(
+    opened: ExitStack,
+    steps: Steps,
+    began: Callable[[], None] | None,
+    after: Callable[[bool], None] | None,
+) -> None:
+    """As `listening`, until another context ends."""
 
     def starting(set_timesteps: Callable[..., Any]) -> Callable[..., Any]:
         def started(*args: Any, **kwargs: Any) -> Any:
@@ -169,11 +183,9 @@ def listening(
 
         return counted
 
-    with ExitStack() as opened:
-        for name, wrap in (("step", stepping), ("set_timesteps", starting)):
-            if hasattr(steps.scheduler, name):
-                opened.enter_context(shadowed(steps.scheduler, name, wrap))
-        yield steps
+    for name, wrap in (("step", stepping), ("set_timesteps", starting)):
+        if hasattr(steps.scheduler, name):
+            shadow(opened, steps.scheduler, name, wrap)
 
 
 def checked_parts(parts: tuple[str, ...]) -> tuple[str, ...]:
@@ -192,35 +204,6 @@ def checked_parts(parts: tuple[str, ...]) -> tuple[str, ...]:
             f"of the batch, such as ('uncond', 'cond')."
         )
     return parts
-
-
-@contextmanager
-def shadowed(
-    owner: Any, name: str, wrap: Callable[[Callable[..., Any]], Callable[..., Any]]
-) -> Iterator[None]:
-    """Put a wrapper in front of one object's method, and afterwards exactly what was there before.
-
-    Example:
-        >>> class Owner:
-        ...     def greet(self):
-        ...         return "hello"
-        >>> owner = Owner()
-        >>> with shadowed(owner, "greet", lambda old: lambda: old().upper()):
-        ...     owner.greet()
-        'HELLO'
-        >>> vars(owner)
-        {}
-    """
-    present = getattr(owner, name)
-    own = vars(owner).get(name)
-    vars(owner)[name] = functools.wraps(present)(wrap(present))
-    try:
-        yield
-    finally:
-        if own is None:
-            vars(owner).pop(name, None)
-        else:
-            vars(owner)[name] = own
 
 
 def _repeat(labels: tuple[Label, ...], times: int) -> tuple[Label, ...]:

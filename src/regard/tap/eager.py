@@ -14,7 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-SOFTMAX = frozenset({functional.softmax, torch.softmax, torch.Tensor.softmax})
+SOFTMAX = frozenset(
+    {functional.softmax, torch.softmax, torch.special.softmax, torch.Tensor.softmax}
+)
 MATMUL = frozenset(
     {
         torch.matmul,
@@ -83,14 +85,31 @@ def attention_of(
     result: Tensor,
 ) -> Pending | None:
     """A softmax of this product over its last axis, or None if it is not that."""
-    scores = args[0] if args else kwargs["input"]
-    dim = kwargs.get("dim", args[1] if len(args) > 1 else None)
-    if product is None or dim not in (-1, scores.ndim - 1):
+    scores, over_last = _softmax_of(args, kwargs)
+    if product is None or not over_last:
         return None
     query, key = product
     if key.ndim != query.ndim or (*query.shape[:-1], key.shape[-1]) != scores.shape:
         return None
     return Pending(query, key.mT, scores, result)
+
+
+def may_be_attention(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
+    """Whether a softmax is over the last of three axes or more: two are those of a classifier.
+
+    Example:
+        >>> [may_be_attention((torch.ones(*shape), -1), {}) for shape in ((2, 3, 3), (2, 3))]
+        [True, False]
+    """
+    scores, over_last = _softmax_of(args, kwargs)
+    return over_last and scores.ndim >= 3
+
+
+def _softmax_of(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Tensor, bool]:
+    """What a softmax is taken of, and whether over its last axis."""
+    scores = args[0] if args else kwargs["input"]
+    dim = kwargs.get("dim", args[1] if len(args) > 1 else None)
+    return scores, dim in (-1, scores.ndim - 1)
 
 
 def heads_of(module: nn.Module, folded: int) -> int:

@@ -5,8 +5,9 @@ it once, in ``tap/families/<family>.py``, and a test perturbs inputs to check th
 """
 
 import importlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -23,11 +24,15 @@ class Segment:
     """Neighbouring tokens of one kind.
 
     Attributes:
-        name: "image", "text", "image_prompt", "cls", "distillation", "register", "probe" or
-            "other".
+        name: "image", "text", "image_prompt", "cls", "distillation", "register", "probe", or
+            "other" for what is not known.
         start: Index of the first token.
         stop: Index after the last token.
         grid: Rows and columns of the tokens, read row by row; None where there is no picture plane.
+
+    Raises:
+        ArgumentError: there is no token in it, an index is no whole number from 0 on, or the grid
+            has not as many cells as there are tokens.
 
     Example:
         >>> len(Segment("image", 1, 7, grid=(2, 3)))
@@ -38,6 +43,17 @@ class Segment:
     start: int
     stop: int
     grid: Grid | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "start", _count("start", self.start, self.name))
+        object.__setattr__(self, "stop", _count("stop", self.stop, self.name))
+        if self.stop <= self.start:
+            raise ArgumentError(
+                f"Segment: '{self.name}' goes from {self.start} to {self.stop} and must have at "
+                f"least one token."
+            )
+        if self.grid is not None:
+            _check_grid(self.name, len(self), self.grid)
 
     def __len__(self) -> int:
         return self.stop - self.start
@@ -55,6 +71,11 @@ class TokenLayout:
     Attributes:
         queries: Segments of the query axis, in order.
         keys: Segments of the key axis, in order.
+        told: The kind, where the model says it and the segments do not, as keys of self-attention
+            that are not known; None: it follows from the segments.
+
+    Raises:
+        ArgumentError: segments do not lie end to end from 0 on.
 
     Example:
         >>> image, text = segments(("image", 6, (2, 3))), segments(("text", 4))
@@ -66,10 +87,23 @@ class TokenLayout:
 
     queries: tuple[Segment, ...]
     keys: tuple[Segment, ...]
+    told: str | None = None
+
+    def __post_init__(self) -> None:
+        for axis in (self.queries, self.keys):
+            stops = [0, *(segment.stop for segment in axis)]
+            if [segment.start for segment in axis] != stops[:-1]:
+                raise ArgumentError(
+                    f"TokenLayout: {_listed(axis)} start at "
+                    f"{', '.join(str(segment.start) for segment in axis)} and must lie end to end "
+                    f"from 0 on. regard.tap.segments lays them so."
+                )
 
     @cached_property
     def kind(self) -> str:
         """'cross' if none attends to its kind, 'joint' if keys are image and text, or 'self'."""
+        if self.told is not None:
+            return self.told
         asked = {segment.name for segment in self.keys}
         if asked.isdisjoint(segment.name for segment in self.queries):
             return "cross"
@@ -112,16 +146,19 @@ class LayerShape:
         index: 0 for the first attention inside one forward of that module, 1 for the second.
         queries: Number of queries.
         keys: Number of keys.
+        module: The module itself, which may say what it attends to.
     """
 
     layer: str
     index: int
     queries: int
     keys: int
+    module: nn.Module | None = field(default=None, compare=False, repr=False)
 
 
-Layout = Callable[[nn.Module, Mapping[str, Any], LayerShape], TokenLayout]
-"""``layout(model, inputs, shape)``; inputs are the arguments of the model's forward by name."""
+Layout = Callable[[nn.Module, Mapping[str, Any], LayerShape], TokenLayout | None]
+"""``layout(model, inputs, shape)``; inputs are the arguments of the model's forward by name. It may
+return None for a layer whose tokens are not known."""
 
 
 @dataclass(frozen=True)
@@ -135,6 +172,29 @@ class Family:
 
     layout: Layout
     place: Callable[[str], str | None] = lambda layer: None
+
+    def laid(
+        self, model: nn.Module, inputs: Mapping[str, Any], shape: LayerShape
+    ) -> TokenLayout | None:
+        """The layout of one call, which has as many queries and keys as the call has.
+
+        Raises:
+            ArgumentError: it has not: the layout of this model does not fit this layer.
+        """
+        try:
+            layout = self.layout(model, inputs, shape)
+        except ArgumentError as wrong:
+            raise _unfit(model, shape, str(wrong)) from wrong
+        if layout is not None:
+            for what, axis, count in (
+                ("queries", layout.queries, shape.queries),
+                ("keys", layout.keys, shape.keys),
+            ):
+                if not axis or axis[-1].stop != count:
+                    told = axis[-1].stop if axis else 0
+                    why = f"it says {told} {what} ({_listed(axis)}), and the layer has {count}."
+                    raise _unfit(model, shape, why)
+        return layout
 
 
 _added: dict[str, Family] = {}
@@ -185,13 +245,18 @@ def forget_layout(*classes: str) -> None:
 
 def family_of(model: nn.Module) -> Family | None:
     """The family of a model, looked up by class name along the MRO; None if it is unknown."""
-    for kind in type(model).__mro__:
+    for kind in type(uncompiled_of(model)).__mro__:
         if kind.__name__ in _added:
             return _added[kind.__name__]
         if kind.__name__ in FAMILIES:
             family: Family = importlib.import_module(FAMILIES[kind.__name__]).FAMILY
             return family
     return None
+
+
+def uncompiled_of(model: Any) -> Any:
+    """The model inside one that ``torch.compile`` has made of it; any other as it is."""
+    return vars(model).get("_modules", {}).get("_orig_mod", model)
 
 
 def segments(*parts: tuple[str, int] | tuple[str, int, Grid | None]) -> tuple[Segment, ...]:
@@ -204,7 +269,8 @@ def segments(*parts: tuple[str, int] | tuple[str, int, Grid | None]) -> tuple[Se
         The segments with their starts and stops.
 
     Raises:
-        ArgumentError: a grid does not have as many cells as the segment has tokens.
+        ArgumentError: a length is negative or no whole number, or a grid does not have as many
+            cells as the segment has tokens.
 
     Example:
         >>> segments(("cls", 1), ("register", 0), ("image", 6, (2, 3)))[1]
@@ -214,15 +280,19 @@ def segments(*parts: tuple[str, int] | tuple[str, int, Grid | None]) -> tuple[Se
     start = 0
     for name, length, *grid in parts:
         plane = grid[0] if grid else None
-        if plane is not None and plane[0] * plane[1] != length:
-            raise ArgumentError(
-                f"segments: '{name}' has {length} tokens, but its grid is {plane[0]} x {plane[1]}. "
-                f"Their product must be the number of tokens."
-            )
+        length = _count("length", length, name)
+        if plane is not None:
+            _check_grid(name, length, plane)
         if length:
             laid.append(Segment(name, start, start + length, plane))
         start += length
     return tuple(laid)
+
+
+def has_image_prompt(module: nn.Module | None) -> bool:
+    """Whether further calls of an attention layer are those of IP-Adapter, by its processor."""
+    processor = getattr(module, "processor", None)
+    return hasattr(processor, "to_k_ip") or "IPAdapter" in type(processor).__name__
 
 
 def _named(kind: str, name: str, among: tuple[Segment, ...]) -> Segment:
@@ -230,3 +300,42 @@ def _named(kind: str, name: str, among: tuple[Segment, ...]) -> Segment:
         if segment.name == name:
             return segment
     raise unknown(kind, name, [segment.name for segment in among])
+
+
+def _count(what: str, value: Any, name: str) -> int:
+    """A whole number from 0 on; of NumPy too."""
+    try:
+        number = -1 if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        number = -1
+    if number < 0:
+        raise ArgumentError(
+            f"segments: the {what} of '{name}' is {value!r} and must be a whole number, 0 or more."
+        )
+    return number
+
+
+def _check_grid(name: str, length: int, grid: Any) -> None:
+    sides = [_count("grid", side, name) for side in grid] if _is_pair(grid) else []
+    if not sides or sides[0] * sides[1] != length:
+        shown = f"{grid[0]} x {grid[1]}" if sides else repr(grid)
+        raise ArgumentError(
+            f"segments: '{name}' has {length} tokens, but its grid is {shown}. Rows times columns "
+            f"must be the number of tokens."
+        )
+
+
+def _is_pair(grid: Any) -> bool:
+    return isinstance(grid, Sequence) and not isinstance(grid, str) and len(grid) == 2
+
+
+def _listed(axis: tuple[Segment, ...]) -> str:
+    return " + ".join(f"{segment.name}:{len(segment)}" for segment in axis) or "nothing"
+
+
+def _unfit(model: nn.Module, shape: LayerShape, why: str) -> ArgumentError:
+    return ArgumentError(
+        f"layout of {type(model).__name__} does not fit layer {shape.layer}: {why} Where tokens "
+        f"are merged, left out or added on the way, or positions are not those of this size, pass "
+        f"Tap a layout= of your own; it may return None for a layer that is not known."
+    )

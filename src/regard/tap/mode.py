@@ -7,15 +7,21 @@ Being seen costs, so where the fused attention is known to be called by its name
 import sys
 import threading
 import types
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 import torch
 from torch.nn import functional
-from torch.overrides import TorchFunctionMode, _get_current_function_mode_stack
+from torch.overrides import (
+    TorchFunctionMode,
+    _get_current_function_mode_stack,
+    _pop_mode,
+    _push_mode,
+)
 
-from regard.tap.clock import shadowed
+from regard.tap.opened import alone, releasing, shadow
 
 Handler = Callable[[Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any]
 
@@ -67,6 +73,7 @@ class Watch(TorchFunctionMode):
         self.by_name = False
         self._asleep: tuple[int, Any] | None = None
         self._outer: Watch | None = None
+        self._outer_slept: Any = None
         self._handlers = dict.fromkeys(TRANSPARENT, self._look_inside) | dict(handlers)
         self._dozing = dozing
 
@@ -117,36 +124,59 @@ class Watch(TorchFunctionMode):
         Only if no other watch is open in this thread, so that nested ones keep their order, and no
         mode was entered later, which would be taken off instead.
         """
-        alone = _here.watch is self and self._outer is None
-        if not alone or _get_current_function_mode_stack()[-1:] != [self]:
+        only = _here.watch is self and self._outer is None
+        if not only or _get_current_function_mode_stack()[-1:] != [self]:
             return False
         self._asleep = (threading.get_ident(), during)
-        self.__exit__(None, None, None)
+        _pop_mode()
         return True
 
     def wake(self) -> None:
         """Come back, if asleep in this thread."""
         if self.asleep is not None:
+            if self not in _get_current_function_mode_stack():
+                self.__enter__()
             self._asleep = None
-            self.__enter__()
 
-    @contextmanager
-    def open(self) -> Iterator[None]:
+    def __exit__(self, *raised: object) -> None:
+        """Step down, if nothing was entered later; an interrupt may have left it asleep here."""
+        if _get_current_function_mode_stack()[-1:] == [self]:
+            super().__exit__(*raised)
+
+    def open(self, opened: ExitStack) -> None:
         """Watch this thread, asleep until a module wakes it; an outer watch is awake meanwhile."""
         outer = self._outer = getattr(_here, "watch", None)
-        slept = None if outer is None else outer.asleep
+        self._outer_slept = None if outer is None else outer.asleep
+        releasing(opened, self._close)
+        _named.open(opened, self)
         if outer is not None:
             outer.wake()
-        with _named.open(), self:
-            _here.watch = self
-            self.sleep(during=self)
-            try:
-                yield
-            finally:
-                self.wake()  # an interrupt runs no hooks, so we may still be asleep
-                _here.watch, self._outer = outer, None
-        if outer is not None and slept is not None:
-            outer.sleep(during=slept)
+        _here.watch = self
+        self.__enter__()
+        self.sleep(during=self)
+
+    def _close(self) -> None:
+        """Leave this thread, and give it back to the outer watch; twice does no harm."""
+        self._asleep = None  # an interrupt runs no hooks, so it may be either
+        while _get_current_function_mode_stack()[-1:] == [self]:
+            _pop_mode()
+        if self in _get_current_function_mode_stack():
+            self._leave_from_below()
+        outer = self._outer
+        if getattr(_here, "watch", None) is self:
+            _here.watch = outer
+        if outer is not None and self._outer_slept is not None:
+            outer.sleep(during=self._outer_slept)
+        self._outer = None
+
+    def _leave_from_below(self) -> None:
+        """Leave the stack where someone else's mode was entered later and not left."""
+        stack = _get_current_function_mode_stack()
+        for _ in stack:
+            _pop_mode()
+        for mode in stack:
+            if mode is not self:
+                _push_mode(mode)
 
 
 def in_backward() -> bool:
@@ -157,25 +187,31 @@ def in_backward() -> bool:
 class _Shared:
     """What belongs to the process: opened for the first user in any thread, closed by the last."""
 
-    def __init__(self, make: Callable[[], AbstractContextManager[Any]]) -> None:
-        self._make = make
-        self._lock = threading.Lock()
-        self._users = 0
+    def __init__(self, start: Callable[[ExitStack], Any]) -> None:
+        self._start = start
+        self._users: set[object] = set()
+        self._started = False
         self._opened = ExitStack()
 
-    @contextmanager
-    def open(self) -> Iterator[None]:
-        with self._lock:
-            if self._users == 0:
-                self._opened.enter_context(self._make())
-            self._users += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._users -= 1
-                if self._users == 0:
-                    self._opened.close()
+    def open(self, opened: ExitStack, user: object) -> None:
+        """Open it for a user, until ``opened`` closes."""
+        releasing(opened, partial(self._left, user))
+        self._joined(user)
+
+    @alone()
+    def _joined(self, user: object) -> None:
+        self._users.add(user)
+        if not self._started:
+            self._opened.close()  # what an interrupt has left of an earlier start
+            self._start(self._opened)
+            self._started = True
+
+    @alone()
+    def _left(self, user: object) -> None:
+        self._users.discard(user)
+        if not self._users:
+            self._started = False
+            self._opened.close()
 
 
 def _tell(fused: Callable[..., Any]) -> Callable[..., Any]:
@@ -191,15 +227,11 @@ def _tell(fused: Callable[..., Any]) -> Callable[..., Any]:
 
 
 _here = threading.local()
-_named = _Shared(lambda: shadowed(functional, "scaled_dot_product_attention", _tell))
-_stance = _Shared(lambda: torch.compiler.set_stance("force_eager"))
+_named = _Shared(lambda opened: shadow(opened, functional, "scaled_dot_product_attention", _tell))
+_stance = _Shared(lambda opened: opened.enter_context(torch.compiler.set_stance("force_eager")))
 
 
-@contextmanager
-def uncompiled() -> Iterator[None]:
+def uncompiled(opened: ExitStack, user: object) -> None:
     """Compiled models run eagerly while any tap is open, rather than being compiled anew."""
-    if "torch._dynamo" not in sys.modules:  # then nothing can be compiled yet
-        yield
-        return
-    with _stance.open():
-        yield
+    if "torch._dynamo" in sys.modules:  # else nothing can be compiled yet
+        _stance.open(opened, user)

@@ -10,7 +10,7 @@ from torch import nn
 from regard.errors import ArgumentError, NothingObserved
 from regard.layers import LayerInfo
 from regard.tap.eager import heads_of
-from regard.tap.layout import Family, Layout, family_of
+from regard.tap.layout import Family, Layout, family_of, uncompiled_of
 
 DENOISERS = ("unet", "transformer", "transformer_2", "prior")
 HIDDEN_PROCESSORS = ("XFormers", "Sliced")
@@ -48,6 +48,7 @@ class Site:
     Attributes:
         layer: Dotted path, as `AttentionCall.layer` has it.
         module: The module.
+        owner: The module at that path: the same, or the attention whose processor it is.
         root: The model that it is a part of.
         path: Dotted path within that model.
         place: 'down', 'mid' or 'up'; None where a model has no such thing.
@@ -56,6 +57,7 @@ class Site:
 
     layer: str
     module: nn.Module
+    owner: nn.Module
     root: Root
     path: str
     place: str | None
@@ -68,7 +70,8 @@ def sites_of(root: Root) -> Iterator[Site]:
         layer = joined(root.prefix, name.removesuffix(".processor")) or "(root)"
         path = layer.removeprefix(root.prefix).removeprefix(".")
         place = root.family.place(path) if root.family else None
-        yield Site(layer, module, root, path, place, attention_name(module))
+        owner = root.model.get_submodule(path) if name.endswith(".processor") else module
+        yield Site(layer, module, owner, root, path, place, attention_name(module))
 
 
 def places(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
@@ -236,7 +239,7 @@ def models_of(target: Any) -> dict[str, nn.Module]:
         ArgumentError: it is neither, or a pipeline without a denoiser.
     """
     if isinstance(target, nn.Module):
-        return {"": getattr(target, "_orig_mod", target)}  # the model inside a compiled one
+        return {"": uncompiled_of(target)}
     parts = getattr(target, "components", None)
     if parts is None:
         raise ArgumentError(
@@ -248,8 +251,18 @@ def models_of(target: Any) -> dict[str, nn.Module]:
             f"Tap: {type(target).__name__} has none of {', '.join(DENOISERS)}, but "
             f"{', '.join(sorted(parts)) or 'nothing'}. Pass the module to look at."
         )
-    first, *others = (getattr(model, "_orig_mod", model) for model in found.values())
+    first, *others = (uncompiled_of(model) for model in found.values())
     return {"": first} | dict(zip(list(found)[1:], others, strict=True))
+
+
+def others_of(pipeline: Any) -> dict[str, nn.Module]:
+    """The parts of a pipeline that are not tapped and have attention, by name."""
+    parts = {
+        name: uncompiled_of(part)
+        for name, part in pipeline.components.items()
+        if isinstance(part, nn.Module) and name not in DENOISERS
+    }
+    return {name: part for name, part in parts.items() if attention_layers(part)}
 
 
 def root_of(model: nn.Module, prefix: str, layout: Layout | None) -> Root:

@@ -12,6 +12,7 @@ from regard.arguments import shown
 from regard.errors import ArgumentError, NothingObserved
 from regard.layers import LayerInfo
 from regard.tap.call import AttentionCall, Edit, Observer, as_4d
+from regard.tap.claim import claim
 from regard.tap.clock import Clock, checked_parts
 from regard.tap.eager import (
     MATMUL,
@@ -19,6 +20,7 @@ from regard.tap.eager import (
     Pending,
     attention_of,
     heads_of,
+    may_be_attention,
     operands,
     unfolded,
 )
@@ -28,17 +30,22 @@ from regard.tap.model import (
     CURE,
     Root,
     Site,
+    attention_layers,
     kernel_of,
     layer_infos,
     models_of,
+    others_of,
     refuse_hidden_kernels,
     root_of,
     sites_of,
     some_of,
 )
+from regard.tap.opened import Opened
 from regard.tap.select import Select
 from regard.tap.steps import Steps
 from regard.tap.weights import Fused, Scored, sdpa
+
+UNMET = "a softmax that did not meet its values"
 
 
 @dataclass
@@ -77,7 +84,7 @@ class Given(NamedTuple):
     enable_gqa: bool = False
 
 
-class Tap:
+class Tap(Opened):
     """See and edit the softmax attention of a diffusers pipeline or any ``nn.Module``.
 
     For the length of the ``with`` block, in the thread that entered it. The model is not
@@ -117,7 +124,8 @@ class Tap:
         edit: Sequence[Edit | tuple[Select, Edit]] = (),
         layout: Layout | None = None,
     ) -> None:
-        pipeline = model if hasattr(model, "components") else None
+        super().__init__()
+        self._pipeline = pipeline = model if hasattr(model, "components") else None
         self._roots = [root_of(module, name, layout) for name, module in models_of(model).items()]
         self._model = model
         self._infos: list[LayerInfo] | None = None
@@ -131,6 +139,9 @@ class Tap:
         self._kinds: dict[str, None] = {}
         self._visited: dict[str, str] = {}
         self._unread: dict[str, str] = {}
+        self._others = {} if pipeline is None else others_of(pipeline)
+        self._ran_at: dict[str, tuple[int, int]] = {}
+        self._untapped: dict[str, None] = {}
         self._known: set[str] = set()
         self._named: dict[str, Any] = {}
         self._asked: set[str] = set()
@@ -138,32 +149,47 @@ class Tap:
         self._beside = False
 
     def __enter__(self) -> "Tap":
+        return super().__enter__()
+
+    def open(self) -> None:
+        """Open what the `with` block needs; see `Opened` for why in this order.
+
+        Raises:
+            NothingObserved: the model uses kernels that show no query and key.
+        """
         for root in self._roots:
             refuse_hidden_kernels(root.model)
-        with ExitStack() as opened:
-            for root in self._roots:
-                begin = partial(self._begin, root)
-                hook = root.model.register_forward_pre_hook(begin, with_kwargs=True)
-                opened.callback(hook.remove)
-                for site in sites_of(root):
-                    arrive = partial(self._arrive, site)
-                    hooks = self._hooks[site.module] = opened.enter_context(ExitStack())
-                    hooks.callback(site.module.register_forward_pre_hook(arrive).remove)
-                    leave = site.module.register_forward_hook(self._leave, always_call=True)
-                    hooks.callback(leave.remove)
-            opened.enter_context(self._clock.running([root.model for root in self._roots]))
-            opened.enter_context(uncompiled())
-            opened.enter_context(self._watch.open())
-            self._close = opened.pop_all().close
-        return self
+        if self._pipeline is not None:
+            claim(self, self._pipeline, self)
+        self.callback(self._forget)
+        for root in self._roots:
+            begin = partial(self._begin, root)
+            # A hook and what removes it are made in one line, which an interrupt cannot split.
+            self.callback(root.model.register_forward_pre_hook(begin, with_kwargs=True).remove)
+            for site in sites_of(root):
+                self._hook(site)
+        for name, part in self._others.items():
+            ran = partial(self._ran, name)
+            self.callback(part.register_forward_pre_hook(ran).remove)
+        self._clock.listen([root.model for root in self._roots], self)
+        uncompiled(self, self)
+        self._watch.open(self)
+        self.push(self._finished)
 
-    def __exit__(self, kind: type[BaseException] | None, *raised: object) -> None:
-        self._close()
+    def _hook(self, site: Site) -> None:
+        module, arrive = site.module, partial(self._arrive, site)
+        hooks = self._hooks[module] = self.enter_context(ExitStack())
+        hooks.callback(module.register_forward_pre_hook(arrive).remove)
+        hooks.callback(module.register_forward_hook(self._leave, always_call=True).remove)
+
+    def _finished(self, kind: type[BaseException] | None, *raised: object) -> None:
+        if kind is None and not self._calls:
+            raise NothingObserved(self.report())
+
+    def _forget(self) -> None:
         self._frames.clear()
         for root in self._roots:
             root.inputs = {}
-        if kind is None and not self._calls:
-            raise NothingObserved(self.report())
 
     def __repr__(self) -> str:
         models = ", ".join(type(root.model).__name__ for root in self._roots)
@@ -273,6 +299,14 @@ class Tap:
         if self._unread:
             unread = [f"{what} in {at}" for at, what in self._unread.items()]
             lines.append(f"Not understood: {some_of(unread)}.")
+        if self._untapped:
+            beside = [
+                f"{name} ({_count(len(attention_layers(self._others[name])), 'attention layer')})"
+                for name in self._untapped
+            ]
+            lines.append(
+                f"In its steps ran, not tapped: {some_of(beside)}. Pass that to a Tap of its own."
+            )
         if not any(root.ran for root in self._roots):
             lines.append(
                 "The model was not run inside this `with` block, or in another thread. Open the "
@@ -300,7 +334,16 @@ class Tap:
             self._clock.model_called(root.inputs)
             if any(select.steps is not None for select, _ in self._entries):
                 self._clock.steps.check("Select")
+            now = self._clock.run, self._clock.step
+            self._untapped |= {name: None for name, at in self._ran_at.items() if at == now}
+            self._ran_at.clear()
             self._due = any(select.has_step(self._clock.step) for select, _ in self._entries)
+
+    def _ran(self, name: str, module: nn.Module, args: Any) -> None:
+        """Note a part that is not tapped; it counts if the model is evaluated in the same step."""
+        # Text encoders run before the first step, and decoders after the last.
+        if self._watch.here and (self._clock.step or name.startswith("controlnet")):
+            self._ran_at[name] = (self._clock.run, self._clock.step)
 
     def _arrive(self, site: Site, module: nn.Module, args: Any) -> None:
         watch, sleeper = self._watch, self._watch.asleep
@@ -334,7 +377,7 @@ class Tap:
     def _left(self, frame: Frame, *, failed: bool) -> None:
         site, layer = frame.site, frame.site.layer
         if frame.pending is not None:
-            self._unread[layer] = "a softmax that did not meet its values"
+            self._unread[layer] = UNMET
         # Attention that did nothing this time may do something later.
         if frame.index or layer not in self._visited:
             self._known.add(layer)
@@ -392,8 +435,11 @@ class Tap:
         if self._frames:
             frame = self._frames[-1]
             self._asked.add(frame.site.layer)  # until it is known what it is
+            lost = frame.pending is not None
             frame.pending = attention_of(frame.product, args, kwargs, result)
             frame.product = None
+            if lost or (frame.pending is None and may_be_attention(args, kwargs)):
+                self._unread[frame.site.layer] = UNMET
             self._watch.following = self._follow
         return result
 
@@ -469,8 +515,8 @@ class Tap:
         batch, _, queries, keys = weights.shape
         layout = None
         if root.family is not None:
-            shape = LayerShape(site.path, frame.index, queries, keys)
-            layout = root.family.layout(root.model, root.inputs, shape)
+            shape = LayerShape(site.path, frame.index, queries, keys, site.owner)
+            layout = root.family.laid(root.model, root.inputs, shape)
         return AttentionCall(
             weights,
             value,

@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from regard.tap.layout import Family, Grid, LayerShape, TokenLayout, segments
+from regard.tap.layout import Family, Grid, LayerShape, TokenLayout, has_image_prompt, segments
 
 # Reading positions waits for the device, so it is done once for all layers and steps.
 _grids = WeakTensorKeyDictionary()
@@ -23,15 +23,20 @@ def layout(model: nn.Module, inputs: Mapping[str, Any], shape: LayerShape) -> To
     if ids not in _grids:
         _grids[ids] = grid(ids)
     rows, columns = _grids[ids]
-    pictures = inputs["hidden_states"].shape[1]
+    pictures, text = (inputs[n].shape[1] for n in ("hidden_states", "encoder_hidden_states"))
     planes = (
         ("image", rows * columns, (rows, columns)),
         ("image_prompt", pictures - rows * columns),
     )
-    if shape.index > 0:
+    if shape.index > 0 and has_image_prompt(shape.module) and shape.queries == pictures:
         return TokenLayout(segments(*planes), segments(("image_prompt", shape.keys)))
-    both = segments(("text", shape.keys - pictures), *planes)
-    return TokenLayout(both, both)
+    both = segments(("text", text), *planes)
+    asking, asked = (
+        both if count == text + pictures else segments(("other", count))
+        for count in (shape.queries, shape.keys)
+    )
+    # A processor may have added keys of its own: which they are is not known.
+    return TokenLayout(asking, asked, told="joint")
 
 
 def grid(ids: Tensor) -> Grid:

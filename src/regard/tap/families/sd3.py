@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import nn
 
-from regard.tap.layout import Family, LayerShape, TokenLayout, segments
+from regard.tap.layout import Family, LayerShape, TokenLayout, has_image_prompt, segments
 
 
 def layout(model: nn.Module, inputs: Mapping[str, Any], shape: LayerShape) -> TokenLayout:
@@ -18,10 +18,17 @@ def layout(model: nn.Module, inputs: Mapping[str, Any], shape: LayerShape) -> To
     rows, columns = (side // model.config.patch_size for side in inputs["hidden_states"].shape[-2:])
     count = rows * columns
     image = ("image", count, (rows, columns))
-    if shape.index == 0 and not shape.layer.endswith("attn2"):
-        both = segments(image, ("text", shape.keys - count))
-        return TokenLayout(both, both)
-    return TokenLayout(segments(image), segments(image, ("image_prompt", shape.keys - count)))
+    if shape.index > 0 and has_image_prompt(shape.module) and shape.keys > count:
+        return TokenLayout(segments(image), segments(image, ("image_prompt", shape.keys - count)))
+    alone = shape.layer.endswith("attn2")
+    text = 0 if alone else inputs["encoder_hidden_states"].shape[1]
+    both = segments(image, ("text", text))
+    asking, asked = (
+        both if number == count + text else segments(("other", number))
+        for number in (shape.queries, shape.keys)
+    )
+    # A processor may have added keys of its own: which they are is not known.
+    return TokenLayout(asking, asked, told="self" if alone else "joint")
 
 
 FAMILY = Family(layout)

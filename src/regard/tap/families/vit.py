@@ -1,34 +1,52 @@
 """Vision transformers of transformers, and the text towers that come with some of them.
 
 Keys are the class token, registers, then patches row by row. SigLIP has patches only, and a pooling
-head with one learned query; DeiT has a distillation token after the class token. Covered: ViT,
-DeiT, DINOv2 with and without registers, DINOv3, CLIP, SigLIP.
+head with one learned query; DeiT has a distillation token after the class token. Which of these
+there are is told by the parameters, not by what is left when patches are taken off. Covered:
+ViT, DeiT, DINOv2 with and without registers, DINOv3, CLIP, SigLIP.
 """
 
 from collections.abc import Mapping
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from torch import nn
 
 from regard.tap.layout import Family, Grid, LayerShape, TokenLayout, segments
 
+SPECIAL = {
+    "cls_token": "cls",
+    "class_embedding": "cls",
+    "distillation_token": "distillation",
+    "register_tokens": "register",
+}
+"""Parameters that hold tokens, in the order in which the tokens come before the patches."""
+
+_special: WeakKeyDictionary[nn.Module, dict[str, int]] = WeakKeyDictionary()
+
 
 def layout(model: nn.Module, inputs: Mapping[str, Any], shape: LayerShape) -> TokenLayout:
     """Say what the queries and keys of one attention layer of a vision transformer are."""
     if shape.layer.startswith("text_model") or inputs.get("pixel_values") is None:
-        return TokenLayout(*(segments(("text", shape.queries)),) * 2)
+        text = segments(("text", shape.queries))
+        return TokenLayout(text, text)
     config = getattr(model.config, "vision_config", model.config)
     rows, columns = patch_grid(tuple(inputs["pixel_values"].shape[-2:]), config.patch_size)
-    registers = getattr(config, "num_register_tokens", 0)
-    distillation = int(config.model_type == "deit")
-    keys = segments(
-        ("cls", shape.keys - distillation - registers - rows * columns),
-        ("distillation", distillation),
-        ("register", registers),
-        ("image", rows * columns, (rows, columns)),
-    )
-    pooled = shape.queries != shape.keys
-    return TokenLayout(segments(("probe", shape.queries)) if pooled else keys, keys)
+    keys = segments(*special(model).items(), ("image", rows * columns, (rows, columns)))
+    pools = shape.queries == 1 and ".head." in f".{shape.layer}."
+    return TokenLayout(segments(("probe", 1)) if pools else keys, keys)
+
+
+def special(model: nn.Module) -> dict[str, int]:
+    """How many tokens of each kind come before the patches, by the model's parameters."""
+    if model not in _special:
+        held = {name.rsplit(".", 1)[-1]: value for name, value in model.named_parameters()}
+        _special[model] = {
+            kind: 1 if held[name].ndim == 1 else held[name].shape[-2]
+            for name, kind in SPECIAL.items()
+            if name in held
+        }
+    return _special[model]
 
 
 def patch_grid(size: Grid, patch: int | Grid) -> Grid:
