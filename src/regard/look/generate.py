@@ -18,6 +18,7 @@ import regard.zoo as zoo
 from regard.errors import ArgumentError
 from regard.look.noise import noise_of, seeded
 from regard.look.settings import Progress, Settings
+from regard.look.turns import in_turn
 from regard.tap import TO_TEXT, Edit, Select, Steps, Tap, hide, listening
 from regard.tap.layout import family_of
 
@@ -85,7 +86,8 @@ def opened(model: Any) -> Any:
 def network_of(pipeline: Any) -> Any:
     """The denoiser of a pipeline, a UNet or a transformer; None if it has neither."""
     found = (getattr(pipeline, name, None) for name in ("unet", "transformer"))
-    return next((each for each in found if each is not None), None)
+    network = next((each for each in found if each is not None), None)
+    return getattr(network, "_orig_mod", network)  # the one inside a compiled one
 
 
 def check(pipeline: Any, settings: Settings) -> None:
@@ -157,6 +159,7 @@ class Course:
     prompts: Sequence[str] | None = None
 
 
+@in_turn
 def generate(
     pipeline: Any,
     settings: Settings,
@@ -274,6 +277,7 @@ def pixels_of(images: Sequence[Image.Image]) -> UInt8[NDArray, "image y x 3"]:
     return np.stack([np.asarray(image.convert("RGB")) for image in images])
 
 
+@in_turn
 def generate_each(
     pipeline: Any,
     settings: Settings,

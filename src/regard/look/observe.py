@@ -16,12 +16,14 @@ from regard.look.prompt import check_words, read
 from regard.look.proof import prove as prove_look
 from regard.look.result import Look
 from regard.look.settings import Progress, Settings
+from regard.look.turns import in_turn
 from regard.measures.words import word_table
 from regard.trace import Prompt, Trace, layer_maps
 
 KEEPABLE = (STEP, LAYER, HEAD)
 
 
+@in_turn
 def look(
     model: Any,
     prompt: str,
@@ -111,7 +113,9 @@ def look(
     # where the image is attended to as well, or attention is another picture's, more is left.
     asked = getattr(pipeline, "unet", None) is None or shown != settings
     heat, parity = HeatMap(tokens, keep=keep, rest=pads if asked else ()), Parity()
-    observe = [(TO_TEXT, each) for each in (heat, parity)]
+    ran: dict[str, set[int]] = {}
+    note = lambda call: ran.setdefault(call.layer, set()).add(call.step)  # noqa: E731
+    observe = [(TO_TEXT, each) for each in (heat, parity, note)]
     variant = Variant(tuple(methods))
     (made,) = generate_variants(
         pipeline, settings, source, [variant], observe=observe, start=latents, progress=progress
@@ -128,6 +132,7 @@ def look(
         "layouts": {each.layer: _layout(each, len(text.tokens)) for each in heats},
         "reading": _reading(pipeline, carriers, words, keep),
         "parity_error": parity.result(),
+        **_skipped(ran),
         "cut": text.cut,
         "partly_cut": text.partly_cut,
         "padding": _padding(text, pad),
@@ -226,6 +231,13 @@ def _with_padding(maps: np.ndarray, heat: Any) -> np.ndarray:
         )
     rest = np.clip(1.0 - maps.sum(axis=2, keepdims=True), 0.0, None)
     return np.concatenate([maps, rest], axis=2)
+
+
+def _skipped(ran: dict[str, set[int]]) -> dict[str, Any]:
+    """Layers that did not run in every step, as under a cache: nothing stands in for them."""
+    steps = set().union(*ran.values())
+    missing = {layer: sorted(steps - own) for layer, own in ran.items() if own != steps}
+    return {"skipped_steps": missing} if missing else {}
 
 
 def _padding(text: Prompt, pad: int | None) -> str:

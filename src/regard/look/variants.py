@@ -22,6 +22,7 @@ from regard.look.generate import (
 from regard.look.noise import noise_of
 from regard.look.prompt import read
 from regard.look.settings import Progress, Settings
+from regard.look.turns import in_turn
 from regard.methods import Changes, Guide, Method, Run
 from regard.tap import Edit, Observer, Select, Tap, attention_layers
 from regard.trace import Prompt
@@ -76,6 +77,7 @@ class _Planned:
         ]
 
 
+@in_turn
 def generate_variants(
     pipeline: Any,
     settings: Settings,

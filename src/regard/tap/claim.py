@@ -1,8 +1,6 @@
 """One thread at a time on one pipeline: its scheduler counts for one generation alone."""
 
-import functools
 import threading
-from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from functools import partial
 from typing import Any
@@ -25,30 +23,23 @@ def claim(opened: ExitStack, pipeline: Any, user: object) -> None:
     _take(pipeline, user)
 
 
-def in_turn(run: Callable[..., Any]) -> Callable[..., Any]:
-    """Threads that call such functions with one pipeline, their first argument, take turns.
+class turn(Opened):  # noqa: N801  used as a function
+    """Wait until no other thread takes its turn on a pipeline, and keep them off meanwhile.
+
+    Args:
+        pipeline: A pipeline of diffusers.
 
     Raises:
-        ArgumentError: another thread has opened a tap of its own on the pipeline.
+        ArgumentError: another thread has opened a tap of its own on it.
     """
 
-    @functools.wraps(run)
-    def taking(*args: Any, **given: Any) -> Any:
-        pipeline = args[0] if args else next(iter(given.values()), None)
-        if getattr(pipeline, "scheduler", None) is None:  # such as the name of a model
-            return run(*args, **given)
-        with _turn_of(pipeline), _Claimed(pipeline):
-            return run(*args, **given)
-
-    return taking
-
-
-class _Claimed(Opened):
     def __init__(self, pipeline: Any) -> None:
         super().__init__()
         self._pipeline = pipeline
 
     def open(self) -> None:
+        """Wait, and claim the pipeline."""
+        self.enter_context(_turn_of(self._pipeline))
         claim(self, self._pipeline, self)
 
 

@@ -53,7 +53,7 @@ class Segment:
                 f"least one token."
             )
         if self.grid is not None:
-            _check_grid(self.name, len(self), self.grid)
+            object.__setattr__(self, "grid", _grid(self.name, len(self), self.grid))
 
     def __len__(self) -> int:
         return self.stop - self.start
@@ -259,11 +259,11 @@ def uncompiled_of(model: Any) -> Any:
     return vars(model).get("_modules", {}).get("_orig_mod", model)
 
 
-def segments(*parts: tuple[str, int] | tuple[str, int, Grid | None]) -> tuple[Segment, ...]:
+def segments(*parts: Any) -> tuple[Segment, ...]:
     """Segments laid end to end; parts of length 0 are left out.
 
     Args:
-        parts: Name, length and, for a picture plane, its (rows, columns).
+        parts: Tuples of name, length and, for a picture plane, its (rows, columns).
 
     Returns:
         The segments with their starts and stops.
@@ -279,10 +279,9 @@ def segments(*parts: tuple[str, int] | tuple[str, int, Grid | None]) -> tuple[Se
     laid: list[Segment] = []
     start = 0
     for name, length, *grid in parts:
-        plane = grid[0] if grid else None
         length = _count("length", length, name)
-        if plane is not None:
-            _check_grid(name, length, plane)
+        given = grid[0] if grid else None
+        plane = None if given is None else _grid(name, length, given)
         if length:
             laid.append(Segment(name, start, start + length, plane))
         start += length
@@ -304,7 +303,7 @@ def _named(kind: str, name: str, among: tuple[Segment, ...]) -> Segment:
 
 def _count(what: str, value: Any, name: str) -> int:
     """A whole number from 0 on; of NumPy too."""
-    try:
+    try:  # bool is a kind of int, and is none here
         number = -1 if isinstance(value, bool) else operator.index(value)
     except TypeError:
         number = -1
@@ -315,7 +314,8 @@ def _count(what: str, value: Any, name: str) -> int:
     return number
 
 
-def _check_grid(name: str, length: int, grid: Any) -> None:
+def _grid(name: str, length: int, grid: Any) -> Grid:
+    """Rows and columns as ints, if they have as many cells as there are tokens."""
     sides = [_count("grid", side, name) for side in grid] if _is_pair(grid) else []
     if not sides or sides[0] * sides[1] != length:
         shown = f"{grid[0]} x {grid[1]}" if sides else repr(grid)
@@ -323,6 +323,7 @@ def _check_grid(name: str, length: int, grid: Any) -> None:
             f"segments: '{name}' has {length} tokens, but its grid is {shown}. Rows times columns "
             f"must be the number of tokens."
         )
+    return sides[0], sides[1]
 
 
 def _is_pair(grid: Any) -> bool:

@@ -368,6 +368,11 @@ def _heat(running: _Running) -> LayerHeat:
 
 def _mean_heat(groups: list[_Running]) -> LayerHeat:
     """The mean over layers on the largest grid, smaller ones resized bilinearly."""
+    if len({tuple(sorted(group.sums, key=str)) for group in groups}) > 1:
+        raise ArgumentError(
+            "HeatMap: layers of this model ran in different steps, as under a cache, so they have "
+            "no mean in each step. Keep 'layer', or do not keep 'step'."
+        )
     largest = _heat(max(groups, key=lambda group: group.stacked().shape[-1]))
     total, count = torch.zeros_like(largest.maps), 0
     for group in groups:

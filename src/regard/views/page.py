@@ -33,7 +33,7 @@ def page(trace: Trace, *, title: str | None = None, scale: str = "each") -> str:
         HTML text; write it as UTF-8.
 
     Raises:
-        ArgumentError: the layers of the trace were seen at different steps.
+        ArgumentError: the layers of the trace have no step in common.
         UnknownName: there is no such scale.
 
     Example:

@@ -1,6 +1,7 @@
 """What the viewer is given: a trace as plain JSON values, maps as bytes in base64."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ def payload(trace: Trace) -> dict[str, Any]:
         and the recipe.
 
     Raises:
-        ArgumentError: the layers of the trace were seen at different steps.
+        ArgumentError: the layers of the trace have no step in common.
 
     Example:
         >>> from regard.trace import toy_trace
@@ -33,8 +34,9 @@ def payload(trace: Trace) -> dict[str, Any]:
     """
     entries = entries_of(trace)
     kept = [entry for entry in entries if entry.kept]
-    tiles = tiles_of(trace, [entry.kept for entry in kept])
-    layers = _layers(trace, tiles)
+    shown = in_common(trace)
+    tiles = tiles_of(shown, [entry.kept for entry in kept])
+    layers = _layers(shown, tiles)
     return {
         **_about(trace),
         **packed(tiles),
@@ -43,13 +45,29 @@ def payload(trace: Trace) -> dict[str, Any]:
         "layers": layers,
         "places": _ordered(layer["place"] for layer in layers),
         "heads": max((layer["heads"] for layer in layers), key=len),
-        "steps": _steps(trace, tiles),
+        "steps": _steps(shown, tiles),
         "averaged": _averaged(trace),
-        "notices": _notices(trace, tiles),
+        "notices": _notices(trace, shown, tiles),
         "table": table_of(trace, entries),
         "colours": base64_of(colours()),
         "image": image_of(trace.image),
     }
+
+
+def in_common(trace: Trace) -> Trace:
+    """The trace in the steps that all its layers ran in; itself if that is all, or none.
+
+    Example:
+        >>> from regard.trace import toy_trace
+        >>> toy = toy_trace()
+        >>> in_common(toy) is toy
+        True
+    """
+    ran = [{int(step) for step in maps[STEP].values} for maps in trace.layers.values()]
+    shared = sorted(set.intersection(*ran)) if ran else []
+    if not shared or all(len(steps) == len(shared) for steps in ran):
+        return trace
+    return replace(trace, layers={n: maps.sel(step=shared) for n, maps in trace.layers.items()})
 
 
 def _layers(trace: Trace, tiles: Tiles) -> list[dict[str, Any]]:
@@ -96,8 +114,13 @@ def _averaged(trace: Trace) -> list[str]:
     return [axis for axis in (STEP, HEAD, LAYER) if axis in first.attrs.get("averaged", ())]
 
 
-def _notices(trace: Trace, tiles: Tiles) -> list[str]:
+def _notices(trace: Trace, shown: Trace, tiles: Tiles) -> list[str]:
     notices = []
+    if shown is not trace:
+        notices.append(
+            "Some layers did not run in every step, as caches do. The page has the "
+            f"{sum(map(len, tiles.steps))} steps in which all ran."
+        )
     if tiles.heads_averaged:
         notices.append("To keep this page small, heads are averaged in it.")
     merged = max(len(group) for group in tiles.steps)

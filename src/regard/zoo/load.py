@@ -225,25 +225,53 @@ def name_of(model: Any) -> str:
 def fingerprint(model: Any) -> str:
     """SHA-256 over all weights of a model or pipeline, in hexadecimal.
 
+    Weights that are offloaded are read where they lie, and a compiled model has those of the model
+    inside.
+
     Args:
         model: What `load` returns, or any torch module.
 
     Returns:
-        64 characters; equal for equal weights, whatever file they came from.
+        64 characters; equal for equal weights, whatever file they came from. Where weights cannot
+        be read, 'unknown: ' and the reason: a run is not lost for it.
     """
-    import torch
-
     if isinstance(model, Vision):
         model = model.model
     parts = getattr(model, "components", {"": model})
     digest = hashlib.sha256()
     for part in sorted(parts):
-        if hasattr(parts[part], "state_dict"):
-            for name, value in sorted(parts[part].state_dict().items()):
-                digest.update(f"{part}.{name}".encode())
-                raw = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
-                digest.update(raw.numpy().tobytes())
+        network = getattr(parts[part], "_orig_mod", parts[part])  # of torch.compile
+        if not hasattr(network, "state_dict"):
+            continue
+        for name, value in sorted(network.state_dict().items()):
+            digest.update(f"{part}.{name}".encode())
+            try:
+                digest.update(_bytes_of(_in_memory(network, name, value)))
+            except (RuntimeError, NotImplementedError, TypeError, OSError, LookupError) as error:
+                where = f"{part}.{name}".strip(".")
+                reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+                return f"unknown: {where} cannot be read ({reason})"
     return digest.hexdigest()
+
+
+def _bytes_of(value: Any) -> bytes:
+    import torch
+
+    raw = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
+    return raw.numpy().tobytes()
+
+
+def _in_memory(network: Any, name: str, value: Any) -> Any:
+    """A weight, where accelerate has put it if its module holds an empty one."""
+    if value.device.type != "meta":
+        return value
+    path, _, own = name.rpartition(".")
+    hook = getattr(network.get_submodule(path), "_hf_hook", None)
+    for each in getattr(hook, "hooks", [hook]):  # one, or several after another
+        held = getattr(each, "weights_map", None)
+        if held is not None:
+            return held[own]  # a KeyError is a LookupError, too
+    raise LookupError("it is offloaded, and where to is not known")
 
 
 def bundled() -> list[dict[str, str]]:
