@@ -19,9 +19,8 @@ from regard.tap.edits import hide
 from regard.tap.layout import LayerShape, Segment, TokenLayout, layout_for, segments
 from regard.tap.model import attention_layers, layer_infos, layer_places
 from regard.tap.observers import HeatMap, LayerHeat, LayerMean, OutputMap, Parity
-from regard.tap.select import TO_TEXT, Select
 from regard.tap.opened import shadowed
-from regard.tap.select import TO_TEXT, Select, has_names
+from regard.tap.select import TO_TEXT, Select
 from regard.tap.steps import Steps
 from regard.tap.tap import Tap
 
