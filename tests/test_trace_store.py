@@ -245,3 +245,22 @@ def test_any_tree_that_passes_for_a_trace_is_read_or_refused(trace, saved):
     store.write(tree, saved, overwrite=True)
     with pytest.raises(TraceError, match="damaged"):
         Trace.load(saved)
+
+
+def test_a_trace_that_declares_more_than_its_files_hold_is_refused_at_once(tmp_path):
+
+    from regard.trace import toy_vision
+
+    toy_vision().save(tmp_path / "t.zarr")
+    place = next((tmp_path / "t.zarr" / "weights").glob("*")) / "weights" / "zarr.json"
+    root = tmp_path / "t.zarr" / "zarr.json"
+    for file in (place, root):
+        said = file.read_text()
+        found = json.loads(said)
+        inner = found if file == place else found["consolidated_metadata"]["metadata"]
+        for each in [inner] if file == place else inner.values():
+            if len(each.get("shape", [])) > 1:
+                each["shape"] = [*each["shape"][:-2], 200_000, 200_000]
+        file.write_text(json.dumps(found))
+    with pytest.raises(TraceError, match="damaged: it declares an array of .* values, and all its"):
+        Trace.load(tmp_path / "t.zarr")

@@ -163,6 +163,8 @@ def _draw(
         seen.save(folder, overwrite=overwrite, scale=scale)
     if seen.cut:
         tell(f"the prompt is longer than the text encoder takes; it was cut before: '{seen.cut}'.")
+    if seen.trace.recipe["void"]:
+        tell(f"the image shows nothing: {seen.trace.recipe['void']}.")
     partly = seen.trace.recipe["partly_cut"]
     if partly != seen.cut:
         tell(

@@ -17,6 +17,7 @@ from torch import Tensor
 import regard.zoo as zoo
 from regard.errors import ArgumentError
 from regard.look.noise import noise_of, seeded
+from regard.look.outcome import check_size_known, refuse_void, running, voids
 from regard.look.settings import Progress, Settings
 from regard.look.turns import in_turn
 from regard.tap import TO_TEXT, Edit, Select, Steps, Tap, hide, listening
@@ -43,12 +44,15 @@ class Made:
         timesteps: The noise level that each step began at, as the scheduler has it.
         unseeded: Whether noise was drawn past the generators of the rows. It was seeded all the
             same, but rows made together are then not what they are alone.
+        void: For each image why it shows nothing, as `regard.look.outcome.voids` says; empty where
+            it shows something.
     """
 
     images: list[Image.Image]
     latents: Tensor | None
     timesteps: tuple[float, ...] = ()
     unseeded: bool = False
+    void: tuple[str, ...] = ()
 
 
 def opened(model: Any) -> Any:
@@ -103,6 +107,7 @@ def check(pipeline: Any, settings: Settings) -> None:
             f"{settings.caller}: steps is {settings.steps} and must be at most {most}, as many "
             f"as {type(pipeline.scheduler).__name__} was trained with; 30 is usual."
         )
+    check_size_known(pipeline, settings.size, settings.caller)
     unit = _unit(pipeline)
     if settings.size is not None and any(side % unit for side in settings.size):
         raise ArgumentError(
@@ -182,6 +187,7 @@ def generate(
 
     Raises:
         ArgumentError: as for `check`; or the latents have grown past all numbers.
+        DataError: the model libraries could not run it.
     """
     check(pipeline, settings)
     course = course or Course()
@@ -210,15 +216,21 @@ def generate(
         if course.alone:
             options["callback_on_step_end_tensor_inputs"] = pipeline._callback_tensor_inputs
     first = settings.seed if course.seeds is None else course.seeds[0]
-    with listening(steps, began=lambda: steps.check(settings.caller)), seeded(first) as drew:
-        images = pipeline(**options).images
+    casts: list[str] = []
+    with (
+        listening(steps, began=lambda: steps.check(settings.caller)),
+        seeded(first) as drew,
+        running(pipeline, settings.caller, casts),
+    ):
+        output = pipeline(**options)
         unseeded = drew()
-    latents = last.get("latents")
+    images, latents = list(output.images), last.get("latents")
     return Made(
-        list(images),
+        images,
         None if latents is None else latents.detach().cpu(),
         tuple(float(level) for level in steps.levels.values()),
         unseeded,
+        voids(images, output, casts),
     )
 
 
@@ -298,7 +310,8 @@ def generate_each(
         one by one where the scheduler draws noise for a whole batch at once.
 
     Raises:
-        ArgumentError: as for `generate`; or the scheduler draws noise that no seed decides.
+        ArgumentError: as for `generate`; or the scheduler draws noise that no seed decides; or an
+            image was taken away, or is no numbers.
     """
     images: list[Image.Image] = []
     noise = noise_of(pipeline, settings.steps)
@@ -315,6 +328,7 @@ def generate_each(
         with Tap(pipeline, edit=own):
             made = generate(pipeline, settings, rows=len(batch), progress=advance)
         check_seeded(made, pipeline, settings.caller)
+        refuse_void(made.void, settings.caller, even=False)
         images += made.images
     return images
 

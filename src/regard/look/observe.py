@@ -127,6 +127,7 @@ def look(
         **recipe_of(pipeline, shown),
         **({} if shown == settings else {"source_prompt": prompt}),
         "size": list(pixels.shape[:2]),
+        "void": next(iter(made.void), ""),
         "keep": list(keep),
         "edits": [method.recipe() for method in methods],
         "layouts": {each.layer: _layout(each, len(text.tokens)) for each in heats},

@@ -10,6 +10,7 @@ import pandas as pd
 from PIL import Image
 
 from regard.errors import ArgumentError, DataError
+from regard.look.outcome import refuse_void
 from regard.look.result import Look
 from regard.look.settings import Progress, Settings
 from regard.measures.words import (
@@ -125,6 +126,7 @@ def prove(
     noise_of(pipeline, look.trace.recipe["steps"]).check("prove")
     _check_asked(look.trace, seeds, latents)
     _check_same(pipeline, look.trace)
+    refuse_void([look.trace.recipe.get("void", "")], "prove")
     trial = _Trial(pipeline, look, judges or judges_of(pipeline), seeds, latents, progress)
     trial.words()
     trial.together()

@@ -135,7 +135,8 @@ def generate_variants(
         for row, each in enumerate(batch):
             latents = None if together.latents is None else together.latents[row : row + 1]
             if each.place is not None:
-                made[each.place] = replace(together, images=[together.images[row]], latents=latents)
+                own = {"images": [together.images[row]], "latents": latents}
+                made[each.place] = replace(together, **own, void=together.void[row : row + 1])
     return [made[place] for place in range(len(variants))]
 
 

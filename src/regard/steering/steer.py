@@ -9,6 +9,7 @@ from regard.data.files import read_json, reason
 from regard.errors import ArgumentError, DataError, RegardError
 from regard.look import look
 from regard.look.observe import KEEPABLE
+from regard.look.outcome import RAISED, refuse_void
 from regard.look.recipe import check_same_model, field_of, settings_from
 from regard.look.settings import Progress
 from regard.steering.result import Steered
@@ -83,6 +84,8 @@ def steer(
     # First what may be refused: a method that does not fit says so before anything is drawn.
     after = look(pipeline, prompt, **shared, methods=methods, progress=_half(progress, 0))
     before = look(pipeline, prompt, **shared, progress=_half(progress, 1))
+    refuse_void([before.trace.recipe["void"]], "steer")
+    refuse_void([after.trace.recipe["void"]], "steer", even=False)
     table = changes(before, after, methods, pipeline)
     return Steered(before, after, table, _recipe(before, after))
 
@@ -143,14 +146,7 @@ def replay(model: Any, recipe: Mapping[str, Any] | str | os.PathLike[str]) -> St
         )
     except RegardError:
         raise
-    except (
-        ArithmeticError,
-        AttributeError,
-        LookupError,
-        RuntimeError,
-        TypeError,
-        ValueError,
-    ) as failed:
+    except RAISED as failed:
         raise DataError(
             f"replay: what the recipe says cannot be done: {reason(failed)}. Take the recipe that "
             f"regard steer wrote."

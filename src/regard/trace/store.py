@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import json
+import math
 import os
 import warnings
 from collections.abc import Iterator, Mapping
@@ -29,6 +30,10 @@ CHUNK = 4 * 2**20
 """Bytes of a chunk at most: a block of queries then needs few chunks, and a file is still large
 enough to be worth its name. What is smaller stays in one piece, for each file costs a
 millisecond."""
+
+UNCHECKED, DENSEST = 2**28, 1000
+"""Above so many values in one array, a byte on disk may stand for so many of them; what attention
+is compressed to is far from it."""
 
 Parts = tuple[
     dict[str, xr.DataArray],
@@ -194,6 +199,7 @@ def _opened(path: str | os.PathLike[str], *, whole: bool) -> Iterator[xr.DataTre
             f"version {VERSION}. Update regard: pip install -U regard."
         )
     try:
+        _check_declared(folder)
         tree = xr.open_datatree(folder, engine="zarr")
     except Exception as failed:  # Zarr, its codecs and xarray raise whatever they like
         raise damaged(folder, failed) from failed
@@ -207,6 +213,28 @@ def _opened(path: str | os.PathLike[str], *, whole: bool) -> Iterator[xr.DataTre
         if not intact:
             raise damaged(folder, ValueError("values are missing or were changed"))
         yield tree
+
+
+def _check_declared(folder: Path) -> None:
+    """Arrays as large as their files can hold; chunks that are missing would be filled in.
+
+    Raises:
+        ValueError: the sizes declared are far beyond the files.
+    """
+    told = [json.loads(file.read_bytes()) for file in folder.rglob("zarr.json")]
+    told += [
+        each
+        for node in told
+        for each in ((node.get("consolidated_metadata") or {}).get("metadata") or {}).values()
+    ]
+    largest = max((math.prod(each.get("shape") or [0]) for each in told), default=0)
+    if largest <= UNCHECKED:
+        return
+    held = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    if largest > DENSEST * held:
+        raise ValueError(
+            f"it declares an array of {largest:,} values, and all its files have {held:,} bytes"
+        )
 
 
 def _stored(tree: xr.DataTree, group: str, what: str) -> dict[str, xr.DataArray]:
@@ -235,7 +263,7 @@ def _version(folder: Path) -> Any:
         attributes = json.loads((folder / "zarr.json").read_bytes())["attributes"]
         if attributes["format"] == FORMAT:
             return attributes["version"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         pass  # said below: whatever this is, it is no trace
     what = "another Zarr store" if os.path.exists(folder / "zarr.json") else "no Zarr v3 store"
     raise TraceError(

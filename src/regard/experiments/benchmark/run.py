@@ -224,6 +224,7 @@ def _drawn(
     """
     from regard.experiments.benchmark.judging import judged
     from regard.look.noise import noise_of
+    from regard.look.outcome import refuse_void
     from regard.look.variants import Variant, generate_variants
 
     noise_of(pipeline, settings.steps).check("benchmark")
@@ -234,6 +235,7 @@ def _drawn(
         variants = [Variant(methods, seed) for seed in range(seeds)]
         started = time.perf_counter()
         made = generate_variants(pipeline, settings, text, variants)
+        refuse_void([why for each in made for why in each.void], "benchmark", even=name == BARE)
         seconds = (time.perf_counter() - started) / seeds
         for seed, each in enumerate(made):
             told = {"set": set_of()[settings.prompt], "prompt": settings.prompt}

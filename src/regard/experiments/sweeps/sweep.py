@@ -124,10 +124,13 @@ def _drawn(
     progress: Progress,
 ) -> Done:
     """All pictures of one prompt and seed, measured."""
+    from regard.look.outcome import refuse_void
     from regard.look.variants import Variant, generate_variants
 
     variants = [Variant(), *(Variant((each.method,)) for each in plan)]
     made = generate_variants(pipeline, settings, text, variants, progress=progress)
+    refuse_void(made[0].void, "sweep")
+    refuse_void([why for each in made for why in each.void], "sweep", even=False)
     images = [each.images[0] for each in made]
     measured = judges.measured(settings.prompt, images)
     rows = [
