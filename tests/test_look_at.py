@@ -366,3 +366,21 @@ def test_sinks_and_outliers_are_told_on_the_command_line():
         "Where cls looks in one, sinks: y 1, x 1 takes 0.5.",
         "Norm outliers: cls in 1 of 1 layers.",
     ]
+
+
+def test_a_module_needs_its_processor_and_is_then_looked_at_as_its_folder_is(folder):
+    import transformers
+
+    module = transformers.ViTForImageClassification.from_pretrained(folder)
+    with pytest.raises(DataError, match="unknown which pixels .* give it with processor="):
+        look_at(module, picture())
+    processor = transformers.ViTImageProcessorPil.from_pretrained(folder)
+    ours, theirs = look_at(module, picture(), processor=processor), look_at(folder, picture())
+    np.testing.assert_array_equal(ours.trace.attention("cls"), theirs.trace.attention("cls"))
+
+
+def test_maps_lie_over_the_pixels_that_are_in_patches(tmp_path):
+    said = {"size": {"height": 28, "width": 28}, "image_mean": [0.5] * 3, "image_std": [0.5] * 3}
+    seen = look_at(vision_folder(tmp_path, processor=said, image_size=28), picture())
+    assert seen.image.size == (24, 24)
+    assert seen.trace.attention("cls").shape == (3, 3)

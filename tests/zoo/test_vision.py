@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -6,6 +8,7 @@ from PIL import Image
 import visions
 from regard.errors import ArgumentError, DataError
 from regard.zoo import Vision, fingerprint, library_model, load, name_of, vision_of
+from tiny import VISION
 from visions import LABELS, NAMES, picture, tiny_vision, vision_folder
 
 
@@ -146,7 +149,9 @@ def test_what_is_seen_is_the_middle_where_the_processor_cuts(tmp_path):
 def test_a_folder_without_processor_cannot_prepare_pictures(tmp_path):
     model = load(vision_folder(tmp_path, processor={}))
     assert model.logits(torch.zeros(1, 3, 24, 24)).shape == (1, 3)
-    with pytest.raises(DataError, match="no preprocessor_config.json in its folder.*Save its"):
+    with pytest.raises(
+        DataError, match="no preprocessor_config.json, so it is unknown.*give it with processor="
+    ):
         model.pixels([picture()])
 
 
@@ -197,3 +202,55 @@ def test_what_takes_no_pictures_in_patches_is_refused(small):
 def test_a_vision_is_left_as_it_is():
     model = vision_of(visions.tiny_vision("ViTModel"))
     assert vision_of(model) is model
+
+
+def test_the_processor_that_is_saved_with_a_tokenizer_is_read(tmp_path):
+    import transformers
+
+    theirs = transformers.CLIPImageProcessorPil(size={"shortest_edge": 24}, crop_size=24)
+    vision_folder(tmp_path, "CLIPVisionModel", processor={})
+    said = {"image_processor": theirs.to_dict(), "processor_class": "CLIPProcessor"}
+    (tmp_path / "processor_config.json").write_text(json.dumps(said, default=str))
+    shown = picture(30, 44)
+    expected = theirs(shown, return_tensors="pt").pixel_values
+    torch.testing.assert_close(load(tmp_path).pixels([shown]), expected, atol=1e-5, rtol=0)
+
+
+def test_a_module_is_prepared_by_the_processor_that_comes_with_it():
+    import transformers
+
+    theirs = transformers.CLIPImageProcessorPil(size={"shortest_edge": 24}, crop_size=24)
+    model = vision_of(tiny_vision("CLIPVisionModel"), processor=theirs)
+    shown = picture(30, 44)
+    expected = theirs(shown, return_tensors="pt").pixel_values
+    torch.testing.assert_close(model.pixels([shown]), expected, atol=1e-5, rtol=0)
+    with pytest.raises(DataError, match=r"the processor \(int\) is not understood"):
+        vision_of(tiny_vision("CLIPVisionModel"), processor=3)
+
+
+@pytest.mark.parametrize(
+    "name", ["ViTModel", "SiglipVisionModel", "Dinov2Model", "CLIPVisionModel"]
+)
+def test_pixels_of_no_whole_patch_are_left_out_as_the_library_does(name, tmp_path):
+    # 28 / 8 = 3 rest 4, as 384 / 14 = 27 rest 6 in SigLIP's largest checkpoint.
+    said = {"size": {"height": 28, "width": 28}, "image_mean": [0.5] * 3, "image_std": [0.5] * 3}
+    vision_folder(tmp_path, name, processor=said, image_size=28)
+    model = load(tmp_path)
+    assert (model.size, model.grid(), model.covered()) == ((28, 28), (3, 3), (24, 24))
+    pixels = model.pixels([picture()])
+    ours = model.forward(pixels).last_hidden_state
+    assert torch.equal(ours, model.model(pixel_values=pixels).last_hidden_state)
+    beyond = pixels.clone()
+    beyond[..., 24:, :] = beyond[..., 24:] = 9.0
+    assert torch.equal(model.forward(beyond).last_hidden_state, ours)
+    with pytest.raises(ArgumentError, match="The nearest is 32x32"):
+        model.grid((30, 30))
+    assert model.forward(model.pixels([picture()], (32, 32))).last_hidden_state.isfinite().all()
+
+
+def test_a_model_of_videos_is_told_so():
+    import transformers
+
+    config = transformers.VideoMAEConfig(**{**VISION, "num_frames": 2})
+    with pytest.raises(ArgumentError, match="VideoMAEModel takes videos of 2 frames"):
+        vision_of(transformers.VideoMAEModel(config))

@@ -27,6 +27,7 @@ def look_at(
     *,
     size: tuple[int, int] | int | None = None,
     queries: Sequence[str] | None = None,
+    processor: Any = None,
 ) -> Look:
     """Show a picture to a vision transformer and see where each of its tokens looks, 0..1.
 
@@ -34,7 +35,8 @@ def look_at(
 
     Args:
         model: What `regard.load` gives for a vision transformer, or its name or folder; or a module
-            of transformers with a vision tower, such as ``CLIPModel``.
+            of transformers with a vision tower, such as ``CLIPModel``, together with
+            ``processor``.
         picture: A path, an open file, a PIL image, or uint8 [y, x] or [y, x, 3]; it is turned
             upright as its camera says.
         size: Rows and columns in pixels to which the picture is brought, or one number for both;
@@ -42,6 +44,9 @@ def look_at(
             is not the size of the training. None takes the model's own preparation.
         queries: Tokens before the patches whose rows are kept, such as ``["cls"]``; None keeps
             every row.
+        processor: How a module of transformers is to be shown a picture: its image processor.
+            Nobody else knows which pixels its weights were trained on. None for what is a name, a
+            folder, or came out of `regard.load`.
 
     Returns:
         A `Look`: the picture as the model saw it, and a trace to ask with `Trace.attention`; its
@@ -49,7 +54,8 @@ def look_at(
 
     Raises:
         UnknownName: there is no such model, or no such token.
-        DataError: the picture cannot be read, or the folder does not say how to prepare it.
+        DataError: the picture cannot be read, or neither the folder nor ``processor`` says how to
+            prepare it.
         ArgumentError: the model takes no pictures in patches, the size does not suit them, or too
             much would be kept.
 
@@ -71,7 +77,7 @@ def look_at(
     from regard.tap import Parity, Tap
 
     whole = as_rgb(picture)
-    vision = zoo.vision_of(model)
+    vision = zoo.vision_of(model, processor=processor)
     sides = (size, size) if isinstance(size, int) else size
     pixels = vision.pixels([whole], sides)
     _check_room(vision, vision.grid(sides), queries)
@@ -79,7 +85,8 @@ def look_at(
     watch = Tap(vision.model, observe=[rows, parity])
     with torch.no_grad(), token_lengths(vision.model) as lengths, watch:
         out = vision.forward(pixels)
-    shown = vision.seen(whole, sides).convert("RGB")
+    high, wide = vision.covered(sides)
+    shown = vision.seen(whole, sides).convert("RGB").crop((0, 0, wide, high))
     recipe = {
         **recipe_of(vision, whole, sides),
         "prediction": prediction(vision.labels, out),

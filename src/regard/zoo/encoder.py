@@ -18,7 +18,7 @@ from regard.data.pictures import as_rgb
 from regard.errors import ArgumentError, DataError
 from regard.zoo.load import fingerprint, folder_of, library_model, vision_of
 from regard.zoo.recipe import recipes
-from regard.zoo.vision import PROCESSOR, sees_pictures
+from regard.zoo.vision import PROCESSOR, processor_file, sees_pictures
 from regard.zoo.whole import LOCAL, could_not
 
 Prepare = Callable[..., Tensor]
@@ -149,7 +149,7 @@ def summary(vision: Any, out: Any) -> Tensor:
 
 def _preparation(network: Any, folder: Path, name: str) -> Prepare:
     """From RGB pictures to what the network takes."""
-    has_file = (folder / PROCESSOR).is_file()
+    has_file = processor_file(folder) is not None
     tower = getattr(network, "vision_model", network)
     if sees_pictures(tower) and (has_file or name in recipes()):
         return vision_of(network, folder).pixels

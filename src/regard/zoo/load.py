@@ -16,7 +16,7 @@ from regard.zoo.folder import (
     pipeline_class,
 )
 from regard.zoo.recipe import recipe, recipes
-from regard.zoo.vision import Vision, sees_pictures, vision
+from regard.zoo.vision import Vision, given, sees_pictures, vision
 from regard.zoo.whole import LOCAL, could_not, network
 
 TRAINED = "REGARD_MODELS"
@@ -113,13 +113,14 @@ def folder_of(name_or_folder: str | os.PathLike[str]) -> Path:
     return folder
 
 
-def vision_of(model: Any, folder: Path | None = None) -> Vision:
+def vision_of(model: Any, folder: Path | None = None, *, processor: Any = None) -> Vision:
     """A model as one that looks at pictures.
 
     Args:
         model: A `Vision`, which is returned; a name or folder; or a module of transformers that is
             a vision transformer or has one as its tower, such as ``CLIPModel``.
         folder: Where the processor of a module lies.
+        processor: The image processor of a module, as transformers has it.
 
     Returns:
         A `Vision`.
@@ -134,10 +135,12 @@ def vision_of(model: Any, folder: Path | None = None) -> Vision:
         (8, 8)
     """
     if isinstance(model, Vision):
-        return model
+        if processor is None:
+            return model
+        return replace(model, preparation=given(processor, model.trained))
     if isinstance(model, str | os.PathLike):
-        return vision_of(library_model(model), folder_of(model))
-    found = vision(model, folder)
+        return vision_of(library_model(model), folder_of(model), processor=processor)
+    found = vision(model, folder, processor=processor)
     if found.mean or found.name not in recipes():
         return found
     # The bundled models take what regard.zoo.pixels.to_tensor makes.

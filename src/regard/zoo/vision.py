@@ -1,7 +1,6 @@
 """Vision transformers of transformers, ready for pictures: resize, normalise, name the class."""
 
 import inspect
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from regard.data.files import read_json
 from regard.data.pictures import as_rgb
 from regard.errors import ArgumentError, DataError
 
@@ -19,6 +19,8 @@ Size = tuple[int, int]
 Tensor = Any
 
 PROCESSOR = "preprocessor_config.json"
+TOGETHER = "processor_config.json"
+"""What transformers 5 saves where a model has a tokenizer too: the image processor is in it."""
 
 INTERPOLATION = {
     "dinov2": "bicubic",
@@ -93,12 +95,16 @@ class Vision:
     def grid(self, size: Size | None = None) -> Size:
         """Rows and columns of patches in pictures of a size, the model's own by default.
 
+        Of the model's own sizes, such as 384 pixels for patches of 14, the library leaves out what
+        is no whole patch, at the right and below.
+
         Raises:
-            ArgumentError: a side is no multiple of the patch.
+            ArgumentError: a side is no multiple of the patch, and the size not the model's own.
         """
         rows, columns = size or self.size
         high, wide = self.patch
-        if min(rows, columns) < 1 or rows % high or columns % wide:
+        own = (rows, columns) in (self.size, self.trained) and rows >= high and columns >= wide
+        if not own and (min(rows, columns) < 1 or rows % high or columns % wide):
             near = [
                 max(p, round(s / p) * p) for s, p in zip((rows, columns), self.patch, strict=True)
             ]
@@ -136,6 +142,11 @@ class Vision:
             "mode": INTERPOLATION.get(kind, "bicubic"),
             "by": f"transformers, {type(self.model).__name__}",
         }
+
+    def covered(self, size: Size | None = None) -> Size:
+        """Rows and columns in pixels that lie in patches; the rest of a picture is not seen."""
+        rows, columns = self.grid(size)
+        return rows * self.patch[0], columns * self.patch[1]
 
     def seen(self, picture: Any, size: Size | None = None) -> Image.Image:
         """The part of a picture that the model is shown, at its resolution, before normalising.
@@ -179,8 +190,8 @@ class Vision:
 
         if not self.mean:
             raise DataError(
-                f"{self.name}: there is no {PROCESSOR} in its folder, so it is unknown which "
-                f"pixels the model takes. Save its image processor there too."
+                f"{self.name}: there is no {PROCESSOR}, so it is unknown which pixels the model "
+                f"takes. Save its image processor in its folder, or give it with processor=."
             )
         arrays = [np.asarray(self.seen(each, size), np.float32) for each in pictures]
         stacked = np.stack(arrays).reshape(len(arrays), *arrays[0].shape[:2], self.channels)
@@ -227,13 +238,17 @@ def sees_pictures(network: Any) -> bool:
     )
 
 
-def vision(network: Any, folder: Path | None = None, *, name: str | None = None) -> Vision:
+def vision(
+    network: Any, folder: Path | None = None, *, name: str | None = None, processor: Any = None
+) -> Vision:
     """Make a network of transformers ready for pictures.
 
     Args:
         network: A vision transformer, or a model with a vision tower, such as ``CLIPModel``.
         folder: Where its ``preprocessor_config.json`` is.
         name: What to call it; by default as it was opened, else by its class.
+        processor: An image processor of transformers, or what its ``to_dict`` gives, in place of
+            the file.
 
     Returns:
         A `Vision`.
@@ -249,6 +264,11 @@ def vision(network: Any, folder: Path | None = None, *, name: str | None = None)
             f"transformer of transformers, such as 'fashion-vit' or the folder of a ViT."
         )
     config = getattr(tower.config, "vision_config", tower.config)
+    if hasattr(config, "num_frames"):
+        raise ArgumentError(
+            f"vision: {type(network).__name__} takes videos of {config.num_frames} frames, and one "
+            f"image is none. Give a vision transformer for images."
+        )
     trained = _pair(config.image_size)
     classes = getattr(tower.config, "id2label", None) or {}
     named = type(tower).__name__.endswith("ForImageClassification")
@@ -258,7 +278,9 @@ def vision(network: Any, folder: Path | None = None, *, name: str | None = None)
         labels=tuple(classes[i] for i in sorted(classes)) if named else (),
         channels=int(getattr(config, "num_channels", 3)),  # BLIP says none: it takes colour only
         patch=_pair(config.patch_size),
-        preparation=preparation(folder, trained),
+        preparation=preparation(folder, trained)
+        if processor is None
+        else given(processor, trained),
         trained=trained,
     )
 
@@ -276,14 +298,51 @@ def preparation(folder: Path | None, trained: Size) -> Preparation:
     Raises:
         DataError: the file says something that is not understood.
     """
-    file = None if folder is None else folder / PROCESSOR
-    if file is None or not file.is_file():
+    file = None if folder is None else processor_file(folder)
+    if file is None:
         return Preparation(trained)
+    said = read_json(file, who="load")
+    if file.name == TOGETHER:
+        said = said["image_processor"]
+    return _understood(said, trained, str(file))
+
+
+def processor_file(folder: Path) -> Path | None:
+    """The file in a folder that says how images are prepared; None if there is none.
+
+    Raises:
+        DataError: it is no JSON.
+    """
+    if (folder / PROCESSOR).is_file():
+        return folder / PROCESSOR
+    if (folder / TOGETHER).is_file():
+        said = read_json(folder / TOGETHER, who="load")
+        if isinstance(said, dict) and isinstance(said.get("image_processor"), dict):
+            return folder / TOGETHER
+    return None
+
+
+def given(processor: Any, trained: Size) -> Preparation:
+    """How pictures are prepared, by an image processor of transformers.
+
+    Args:
+        processor: The processor, one that holds it, or what its ``to_dict`` gives.
+        trained: Rows and columns to take where it names no size.
+
+    Raises:
+        DataError: it is none, or says something that is not understood.
+    """
+    inner = getattr(processor, "image_processor", processor)
+    said = inner.to_dict() if hasattr(inner, "to_dict") else inner
+    return _understood(said, trained, f"the processor ({type(inner).__name__})")
+
+
+def _understood(said: Any, trained: Size, where: str) -> Preparation:
     try:
-        return _prepared(json.loads(file.read_text()), trained)
+        return _prepared(said, trained)
     except (ValueError, KeyError, TypeError, AttributeError) as failed:
         raise DataError(
-            f"load: {file} is not understood ({type(failed).__name__}: {failed}). It must say "
+            f"load: {where} is not understood ({type(failed).__name__}: {failed}). It must say "
             f"size, image_mean and image_std as the image processors of transformers do."
         ) from failed
 
