@@ -156,7 +156,7 @@ def test_a_file_that_is_no_recipe_is_told(tmp_path, text, message):
         ("methods", [{"method": "temperature", "factor": "hot"}], "temperature|cannot be done"),
         ("methods", [{"method": "temperature", "factor": 2.0, "steps": "all"}], "temperature|ste"),
         ("methods", [{"method": "shuffled", "seed": "x"}], "shuffled|cannot be done"),
-        ("methods", [{"method": "temperature", "factor": 10**30}], "cannot be done"),
+        ("methods", [{"method": "temperature", "factor": 10**30}], "cannot be (done|made)"),
         ("weights_sha256", 3, "weights_sha256 is 3 and must be text"),
         ("scheduler", None, "scheduler is None and must be text"),
         ("scheduler_config", [], r"scheduler_config is \[\] and must be an object"),

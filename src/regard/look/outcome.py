@@ -21,7 +21,9 @@ CURES = {
     ONE_COLOUR: "Use another prompt or seed, or see what makes it so",
 }
 
-WATCH = "regard.tap.mode"
+WATCH = ("regard.tap.mode", "jaxtyping", "beartype", "<")
+"""Beginnings of the names of modules that only hand calls on: the tap's watch, checks of types."""
+
 LIBRARIES = ("accelerate", "diffusers", "numpy", "torch", "transformers")
 
 RAISED = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
@@ -124,4 +126,4 @@ def _raised_in(failed: BaseException) -> str:
     """The name of the module that raised; the watch of the tap only hands calls on."""
     frames = traceback.walk_tb(failed.__traceback__)
     names = [str(frame.f_globals.get("__name__", "")) for frame, _ in frames]
-    return next((name for name in reversed(names) if name != WATCH), "")
+    return next((name for name in reversed(names) if not name.startswith(WATCH)), "")
