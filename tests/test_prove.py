@@ -265,5 +265,8 @@ def test_without_padding_the_initial_noise_is_shaken_instead_and_the_note_says_s
 
 def test_another_model_proves_nothing():
     other = tiny.tiny_pipeline(channels=(8, 24))
-    with pytest.raises(ArgumentError, match="Give the model that made it"):
+    with pytest.raises(
+        ArgumentError,
+        match="prove: this is not the model that the recipe was made with: its weights",
+    ):
         prove(other, seen())

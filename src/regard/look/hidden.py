@@ -16,6 +16,7 @@ from regard.errors import ArgumentError
 from regard.look.denoiser import preparing
 from regard.look.generate import ROWS, Course, check_seeded, generate, hiding, network_of
 from regard.look.noise import noise_of
+from regard.look.outcome import refuse_void
 from regard.look.prompt import quiet, read
 from regard.look.settings import Progress, Settings
 from regard.tap import Tap
@@ -172,6 +173,7 @@ class _Batch:
                 self.pipeline, self.settings, rows=len(groups), progress=advance, course=course
             )
         check_seeded(made, self.pipeline, self.settings.caller)
+        refuse_void(made.void, self.settings.caller, even=False)
         return made.images
 
 

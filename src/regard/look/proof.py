@@ -11,6 +11,7 @@ from PIL import Image
 
 from regard.errors import ArgumentError, DataError
 from regard.look.outcome import refuse_void
+from regard.look.recipe import check_same_model
 from regard.look.result import Look
 from regard.look.settings import Progress, Settings
 from regard.measures.words import (
@@ -123,9 +124,9 @@ def prove(
     from regard.look.noise import noise_of
 
     pipeline = opened(model)
-    noise_of(pipeline, look.trace.recipe["steps"]).check("prove")
     _check_asked(look.trace, seeds, latents)
-    _check_same(pipeline, look.trace)
+    noise_of(pipeline, look.trace.recipe["steps"]).check("prove")
+    check_same_model(pipeline, look.trace.recipe, "prove")
     refuse_void([look.trace.recipe.get("void", "")], "prove")
     trial = _Trial(pipeline, look, judges or judges_of(pipeline), seeds, latents, progress)
     trial.words()
@@ -507,18 +508,3 @@ def _check_repeated(image: Image.Image, again: Image.Image) -> None:
             f"away, so what a word changes cannot be told. Use a scheduler that draws no noise of "
             f"its own, such as DDIM; pass latents= if the look had them."
         )
-
-
-def _check_same(pipeline: Any, trace: Trace) -> None:
-    import regard.zoo as zoo
-
-    for key, found in (
-        ("scheduler", type(pipeline.scheduler).__name__),
-        ("weights_sha256", zoo.fingerprint(pipeline)),
-    ):
-        made_with = trace.recipe[key]
-        if found != made_with:
-            raise ArgumentError(
-                f"prove: the model has {key} {found[:12]}, and the look was made with "
-                f"{made_with[:12]}. Give the model that made it."
-            )
