@@ -36,13 +36,17 @@ def test_sinks_and_norm_outliers_are_named(out):
     )
 
 
+def pixels_of(file):
+    with Image.open(file) as opened:
+        return np.asarray(opened.convert("RGB"), dtype=float)
+
+
 def test_every_separate_file_shows_something(out):
     files = sorted((out / "heatmaps").glob("*.png"))
     assert len(files) == 12
-    size = Image.open(out / "image.png").size[0]
+    size = pixels_of(out / "image.png").shape[0]
     for file in files:
-        whole = np.asarray(Image.open(file).convert("RGB"), dtype=float)
-        drawn = whole[LINE + 2 :, 2 * MARGIN + size :][:size, :size]
+        drawn = pixels_of(file)[LINE + 2 :, 2 * MARGIN + size :][:size, :size]
         patches = drawn.reshape(size // 14, 14, size // 14, 14, 3).mean((1, 3))
         light = patches @ [0.299, 0.587, 0.114]
         low, high = np.quantile(light, [0.05, 0.95])
