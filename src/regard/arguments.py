@@ -5,6 +5,7 @@ A NumPy or torch scalar that means a whole number is one; text that looks like a
 
 import math
 import operator
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, SupportsIndex
 
@@ -228,6 +229,21 @@ def names(value: Any, name: str, caller: str, *, cure: str) -> list[str]:
         if not each.strip():
             raise ArgumentError(f"{caller}: {name} hold an empty name, {each!r}. {cure}")
     return several
+
+
+def pathlike(value: Any, name: str, caller: str) -> str | os.PathLike[str]:
+    """A path as text or as `os.PathLike`.
+
+    Raises:
+        ArgumentError: it is neither, or empty.
+
+    Example:
+        >>> pathlike("trace.zarr", "path", "Trace.load")
+        'trace.zarr'
+    """
+    if not isinstance(value, str | os.PathLike) or value == "":
+        raise ArgumentError(f"{caller}: {name} is {shown(value)} and must be the path of a folder.")
+    return value
 
 
 def listed(value: Any) -> list[Any] | None:

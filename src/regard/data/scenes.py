@@ -12,6 +12,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from regard.arguments import whole
 from regard.data.drawings import ANIMALS, COLOURS, OBJECTS, SUBJECTS, sprite
 from regard.data.prompts import WORN, prompts
 from regard.errors import ArgumentError
@@ -187,6 +188,7 @@ def scene(
         >>> scene(7).caption() == scene(7, size=128).caption()
         True
     """
+    index, seed = whole(index, "index", "scene"), whole(seed, "seed", "scene")
     if index < 0 or seed < 0 or size not in SIZES or count not in (None, 1, 2):
         raise ArgumentError(
             f"scene: index {index}, seed {seed}, size {size}, count {count}; it needs an index and "

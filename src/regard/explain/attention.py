@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 import xarray as xr
-from torch import Tensor, nn
+from torch import Tensor
 
 from regard.arguments import indices
 from regard.axes import HEAD, KEY, QUERY, SAMPLE, X, Y
@@ -19,14 +19,14 @@ from regard.explain.layers import (
     layers_of,
     read_maps,
 )
-from regard.explain.question import Question, Score, asked
+from regard.explain.question import Classes, Model, Pixels, Question, Score, asked
 from regard.measures.flow import rollout as flow_of_layers
 
 
 def attention(
-    model: nn.Module,
-    pixels: Tensor,
-    target: Tensor | None = None,
+    model: Model,
+    pixels: Pixels,
+    target: Classes = None,
     *,
     score: Score | None = None,
     layer: int | str = -1,
@@ -80,9 +80,9 @@ def attention(
 
 
 def rollout(
-    model: nn.Module,
-    pixels: Tensor,
-    target: Tensor | None = None,
+    model: Model,
+    pixels: Pixels,
+    target: Classes = None,
     *,
     score: Score | None = None,
     fusion: str = "mean",

@@ -5,17 +5,17 @@ import zlib
 import torch
 import xarray as xr
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from regard.explain.maps import labelled, pooled
-from regard.explain.question import Images, Score, asked
+from regard.explain.question import Classes, Images, Model, Pixels, Score, asked
 
 
 def random(
-    model: nn.Module,
-    pixels: Tensor,
-    target: Tensor | None = None,
+    model: Model,
+    pixels: Pixels,
+    target: Classes = None,
     *,
     score: Score | None = None,
     seed: int = 0,
@@ -61,9 +61,9 @@ def random(
 
 
 def edges(
-    model: nn.Module,
-    pixels: Tensor,
-    target: Tensor | None = None,
+    model: Model,
+    pixels: Pixels,
+    target: Classes = None,
     *,
     score: Score | None = None,
     grid: tuple[int, int] | None = None,

@@ -39,12 +39,13 @@ class Head:
 
     Attributes:
         word: Whose map it is.
-        layer: Path of the layer.
+        layer: Path of the layer, whole names in it that only it has, or its number in running
+            order among those in which the image reads the text.
         head: Number of the head.
     """
 
     word: str
-    layer: str
+    layer: str | int
     head: int
 
 

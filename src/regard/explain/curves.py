@@ -5,23 +5,23 @@ from collections.abc import Iterator
 import torch
 import xarray as xr
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
 from regard.axes import SAMPLE
 from regard.errors import ArgumentError
 from regard.explain.maps import checked_heat
 from regard.explain.patches import substrate_of, without
-from regard.explain.question import BATCH, Question, Score, asked
+from regard.explain.question import BATCH, Classes, Model, Pixels, Question, Score, asked
 
 SHARE = "share"
 """Dim of a curve: the share of patches that were deleted, or inserted."""
 
 
 def deletion(
-    model: nn.Module,
-    pixels: Tensor,
+    model: Model,
+    pixels: Pixels,
     heat: xr.DataArray,
-    target: Tensor | None = None,
+    target: Classes = None,
     *,
     score: Score | None = None,
     substrate: str = "blur",
@@ -30,7 +30,8 @@ def deletion(
     """The answer while patches are taken away, the hottest first; an early fall is good.
 
     Args:
-        model: An image classifier of transformers, or any module if ``score`` is given.
+        model: An image classifier of transformers, the name or folder of one, what `regard.load`
+            gives, or any module if ``score`` is given.
         pixels: [sample, channel, y, x], as the model takes them.
         heat: A map for each image, over sample, y and x. Equal patches go row by row.
         target: The class, one an image; those predicted for the whole images if left out.
@@ -65,10 +66,10 @@ def deletion(
 
 
 def insertion(
-    model: nn.Module,
-    pixels: Tensor,
+    model: Model,
+    pixels: Pixels,
     heat: xr.DataArray,
-    target: Tensor | None = None,
+    target: Classes = None,
     *,
     score: Score | None = None,
     substrate: str = "blur",

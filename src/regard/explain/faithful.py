@@ -8,19 +8,19 @@ import pandas as pd
 import xarray as xr
 from jaxtyping import Float
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from regard.errors import ArgumentError
 from regard.explain.curves import answer_curve, area
 from regard.explain.named import Methods, by_name
-from regard.explain.question import Question, Score, asked, predictions
+from regard.explain.question import Classes, Model, Pixels, Question, Score, asked, predictions
 
 
 def faithfulness(
-    model: nn.Module,
-    pixels: Tensor,
+    model: Model,
+    pixels: Pixels,
     methods: Methods,
-    target: Tensor | None = None,
+    target: Classes = None,
     *,
     labels: Tensor | None = None,
     score: Score | None = None,
@@ -74,7 +74,7 @@ def faithfulness(
     question = asked("faithfulness", model, pixels, target, score)
     groups = _groups(question, labels)
     maps = {
-        name: explain(model, question.pixels, question.target, score=score)
+        name: explain(question.model, question.pixels, question.target, score=score)
         for name, explain in by_name(methods).items()
     }
     first = next(iter(maps.values()))

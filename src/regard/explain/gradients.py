@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 import xarray as xr
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from regard.arguments import whole
 from regard.errors import ArgumentError
@@ -20,13 +20,13 @@ from regard.explain.layers import (
     layers_of,
     read_maps,
 )
-from regard.explain.question import Question, Score, asked
+from regard.explain.question import Classes, Model, Pixels, Question, Score, asked
 
 
 def relevance(
-    model: nn.Module,
-    pixels: Tensor,
-    target: Tensor | None = None,
+    model: Model,
+    pixels: Pixels,
+    target: Classes = None,
     *,
     score: Score | None = None,
     start_layer: int = 0,
@@ -88,9 +88,9 @@ def relevance(
 
 
 def attention_gradients(
-    model: nn.Module,
-    pixels: Tensor,
-    target: Tensor | None = None,
+    model: Model,
+    pixels: Pixels,
+    target: Classes = None,
     *,
     score: Score | None = None,
     layer: int | str = -1,

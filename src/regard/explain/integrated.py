@@ -5,21 +5,21 @@ from collections.abc import Callable
 import torch
 import xarray as xr
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from regard.errors import ArgumentError
 from regard.explain.maps import labelled, pooled
 from regard.explain.patches import SUBSTRATES, substrate_of
-from regard.explain.question import Score, asked
+from regard.explain.question import Classes, Model, Pixels, Score, asked
 
 AT_ONCE = 16
 """Points of the way in one evaluation: gradients keep the whole graph in memory."""
 
 
 def integrated_gradients(
-    model: nn.Module,
-    pixels: Tensor,
-    target: Tensor | None = None,
+    model: Model,
+    pixels: Pixels,
+    target: Classes = None,
     *,
     score: Score | None = None,
     baseline: str | Tensor = "zero",
@@ -32,7 +32,8 @@ def integrated_gradients(
     off is told.
 
     Args:
-        model: An image classifier of transformers, or any module if ``score`` is given.
+        model: An image classifier of transformers, the name or folder of one, what `regard.load`
+            gives, or any module if ``score`` is given.
         pixels: [sample, channel, y, x], as the model takes them.
         target: The class, one an image; the predicted ones if left out.
         score: A number for each image in place of a logit.

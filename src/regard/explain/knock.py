@@ -15,11 +15,11 @@ from regard.arguments import number, shown, whole
 from regard.axes import X, Y
 from regard.errors import ArgumentError
 from regard.explain.blame import Blame, Head, Mask, Region, Word, checked_mask, knocked
-from regard.layers import LayerInfo, one_layer
-from regard.look.generate import generate, generate_each, pixels_of
+from regard.layers import one_layer
+from regard.look.generate import generate, generate_each, opened, pixels_of
 from regard.look.prompt import read_whole
 from regard.look.settings import Settings
-from regard.tap import HeatMap, LayerHeat, Tap
+from regard.tap import TO_TEXT, HeatMap, LayerHeat, Tap, layer_infos
 from regard.trace import resize
 
 
@@ -43,7 +43,8 @@ def knock_out(
     the same region elsewhere. Only the conditional half is changed.
 
     Args:
-        pipeline: A diffusers text-to-image pipeline whose attention the tap has a layout of.
+        pipeline: A diffusers text-to-image pipeline whose attention the tap has a layout of, or the
+            name or folder of one.
         prompt: What to draw.
         blame: A `Word`, `Head` or `Region`.
         region: True inside, over ``y`` and ``x``; if left out, the region blamed, or the hottest
@@ -87,11 +88,11 @@ def knock_out(
             f"knock_out: controls is {controls} and must be 1 or more; share is {share} and must "
             f"lie between 0 and 1."
         )
-    text = read_whole(pipeline, settings)
+    pipeline = opened(pipeline, "knock_out")
+    text, blame = read_whole(pipeline, settings), _found(blame, pipeline)
     heat = HeatMap(text.spelled([blame.word]), keep=("layer", "head"))
     with Tap(pipeline, observe=[heat]):
         generate(pipeline, settings)
-    blame = _found(blame, heat.result())
     draw = np.random.default_rng(seed)
     removed = knocked(blame, text, heat.result(), controls, draw)
     edits = [None, *(edit for _, edit in removed)]
@@ -111,16 +112,21 @@ def knock_out(
     return table
 
 
-def _found(blame: Blame, heats: Sequence[LayerHeat]) -> Blame:
-    """What is blamed, a head by the whole path of its layer and its own number."""
+def _found(blame: Blame, pipeline: Any) -> Blame:
+    """What is blamed, a head by the whole path of its layer and its own number.
+
+    Raises:
+        UnknownName: the image reads the text in no layer that is called so.
+        ArgumentError: several layers are called so, or the layer has no such head.
+    """
     if not isinstance(blame, Head):
         return blame
-    there = [
-        LayerInfo(heat.layer, heat.kind, heat.place or "", f"{heat.grid[0]}x{heat.grid[1]}")
-        for heat in heats
-    ]
-    layer = one_layer(there, blame.layer, caller="knock_out").path
-    return replace(blame, layer=layer, head=whole(blame.head, "head", "knock_out"))
+    there = TO_TEXT.left_of(layer_infos(pipeline))
+    layer = one_layer(there, blame.layer, caller="knock_out")
+    head = whole(blame.head, "head", "knock_out")
+    if layer.heads and not 0 <= head < layer.heads:
+        raise ArgumentError(f"knock_out: {layer.path} has heads 0..{layer.heads - 1}, not {head}.")
+    return replace(blame, layer=layer.path, head=head)
 
 
 def _region(

@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from regard.errors import ArgumentError
-from regard.look.generate import generate_each, hiding, pixels_of
+from regard.look.generate import generate_each, hiding, opened, pixels_of
 from regard.look.prompt import read_whole
 from regard.look.settings import Settings
 
@@ -33,7 +33,8 @@ def word_deletion(
     conditional half. Insertion is the other way round: all are hidden, and shown again.
 
     Args:
-        pipeline: A diffusers text-to-image pipeline whose attention the tap has a layout of.
+        pipeline: A diffusers text-to-image pipeline whose attention the tap has a layout of, or the
+            name or folder of one.
         prompt: What to draw.
         blame: A number for each word, ``cat#2`` for the second cat; at least two words. Words that
             are not named stay.
@@ -71,6 +72,7 @@ def word_deletion(
             f"word_deletion: orders is {orders} and must be 10 or more; blame has {len(blame)} "
             f"words and must have two or more, each with a finite number."
         )
+    pipeline = opened(pipeline, "word_deletion")
     text = read_whole(pipeline, settings)
     spelling = {word: text.spelled([word]) for word in blame}
     words = sorted(blame, key=lambda word: -blame[word])

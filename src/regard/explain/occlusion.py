@@ -3,19 +3,19 @@
 import torch
 import xarray as xr
 from jaxtyping import Bool, Float
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from regard.errors import ArgumentError
 from regard.explain.maps import labelled
 from regard.explain.patches import substrate_of, without
-from regard.explain.question import BATCH, Question, Score, asked
+from regard.explain.question import BATCH, Classes, Model, Pixels, Question, Score, asked
 
 
 def occlusion(
-    model: nn.Module,
-    pixels: Tensor,
-    target: Tensor | None = None,
+    model: Model,
+    pixels: Pixels,
+    target: Classes = None,
     *,
     score: Score | None = None,
     substrate: str = "mean",
@@ -25,7 +25,8 @@ def occlusion(
     """How much the answer falls when the patches around one place are hidden; 0 no change.
 
     Args:
-        model: An image classifier of transformers, or any module if ``score`` is given.
+        model: An image classifier of transformers, the name or folder of one, what `regard.load`
+            gives, or any module if ``score`` is given.
         pixels: [sample, channel, y, x], as the model takes them.
         target: The class, one an image; the predicted ones if left out.
         score: A number for each image in place of a logit.

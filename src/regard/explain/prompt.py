@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from regard.axes import TOKEN
 from regard.errors import ArgumentError
 from regard.explain.integrated import integrated
-from regard.look.generate import generate
+from regard.look.generate import generate, opened
 from regard.look.prompt import read_whole
 from regard.look.settings import Settings
 from regard.trace import resize
@@ -64,7 +64,7 @@ def word_gradients(
     region: 0 with the empty prompt, 1 with the prompt.
 
     Args:
-        pipeline: A diffusers text-to-image pipeline.
+        pipeline: A diffusers text-to-image pipeline, or the name or folder of one.
         prompt: What to draw.
         region: True where to ask, over ``y`` and ``x``, resized to the latents; everywhere if left
             out.
@@ -104,6 +104,7 @@ def word_gradients(
             f"word_gradients: guidance is {guidance} and must be above 1, so that there is an "
             f"empty prompt to begin from."
         )
+    pipeline = opened(pipeline, "word_gradients")
     tokens = read_whole(pipeline, settings).tokens
     moment = moment_of(pipeline, settings, step)
     ask = read if read is not None else _along_guidance(moment, region)

@@ -13,7 +13,7 @@ from torch.nn import functional
 from regard.axes import KEY, QUERY, STEP, TOKEN, X, Y
 from regard.errors import ArgumentError, AxisError, NothingObserved
 from regard.explain.flow import LARGEST
-from regard.look.generate import generate
+from regard.look.generate import generate, opened
 from regard.look.prompt import check_words, read_whole
 from regard.look.settings import Settings
 from regard.measures.rows import check_attention
@@ -247,7 +247,8 @@ def propagated_words(
     """Word maps of a drawing, carried on by its self-attention, in shares of attention.
 
     Args:
-        pipeline: A diffusers text-to-image pipeline whose attention the tap has a layout of.
+        pipeline: A diffusers text-to-image pipeline whose attention the tap has a layout of, or the
+            name or folder of one.
         prompt: What to draw.
         words: Words to make maps of, ``cat#2`` for the second cat; all tokens if left out.
         seed: Of the first noise.
@@ -278,6 +279,7 @@ def propagated_words(
         prompt, seed=seed, steps=steps, guidance=guidance, caller="propagated_words"
     )
     check_words(words, settings.caller)
+    pipeline = opened(pipeline, "propagated_words")
     text = read_whole(pipeline, settings)
     wanted = [token.index for token in text.tokens] if words is None else text.spelled(words)
     kept = Propagation(wanted, power=power, gamma=gamma, grid=grid)

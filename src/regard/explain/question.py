@@ -1,7 +1,8 @@
 """What is asked about each image: one number of a model, which an explanation takes apart."""
 
 import inspect
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,13 +10,24 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from regard.arguments import indices, shown, whole_or_none
 from regard.errors import ArgumentError, NothingObserved
 from regard.tap import AttentionCall, Tap
+from regard.zoo import Vision, vision_of
 
 Images = Float[Tensor, "sample channel high wide"]
 Target = Int[Tensor, " sample"]
 Score = Callable[[Tensor], Tensor]
 """From images, [sample, channel, y, x], to one number each, [sample]."""
+
+Model = nn.Module | str | os.PathLike[str] | Vision
+"""An image classifier, or the name or folder of one."""
+
+Pixels = Any
+"""A tensor [sample, channel, y, x] as the model takes it, or images where a name is given."""
+
+Classes = Tensor | Sequence[int] | int | None
+"""The number of a class for each image, or one for all; None for the predicted ones."""
 
 BATCH = 64
 """Images in one evaluation of the model where no gradient is kept."""
@@ -90,29 +102,83 @@ class Question:
 
 
 def asked(
-    caller: str, model: nn.Module, pixels: Tensor, target: Tensor | None, score: Score | None
+    caller: str, model: Model, pixels: Pixels, target: Classes, score: Score | None
 ) -> Question:
     """The question, checked before anything is explained.
 
     Args:
         caller: Who asks, for messages.
-        model: An image classifier of transformers, or any module if ``score`` is given.
-        pixels: The images, as the model takes them.
-        target: The class asked about, one an image; the predicted ones if left out.
+        model: An image classifier of transformers, the name or folder of one, what `regard.load`
+            gives, or any module if ``score`` is given.
+        pixels: The images, as the model takes them; for a name, a folder or what `regard.load`
+            gives also images as `regard.look_at` takes them, which are then prepared.
+        target: The class asked about, one an image or one for all; the predicted ones if left out.
         score: A number of one's own in place of a logit.
 
     Returns:
         The question.
 
     Raises:
-        ArgumentError: the model is in training mode, the pixels are no finite images, a class is
-            not there, or both a target and a score are given.
+        UnknownName: there is no model of this name.
+        DataError: a folder holds no model, or an image cannot be read.
+        ArgumentError: the model is no module or in training mode, the pixels are no finite images,
+            a class is not there, or both a target and a score are given.
     """
-    if model.training:
+    named = isinstance(model, str | os.PathLike | Vision)
+    vision = vision_of(model) if named else None
+    module = module_of(caller, model if vision is None else vision)
+    if module.training:
         raise ArgumentError(
-            f"{caller}: {type(model).__name__} is in training mode, in which answers are random. "
+            f"{caller}: {type(module).__name__} is in training mode, in which answers are random. "
             f"Call model.eval() first."
         )
+    pixels = _checked_pixels(caller, vision, pixels)
+    if score is None:
+        classes = _checked_target(caller, module, pixels, target)
+        return Question(caller, module, pixels, classes, None)
+    if not callable(score):
+        raise ArgumentError(
+            f"{caller}: score is {shown(score)} and must be a function from images to one number "
+            f"each."
+        )
+    if target is not None:
+        raise ArgumentError(
+            f"{caller}: got both target and score. Give one: score says itself what is asked."
+        )
+    return Question(caller, module, pixels, None, score)
+
+
+def module_of(caller: str, model: Model) -> nn.Module:
+    """The module itself, opened if a name or a folder is given.
+
+    Raises:
+        UnknownName: there is no model of this name.
+        DataError: the folder holds no model.
+        ArgumentError: it is no module.
+    """
+    if isinstance(model, str | os.PathLike):
+        model = vision_of(model)
+    found = model.model if isinstance(model, Vision) else model
+    if not isinstance(found, nn.Module):
+        raise ArgumentError(
+            f"{caller}: model is {shown(model)} and must be an image classifier of transformers, "
+            f"or the name or folder of one, such as 'fashion-vit'."
+        )
+    return found
+
+
+def _checked_pixels(caller: str, vision: Vision | None, pixels: Pixels) -> Tensor:
+    if not torch.is_tensor(pixels):
+        if vision is None:
+            raise ArgumentError(
+                f"{caller}: pixels is {shown(pixels)} and must be a tensor [sample, channel, y, x] "
+                f"of floats. Images themselves are taken with the name of a model, or with what "
+                f"regard.load gives."
+            )
+        images = list(pixels) if isinstance(pixels, list | tuple) else [pixels]
+        if not images:
+            raise ArgumentError(f"{caller}: there is no image. Give at least one.")
+        return vision.pixels(images)
     if pixels.ndim != 4 or len(pixels) == 0 or not pixels.is_floating_point():
         raise ArgumentError(
             f"{caller}: pixels are {tuple(pixels.shape)} of {pixels.dtype} and must be "
@@ -120,14 +186,7 @@ def asked(
         )
     if not bool(pixels.isfinite().all()):
         raise ArgumentError(f"{caller}: pixels have NaN or infinity. Give finite pixels.")
-    pixels = pixels.detach()
-    if score is None:
-        return Question(caller, model, pixels, _checked_target(caller, model, pixels, target), None)
-    if target is not None:
-        raise ArgumentError(
-            f"{caller}: got both target and score. Give one: score says itself what is asked."
-        )
-    return Question(caller, model, pixels, None, score)
+    return pixels.detach()
 
 
 def logits_of(model: nn.Module, pixels: Tensor) -> Float[Tensor, "sample label"]:
@@ -147,7 +206,7 @@ def predictions(model: nn.Module, pixels: Tensor) -> Target:
     return torch.cat([logits_of(model, part).argmax(-1) for part in pixels.split(BATCH)])
 
 
-def _checked_target(caller: str, model: nn.Module, pixels: Tensor, target: Tensor | None) -> Target:
+def _checked_target(caller: str, model: nn.Module, pixels: Tensor, target: Classes) -> Target:
     if "pixel_values" not in inspect.signature(model.forward).parameters:
         raise ArgumentError(
             f"{caller}: {type(model).__name__} takes no pixel_values, so it is no image classifier "
@@ -155,6 +214,7 @@ def _checked_target(caller: str, model: nn.Module, pixels: Tensor, target: Tenso
         )
     if target is None:
         return predictions(model, pixels)
+    target = _as_classes(caller, target, len(pixels))
     if target.shape != (len(pixels),) or target.is_floating_point():
         raise ArgumentError(
             f"{caller}: target is {tuple(target.shape)} of {target.dtype} and must be the number "
@@ -166,6 +226,20 @@ def _checked_target(caller: str, model: nn.Module, pixels: Tensor, target: Tenso
     if wrong:
         raise ArgumentError(f"{caller}: the model has classes 0..{labels - 1}, not {wrong[0]}.")
     return target.long().to(pixels.device)
+
+
+def _as_classes(caller: str, target: Any, images: int) -> Tensor:
+    """Numbers of classes as a tensor: one for all images, or one each."""
+    if torch.is_tensor(target) and target.ndim:
+        return target
+    found = indices(target, "target", caller)
+    if isinstance(found, slice) or found is None:
+        raise ArgumentError(
+            f"{caller}: target is {shown(target)} and must be the number of a class for each of "
+            f"the {images} images, or one for all."
+        )
+    alone = whole_or_none(target) is not None
+    return torch.tensor(found * images if alone else found)
 
 
 def _one_each(caller: str, values: Tensor, images: int) -> Tensor:

@@ -15,12 +15,12 @@ from regard.errors import ArgumentError
 from regard.explain.alike import complexity, spearman, ssim
 from regard.explain.baselines import edges_of
 from regard.explain.named import Methods, by_name
-from regard.explain.question import Score, asked, logits_of
+from regard.explain.question import Classes, Model, Pixels, Score, asked, logits_of, module_of
 from regard.layers import LayerInfo, LayerQuery, chosen
 from regard.layers import parts_of as names_or_numbers
 
 
-def parts_of(model: nn.Module) -> list[str]:
+def parts_of(model: Model) -> list[str]:
     """The parts of a model that hold weights, from the input to the output.
 
     A part is a block of a numbered list, or a named part beside it.
@@ -29,7 +29,9 @@ def parts_of(model: nn.Module) -> list[str]:
         >>> parts_of(nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 1)))
         ['0', '2']
     """
-    return list(dict.fromkeys(_part(name) for name, _ in model.named_parameters()))
+    return list(
+        dict.fromkeys(_part(name) for name, _ in module_of("parts_of", model).named_parameters())
+    )
 
 
 def _wanted(model: nn.Module, layers: LayerQuery, caller: str) -> list[str]:
@@ -43,13 +45,13 @@ def _wanted(model: nn.Module, layers: LayerQuery, caller: str) -> list[str]:
 
 
 @contextmanager
-def randomise(model: nn.Module, seed: int = 0, *, layers: LayerQuery = None) -> Iterator[nn.Module]:
+def randomise(model: Model, seed: int = 0, *, layers: LayerQuery = None) -> Iterator[nn.Module]:
     """Put the weights in random order while the block runs; afterwards they are as they were.
 
     Each tensor of weights is shuffled in itself, so that its mean and spread stay.
 
     Args:
-        model: Any module.
+        model: Any module, or the name or folder of a vision model.
         seed: Of the order.
         layers: Which parts, as `parts_of` names them, by whole names in them or by number; all if
             left out.
@@ -72,6 +74,7 @@ def randomise(model: nn.Module, seed: int = 0, *, layers: LayerQuery = None) -> 
         Adebayo et al. (2018), "Sanity Checks for Saliency Maps", arXiv 1810.03292, section 3.1.
         Differs from the paper: weights are shuffled, not drawn anew, so that their scale stays.
     """
+    model = module_of("randomise", model)
     wanted = parts_of(model) if layers is None else _wanted(model, layers, "randomise")
     seed = whole(seed, "seed", "randomise", least=0)
     draw = torch.Generator().manual_seed(seed)
@@ -92,10 +95,10 @@ def randomise(model: nn.Module, seed: int = 0, *, layers: LayerQuery = None) -> 
 
 
 def model_randomisation(
-    model: nn.Module,
-    pixels: Tensor,
+    model: Model,
+    pixels: Pixels,
     methods: Methods,
-    target: Tensor | None = None,
+    target: Classes = None,
     *,
     score: Score | None = None,
     cascade: bool = True,
@@ -107,7 +110,8 @@ def model_randomisation(
     A map that stays alike does not show what the model has learned.
 
     Args:
-        model: An image classifier of transformers, or any module if ``score`` is given.
+        model: An image classifier of transformers, the name or folder of one, what `regard.load`
+            gives, or any module if ``score`` is given.
         pixels: [sample, channel, y, x], as the model takes them.
         methods: Names of explanations, or functions by a name of one's own.
         target: The class, one an image; those that the untouched model predicts if left out.
@@ -142,6 +146,7 @@ def model_randomisation(
         2401.06465, for the efficient test.
     """
     question = asked("model_randomisation", model, pixels, target, score)
+    model = question.model
     named = by_name(methods)
     order = parts_of(model)[::-1] if layers is None else _wanted(model, layers, question.caller)
 
@@ -167,17 +172,17 @@ def model_randomisation(
 
 
 def class_sensitivity(
-    model: nn.Module,
-    pixels: Tensor,
+    model: Model,
+    pixels: Pixels,
     methods: Methods,
-    target: Tensor | None = None,
+    target: Classes = None,
     *,
     seed: int = 0,
 ) -> pd.DataFrame:
     """How alike the maps of two classes are: 1 for all that cannot tell classes apart.
 
     Args:
-        model: An image classifier of transformers.
+        model: An image classifier of transformers, or the name or folder of one.
         pixels: [sample, channel, y, x], as the model takes them.
         methods: Names of explanations, or functions by a name of one's own.
         target: The first class, one an image; the predicted ones if left out.
@@ -205,6 +210,7 @@ def class_sensitivity(
         Fail", arXiv 1912.09818, section 4 (random logit).
     """
     question = asked("class_sensitivity", model, pixels, target, None)
+    model = question.model
     assert question.target is not None, "a question without a score has a target"
     with torch.no_grad():
         classes = logits_of(model, question.pixels[:1]).shape[-1]

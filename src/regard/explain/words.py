@@ -13,7 +13,7 @@ from torch import Tensor
 from regard.axes import KEY, QUERY, STEP, TOKEN, X, Y
 from regard.errors import ArgumentError, AxisError, NothingObserved
 from regard.explain.flow import Flow
-from regard.look.generate import generate
+from regard.look.generate import generate, opened
 from regard.look.prompt import check_words, read_whole
 from regard.look.settings import Settings
 from regard.tap import AttentionCall, Tap
@@ -153,7 +153,8 @@ def word_rollout(
     """The share of each patch that comes of each text token through all layers: 0 none, 1 all.
 
     Args:
-        pipeline: A diffusers text-to-image pipeline whose attention the tap has a layout of.
+        pipeline: A diffusers text-to-image pipeline whose attention the tap has a layout of, or the
+            name or folder of one.
         prompt: What to draw.
         words: Words to keep the tokens of, ``cat#2`` for the second cat; all tokens if left out.
         seed: Of the first noise.
@@ -183,6 +184,7 @@ def word_rollout(
     """
     settings = Settings(prompt, seed=seed, steps=steps, guidance=guidance, caller="word_rollout")
     check_words(words, settings.caller)
+    pipeline = opened(pipeline, "word_rollout")
     text = read_whole(pipeline, settings)
     kept = [token.index for token in text.tokens] if words is None else text.spelled(words)
     rollout = WordRollout(residual=residual)

@@ -15,6 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 import regard.zoo as zoo
+from regard.arguments import shown
 from regard.errors import ArgumentError
 from regard.look.noise import noise_of, seeded
 from regard.look.outcome import check_size_known, refuse_void, running, voids
@@ -55,8 +56,12 @@ class Made:
     void: tuple[str, ...] = ()
 
 
-def opened(model: Any) -> Any:
+def opened(model: Any, who: str = "look") -> Any:
     """The pipeline itself, loaded if a name or a folder is given.
+
+    Args:
+        model: A pipeline, or the name or folder of one.
+        who: Who asks, for messages.
 
     Raises:
         UnknownName: there is no such model.
@@ -65,8 +70,13 @@ def opened(model: Any) -> Any:
     pipeline = zoo.load(model) if isinstance(model, str | os.PathLike) else model
     if isinstance(pipeline, zoo.Vision):
         raise ArgumentError(
-            f"look: '{pipeline.name}' looks at pictures and draws none. Use "
+            f"{who}: '{pipeline.name}' looks at pictures and draws none. Use "
             f"look_at(model, picture), or regard look --image PICTURE."
+        )
+    if not callable(pipeline):
+        raise ArgumentError(
+            f"{who}: model is {shown(model)} and must be a text-to-image pipeline of diffusers, or "
+            f"the name or folder of one, such as 'openmoji'."
         )
     call = inspect.signature(type(pipeline).__call__).parameters
     lacking = ["unet"] if network_of(pipeline) is None else []
@@ -74,13 +84,13 @@ def opened(model: Any) -> Any:
     lacking += [name for name in ("prompt", "callback_on_step_end") if name not in call]
     if lacking:
         raise ArgumentError(
-            f"look: {type(pipeline).__name__} has no {' and no '.join(lacking)}. Give a "
+            f"{who}: {type(pipeline).__name__} has no {' and no '.join(lacking)}. Give a "
             f"text-to-image pipeline of diffusers with a UNet, such as 'openmoji', or with a "
             f"transformer of {TRANSFORMERS}."
         )
     if family_of(network_of(pipeline)) is None:
         raise ArgumentError(
-            f"look: the denoiser of {type(pipeline).__name__} is a "
+            f"{who}: the denoiser of {type(pipeline).__name__} is a "
             f"{type(network_of(pipeline)).__name__}, whose image and text tokens are not known. "
             f"Known are UNets and {TRANSFORMERS}; regard.tap.layout_for tells of others."
         )

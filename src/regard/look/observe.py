@@ -10,8 +10,16 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from regard.axes import HEAD, LAYER, STEP
+from regard.axes import STEP
 from regard.errors import ArgumentError
+from regard.look.asked import (
+    KEEPABLE,
+    check_keep,
+    check_methods,
+    check_noise,
+    check_progress,
+    seeds_of_proof,
+)
 from regard.look.prompt import check_words, read
 from regard.look.proof import prove as prove_look
 from regard.look.result import Look
@@ -19,8 +27,6 @@ from regard.look.settings import Progress, Settings
 from regard.look.turns import in_turn
 from regard.measures.words import word_table
 from regard.trace import Prompt, Trace, layer_maps
-
-KEEPABLE = (STEP, LAYER, HEAD)
 
 
 @in_turn
@@ -92,9 +98,12 @@ def look(
         section 2.2, with the model's own weights in place of summed and upscaled ones.
     """
     started = time.perf_counter()
-    sides = (size, size) if isinstance(size, int) else size
-    settings = Settings(prompt, negative_prompt, seed, steps, guidance, sides)
+    settings = Settings(prompt, negative_prompt, seed, steps, guidance, size)
     check_words(words, settings.caller)
+    check_methods(methods, settings.caller)
+    check_keep(keep, settings.caller)
+    check_progress(progress, settings.caller)
+    seeds = seeds_of_proof(prove, settings.caller)
     # These import torch, so they wait until arguments are checked.
     from regard.look.generate import opened, pixels_of
     from regard.look.noise import noise_of
@@ -102,8 +111,9 @@ def look(
     from regard.tap import TO_TEXT, HeatMap, Parity
 
     pipeline = opened(model)
-    noise = noise_of(pipeline, steps)
-    if prove:
+    check_noise(latents, pipeline, settings.size, settings.caller)
+    noise = noise_of(pipeline, settings.steps)
+    if seeds:
         noise.check(settings.caller)
     shown = replace(settings, prompt=prompt_under(methods, prompt))
     source, text = read(pipeline, settings), read(pipeline, shown)
@@ -145,9 +155,9 @@ def look(
     layers = {each.layer: _labelled(each, tokens, pad, keep, times) for each in heats}
     trace = Trace(layers, text.tokens, recipe, pixels)
     seen = Look(made.images[0], made.latents, replace(trace, table=word_table(trace)))
-    if not prove:
+    if not seeds:
         return seen
-    proof = prove_look(pipeline, seen, seeds=int(prove), latents=latents, progress=progress)
+    proof = prove_look(pipeline, seen, seeds=seeds, latents=latents, progress=progress)
     return seen.with_proof(proof)
 
 

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from regard.arguments import pair
 from regard.data.pictures import as_rgb
 from regard.errors import ArgumentError
+from regard.look.asked import check_names
 from regard.look.outliers import outliers_of, token_lengths
 from regard.look.result import Look
 from regard.trace import Trace, layer_weights
@@ -78,7 +80,8 @@ def look_at(
 
     whole = as_rgb(picture)
     vision = zoo.vision_of(model, processor=processor)
-    sides = (size, size) if isinstance(size, int) else size
+    check_names(queries, "queries", "look_at", "['cls']")
+    sides = pair(size, "size", "look_at", both=True, cure="Leave it out for the model's own.")
     pixels = vision.pixels([whole], sides)
     _check_room(vision, vision.grid(sides), queries)
     rows, parity = Rows(queries), Parity()

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from regard.errors import ArgumentError, PromptError
+from regard.look.asked import check_names
 from regard.look.given import ids_given
 from regard.look.settings import Settings
 from regard.trace import Prompt, Token, tokens_from_offsets
@@ -21,14 +22,9 @@ def check_words(words: Sequence[str] | None, caller: str) -> None:
         caller: Who asks, for messages.
 
     Raises:
-        ArgumentError: it is a text, or empty.
+        ArgumentError: it is a text, or empty, or holds something else.
     """
-    if isinstance(words, str):
-        raise ArgumentError(f"{caller}: words is the text {words!r}. Give a list, such as ['cat'].")
-    if words is not None and not words:
-        raise ArgumentError(
-            f"{caller}: words is empty. Name at least one, or leave it out for all."
-        )
+    check_names(words, "words", caller, "['cat']")
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,9 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from regard.arguments import shown, whole
 from regard.errors import ArgumentError, DataError
+from regard.look.asked import check_progress
 from regard.look.outcome import refuse_void
 from regard.look.recipe import check_same_model
 from regard.look.result import Look
@@ -123,8 +125,12 @@ def prove(
     from regard.look.generate import opened
     from regard.look.noise import noise_of
 
-    pipeline = opened(model)
+    if not isinstance(look, Look):
+        raise ArgumentError(f"prove: look is {shown(look)} and must be what regard.look returned.")
+    seeds = whole(seeds, "seeds", "prove", cure="5 tell a tendency.")
     _check_asked(look.trace, seeds, latents)
+    check_progress(progress, "prove")
+    pipeline = opened(model, "prove")
     noise_of(pipeline, look.trace.recipe["steps"]).check("prove")
     check_same_model(pipeline, look.trace.recipe, "prove")
     refuse_void([look.trace.recipe.get("void", "")], "prove")

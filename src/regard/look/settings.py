@@ -3,7 +3,9 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
+from regard.arguments import listed, number_or_none, pair, shown, whole_or_none
 from regard.errors import ArgumentError, PromptError
 
 Progress = Callable[[int, int], None]
@@ -40,7 +42,7 @@ class Settings:
     seed: int = 0
     steps: int = 30
     guidance: float = 4.0
-    size: tuple[int, int] | None = None
+    size: tuple[int, int] | int | None = None
     caller: str = "look"
 
     def __post_init__(self) -> None:
@@ -52,20 +54,42 @@ class Settings:
                 f"{who}: the prompt is empty and needs at least one word. "
                 "Say what to draw, such as 'a cat on the beach'."
             )
-        if self.steps < 1:
-            raise ArgumentError(f"{who}: steps is {self.steps} and must be 1 or more; 30 is usual.")
-        if not 0 <= self.guidance < math.inf:
+        steps, seed = whole_or_none(self.steps), whole_or_none(self.seed)
+        if steps is None or steps < 1:
+            kind = "a whole number of " if steps is None else ""
             raise ArgumentError(
-                f"{who}: guidance is {self.guidance} and must be 0 or more; "
+                f"{who}: steps is {shown(self.steps)} and must be {kind}1 or more; 30 is usual."
+            )
+        guidance = number_or_none(self.guidance)
+        if guidance is None or not 0 <= guidance < math.inf:
+            kind = "a number of " if guidance is None else ""
+            raise ArgumentError(
+                f"{who}: guidance is {shown(self.guidance)} and must be {kind}0 or more; "
                 f"4 is usual, 1 and less switch it off."
             )
-        if not 0 <= self.seed < 2**63:
-            raise ArgumentError(f"{who}: seed is {self.seed} and must lie in 0..2**63-1.")
-        if self.size is not None and min(self.size) < 1:
-            raise ArgumentError(f"{who}: size is {self.size} and both sides must be 1 or more.")
+        if seed is None or not 0 <= seed < 2**63:
+            kind = "be a whole number" if seed is None else "lie"
+            raise ArgumentError(f"{who}: seed is {shown(self.seed)} and must {kind} in 0..2**63-1.")
+        size = _checked_size(self.size, who)
+        for name, value in (("steps", steps), ("seed", seed), ("guidance", guidance)):
+            object.__setattr__(self, name, value)
+        object.__setattr__(self, "size", size)
 
 
-def _check_text(text: str, name: str, who: str) -> None:
+def _checked_size(size: Any, who: str) -> tuple[int, int] | None:
+    sides = [whole_or_none(side) for side in (listed(size) or [])]
+    if len(sides) == 2 and None not in sides and min(side or 0 for side in sides) < 1:
+        raise ArgumentError(f"{who}: size is {size} and both sides must be 1 or more.")
+    return pair(size, "size", who, both=True, cure="Leave it out for the model's own.")
+
+
+def _check_text(text: Any, name: str, who: str) -> None:
+    if not isinstance(text, str):
+        several = " One prompt makes one image: call again for each." if listed(text) else ""
+        raise PromptError(
+            f"{who}: the {name} is {shown(text)} and must be a text, such as 'a cat on the beach'."
+            f"{several}"
+        )
     try:
         text.encode()
     except UnicodeEncodeError as failed:

@@ -6,7 +6,7 @@ from typing import Any
 import xarray as xr
 from array_api_compat import array_namespace
 
-from regard.arguments import whole
+from regard.arguments import number_or_none, shown, whole
 from regard.axes import HEAD, KEY, QUERY
 from regard.errors import ArgumentError, AxisError
 from regard.measures.about import LAYERS, labelled, measure
@@ -172,19 +172,25 @@ def _check_options(
         raise ArgumentError(
             f"rollout: fusion is '{fusion}' and must be one of {', '.join(sorted(FUSIONS))}."
         )
-    if not 0 <= residual < 1:
+    if not 0 <= _or_nan(residual) < 1:
         raise ArgumentError(
-            f"rollout: residual is {residual} and must lie in 0..1, without 1: "
+            f"rollout: residual is {shown(residual)} and must lie in 0..1, without 1: "
             f"then no attention would count."
         )
-    if not 0 <= discard < 1:
+    if not 0 <= _or_nan(discard) < 1:
         raise ArgumentError(
-            f"rollout: discard is {discard} and must lie in 0..1, without 1: nothing would be left."
+            f"rollout: discard is {shown(discard)} and must lie in 0..1, without 1: "
+            f"nothing would be left."
         )
-    if prefix < 0:
+    if whole(prefix, "prefix", "rollout") < 0:
         raise ArgumentError(f"rollout: prefix is {prefix} and must not be negative.")
     if compat not in COMPAT:
         raise ArgumentError(f"rollout: compat is '{compat}' and must be None or 'vit-explain'.")
+
+
+def _or_nan(value: Any) -> float:
+    found = number_or_none(value)
+    return float("nan") if found is None else found
 
 
 def _chosen(layers: Sequence[xr.DataArray], start: int) -> list[xr.DataArray]:

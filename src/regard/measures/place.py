@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from regard.arguments import number, number_or_none, shown
 from regard.axes import X, Y
 from regard.errors import ArgumentError
 from regard.measures.about import MAP_AND_MASK, NONE, labelled, measure
@@ -77,6 +78,8 @@ def iou(
         value = on_planes(iou_of_maps, resized, mask, level)
         told: dict[str, Any] = {"threshold": threshold}
         return labelled(value, iou, **told, **({"mass": mass} if threshold == "mass" else {}))
+    if not isinstance(threshold, xr.DataArray):
+        threshold = number(threshold, "threshold", "iou", cure="Or name a rule, such as 'mean'.")
     scaled = scaled_to(scale, at_pixels_of(mask, heat, caller="iou"))
     value = on_planes(iou_of_maps, scaled, mask, threshold)
     told = {"threshold": "sweep" if isinstance(threshold, xr.DataArray) else threshold}
@@ -333,8 +336,8 @@ def _named_level(heat: xr.DataArray, mask: xr.DataArray, name: str, *, mass: flo
             f"iou: threshold is '{name}' and must be a number or one of "
             f"{', '.join(sorted([*LEVELS, 'oracle']))}."
         )
-    if not 0 < mass <= 1:
-        raise ArgumentError(f"iou: mass is {mass} and must be over 0 and up to 1.")
+    if not 0 < (number_or_none(mass) or 0.0) <= 1:
+        raise ArgumentError(f"iou: mass is {shown(mass)} and must be over 0 and up to 1.")
     level: xr.DataArray = xr.apply_ufunc(
         partial(level_of_maps, name=name, mass=mass), heat, input_core_dims=[[Y, X]]
     )

@@ -9,7 +9,7 @@ from array_api_compat import array_namespace
 
 from regard.axes import X, Y
 from regard.errors import ArgumentError, AxisError
-from regard.measures.rows import or_nan
+from regard.measures.rows import check_labelled, or_nan
 from regard.trace import resize
 
 SCALES = ("range", "mean")
@@ -30,6 +30,7 @@ def at_pixels_of(mask: xr.DataArray, heat: xr.DataArray, *, caller: str) -> xr.D
         array([[3., 3.]])
     """
     for what, plane in (("mask", mask), ("map", heat)):
+        check_labelled(plane, caller)
         if not {Y, X} <= set(plane.dims):
             raise AxisError(f"{caller}: the {what} has dims {plane.dims}; it needs 'y' and 'x'.")
         if plane.size == 0:

@@ -7,11 +7,28 @@ import numpy as np
 import xarray as xr
 from array_api_compat import array_namespace
 
+from regard.arguments import shown
 from regard.errors import ArgumentError, AxisError, NotAttentionError
 from regard.measures.about import labelled
 
 OFF = 0.001
 """How far a sum may lie from 1: sums of float16 weights stay within it."""
+
+
+def check_labelled(array: Any, caller: str) -> None:
+    """Refuse what has no named dims.
+
+    Raises:
+        ArgumentError: it is no `xarray.DataArray`.
+
+    Example:
+        >>> check_labelled(xr.DataArray([0.5], dims="key"), "example")
+    """
+    if not isinstance(array, xr.DataArray):
+        raise ArgumentError(
+            f"{caller}: got {shown(array)} and needs an xarray.DataArray with named dims, such as "
+            f"xr.DataArray(weights, dims=['query', 'key'])."
+        )
 
 
 def check_attention(weights: xr.DataArray, *, over: str, caller: str) -> None:
@@ -24,6 +41,7 @@ def check_attention(weights: xr.DataArray, *, over: str, caller: str) -> None:
     Example:
         >>> check_attention(xr.DataArray([0.5, 0.5], dims="key"), over="key", caller="example")
     """
+    check_labelled(weights, caller)
     if over not in weights.dims:
         raise AxisError(
             f"{caller}: the array has no dim '{over}'; it has {weights.dims}. "
@@ -51,6 +69,7 @@ def check_dims(weights: xr.DataArray, *dims: str, caller: str) -> None:
     Example:
         >>> check_dims(xr.DataArray([0.5], dims="key"), "key", caller="example")
     """
+    check_labelled(weights, caller)
     for dim in dims:
         if dim not in weights.dims:
             raise AxisError(

@@ -9,6 +9,7 @@ wrote down.
 from collections.abc import Mapping
 from typing import Any
 
+from regard.arguments import shown
 from regard.data.files import reason
 from regard.errors import ArgumentError, RegardError
 from regard.methods.attend_and_excite import attend_and_excite
@@ -95,6 +96,10 @@ def from_recipe(recipe: Mapping[str, Any]) -> Method:
         >>> from_recipe({"method": "scale", "weights": {"car": 2.0}}) == scale({"car": 2.0})
         True
     """
+    if not isinstance(recipe, Mapping):
+        raise ArgumentError(
+            f"from_recipe: recipe is {shown(recipe)} and must be what Method.recipe returns."
+        )
     settings = dict(recipe)
     name = settings.pop("method", None)
     if name is None:
@@ -103,7 +108,7 @@ def from_recipe(recipe: Mapping[str, Any]) -> Method:
         )
     if not isinstance(name, str):
         raise ArgumentError(f"from_recipe: the method is {name!r:.40} and must be a name.")
-    make = methods.get(name)
+    make = methods.get(str(name))
     try:
         made: Method = make(**settings)
     except RegardError:

@@ -1,5 +1,6 @@
 """Attend-and-Excite: move the latents until every word asked for has a place of its own."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
+from regard.arguments import listed as sequence
+from regard.arguments import number_or_none, shown, whole, whole_or_none
 from regard.errors import ArgumentError
 from regard.methods.guide import Guide, Moment
 from regard.methods.method import Changes, Plan, Run, method
@@ -276,25 +279,42 @@ def _targets(
 ) -> dict[int, float] | None:
     if thresholds is None:
         return None
+    if not isinstance(thresholds, Mapping):
+        raise ArgumentError(
+            f"attend_and_excite: thresholds is {shown(thresholds)} and must give steps their "
+            f"thresholds, such as {{0: 0.05}}."
+        )
+    found: dict[int, float] = {}
     for step, aim in thresholds.items():
-        if int(step) < 0 or not 0 <= aim <= 1:
+        as_text = isinstance(step, str) and step.isascii() and step.isdigit()
+        number = int(step) if as_text else whole_or_none(step)
+        value = number_or_none(aim)
+        if number is None or number < 0 or value is None or not 0 <= value <= 1:
             raise ArgumentError(
-                f"attend_and_excite: the threshold of step {step} is {aim}. Steps count from 0, "
-                f"and thresholds lie in 0..1."
+                f"attend_and_excite: the threshold of step {step} is {shown(aim)}. Steps count "
+                f"from 0, and thresholds lie in 0..1."
             )
-    return {int(step): float(aim) for step, aim in thresholds.items()}
+        found[number] = value
+    return found
+
+
+def _at_least_0(value: Any) -> bool:
+    found = number_or_none(value)
+    return found is not None and 0 <= found < math.inf
 
 
 def _check(factor: float, scale_range: Sequence[float], refinements: int, smoothing: float) -> None:
+    ends = None if isinstance(scale_range, str) else sequence(scale_range)
     wanted = {
-        "scale_factor": (factor, factor >= 0),
-        "scale_range": (list(scale_range), len(scale_range) == 2 and min(scale_range) >= 0),
-        "max_refinements": (refinements, refinements >= 0),
-        "smoothing": (smoothing, smoothing >= 0),
+        "scale_factor": (factor, _at_least_0(factor)),
+        "scale_range": (scale_range, len(ends or ()) == 2 and all(map(_at_least_0, ends or ()))),
+        "max_refinements": (refinements, (whole_or_none(refinements) or 0) >= 0),
+        "smoothing": (smoothing, _at_least_0(smoothing)),
     }
+    whole(refinements, "max_refinements", "attend_and_excite")
     for name, (given, right) in wanted.items():
         if not right:
             raise ArgumentError(
-                f"attend_and_excite: {name} is {given} and must be 0 or more"
+                f"attend_and_excite: {name} is {shown(given)} and must be 0 or more"
                 f"{', two numbers' if name == 'scale_range' else ''}."
             )

@@ -7,10 +7,12 @@ with guidance on, and twice as much with it off.
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from regard.arguments import number_or_none, shown
 from regard.errors import ArgumentError
 from regard.methods.guide import Extra, Guide
 from regard.methods.method import Changes, Plan, Run, method
@@ -61,9 +63,10 @@ def perturbed_attention_guidance(
     """
     who = "perturbed_attention_guidance"
     _check_scale(who, scale)
-    if not 0 <= adaptive < math.inf:
+    if not 0 <= _or_nan(adaptive) < math.inf:
         raise ArgumentError(
-            f"{who}: adaptive is {adaptive} and must be 0 or more and finite. 0 keeps the scale."
+            f"{who}: adaptive is {shown(adaptive)} and must be 0 or more and finite. "
+            f"0 keeps the scale."
         )
 
     def fading(step: int, level: float) -> float:
@@ -110,10 +113,10 @@ def smoothed_energy_guidance(
     """
     who = "smoothed_energy_guidance"
     _check_scale(who, scale)
-    if not sigma > 0:
+    if not _or_nan(sigma) > 0:
         raise ArgumentError(
-            f"{who}: sigma is {sigma} and must be above 0. Towards 0 nothing is blurred; inf is "
-            f"the mean."
+            f"{who}: sigma is {shown(sigma)} and must be above 0. Towards 0 nothing is blurred; "
+            f"inf is the mean."
         )
     where = _where(who, layers, place, steps)
     return _pushing(where, lambda step, level: scale, smoothing(sigma), scale)
@@ -202,8 +205,14 @@ def _pushing(
     return plan
 
 
+def _or_nan(value: Any) -> float:
+    found = number_or_none(value)
+    return math.nan if found is None else found
+
+
 def _check_scale(who: str, scale: float) -> None:
-    if not math.isfinite(scale):
+    value = number_or_none(scale)
+    if value is None or not math.isfinite(value):
         raise ArgumentError(
-            f"{who}: scale is {scale} and must be a finite number. 0 changes nothing."
+            f"{who}: scale is {shown(scale)} and must be a finite number. 0 changes nothing."
         )

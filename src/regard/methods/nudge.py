@@ -1,7 +1,9 @@
 """Nudge: Attend-and-Excite made cheaper, by short moves in every other step."""
 
+import math
 from collections.abc import Sequence
 
+from regard.arguments import number_or_none, shown, whole
 from regard.errors import ArgumentError
 from regard.methods.attend_and_excite import (
     SCALE_RANGE,
@@ -62,8 +64,10 @@ def nudge(
     """
     asked, where = listed(words, "nudge"), Where("nudge", steps)
     for name, given, least in (("every", every, 1), ("scale_factor", scale_factor, 0)):
-        if given < least:
-            raise ArgumentError(f"nudge: {name} is {given} and must be {least} or more.")
+        value = number_or_none(given)
+        if value is None or not least <= value < math.inf:
+            raise ArgumentError(f"nudge: {name} is {shown(given)} and must be {least} or more.")
+    every = whole(every, "every", "nudge")
     check_grid("nudge", grid)
 
     def plan(run: Run) -> Changes:

@@ -6,10 +6,11 @@ With neutral settings the picture is bit for bit the one without.
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import SupportsIndex
+from typing import Any, SupportsIndex
 
 import torch
 
+from regard.arguments import number_or_none, shown, whole, whole_or_none
 from regard.errors import ArgumentError
 from regard.layers import one_layer
 from regard.methods.method import Changes, Plan, Run, method
@@ -108,6 +109,11 @@ def scale(
         Hertz et al. (2022), "Prompt-to-Prompt Image Editing with Cross Attention Control",
         arXiv 2208.01626, section 3.3 (attention re-weighting).
     """
+    if not isinstance(weights, Mapping):
+        raise ArgumentError(
+            f"scale: weights is {shown(weights)} and must give each word a factor, such as "
+            f"{{'cat': 2.0}}."
+        )
     listed(list(weights), "scale")
     for word, factor in weights.items():
         _check_factor("scale", f"the weight of '{word}'", factor)
@@ -164,7 +170,12 @@ def scale_heads(
     Source:
         Michel et al. (2019), "Are Sixteen Heads Really Better than One?", section 2.
     """
-    wanted = {int(head): factor for head, factor in factors.items()}
+    if not isinstance(layer, str) and whole_or_none(layer) is None:
+        raise ArgumentError(
+            f"scale_heads: layer is {shown(layer)} and must be the path of one layer, names in it, "
+            f"or its place in running order, such as -1."
+        )
+    wanted = _by_head(factors)
     if not wanted:
         raise ArgumentError("scale_heads: factors are empty. Name a head, such as {0: 0.0}.")
     for head, factor in wanted.items():
@@ -264,10 +275,10 @@ def temperature(
         Hinton et al. (2015), "Distilling the Knowledge in a Neural Network", section 2, for the
         temperature of a softmax.
     """
-    if not 0 < factor < math.inf:
+    if not 0 < (number_or_none(factor) or 0.0) < math.inf:
         raise ArgumentError(
-            f"temperature: factor is {factor} and must be above 0 and finite. 1 changes nothing; "
-            f"uniform() is the limit of large ones."
+            f"temperature: factor is {shown(factor)} and must be above 0 and finite. "
+            f"1 changes nothing; uniform() is the limit of large ones."
         )
 
     def divide(call: AttentionCall) -> None:
@@ -396,6 +407,7 @@ def shuffled(
         Serrano and Smith (2019), "Is Attention Interpretable?", for permuted attention as a
         control.
     """
+    seed = whole(seed, "seed", "shuffled", least=0, most=2**63 - 1)
 
     def permute(call: AttentionCall) -> None:
         draw = torch.Generator().manual_seed(seed)
@@ -439,8 +451,24 @@ def _all_hidden(call: AttentionCall, keys: Sequence[int], *, alone: bool) -> boo
 
 
 def _check_factor(who: str, what: str, factor: float) -> None:
-    if not math.isfinite(factor):
-        raise ArgumentError(f"{who}: {what} is {factor} and must be a finite number.")
+    value = number_or_none(factor)
+    if value is None or not math.isfinite(value):
+        raise ArgumentError(f"{who}: {what} is {shown(factor)} and must be a finite number.")
+
+
+def _by_head(factors: Any) -> dict[int, float]:
+    """From the number of each head, which JSON has as text, to its factor."""
+    if not isinstance(factors, Mapping):
+        raise ArgumentError(
+            f"scale_heads: factors is {shown(factors)} and must give each head a factor, such as "
+            f"{{0: 0.0}}."
+        )
+    found: dict[int, float] = {}
+    for head, factor in factors.items():
+        as_text = isinstance(head, str) and head.isascii() and head.isdigit()
+        number = int(head) if as_text else whole(head, "a head", "scale_heads", least=0)
+        found[number] = factor
+    return found
 
 
 def _check_heads(layer: str, factors: Mapping[int, float], heads: int) -> None:

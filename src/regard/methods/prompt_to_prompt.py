@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from regard.arguments import flag, listed, number_or_none, shown, whole
 from regard.errors import ArgumentError, PromptError, unknown
 from regard.methods.guide import Guide
 from regard.methods.local_blend import LocalBlend
@@ -76,20 +77,35 @@ def prompt_to_prompt(
         Hertz et al. (2022), "Prompt-to-Prompt Image Editing with Cross Attention Control",
         arXiv 2208.01626, section 3; numbers and fractions of steps are those of the authors' code.
     """
+    if not isinstance(prompt, str):
+        raise PromptError(
+            f"prompt_to_prompt: the prompt is {shown(prompt)} and must be a text, such as 'a dog'."
+        )
     if not prompt.strip():
         raise PromptError(
             "prompt_to_prompt: the prompt is empty and needs at least one word. Say what to draw "
             "instead, such as 'a dog on the beach'."
         )
     if mode is not None and mode not in MODES:
-        raise unknown("mode", mode, MODES)
-    if largest < 1:
+        raise unknown("mode", str(mode), MODES)
+    flag(legacy, "legacy", "prompt_to_prompt")
+    if whole(largest, "largest", "prompt_to_prompt", cure="256 is usual.") < 1:
         raise ArgumentError(f"prompt_to_prompt: largest is {largest} and must be 1 or more; 256.")
     shares = dict(cross) if isinstance(cross, Mapping) else {DEFAULT: cross}
     _check_shares({f"cross of '{word}'": share for word, share in shares.items()} | {"self": self})
+    if reweight is not None and not isinstance(reweight, Mapping):
+        raise ArgumentError(
+            f"prompt_to_prompt: reweight is {shown(reweight)} and must give words a factor, such "
+            f"as {{'cat': 2.0}}."
+        )
     factors = dict(reweight or {})
     _check_factors(factors)
-    blend = [local_blend] if isinstance(local_blend, str) else list(local_blend)
+    several = [local_blend] if isinstance(local_blend, str) else listed(local_blend)
+    if several is None or not all(isinstance(each, str) for each in several):
+        raise ArgumentError(
+            f"prompt_to_prompt: local_blend is {shown(local_blend)} and must be words."
+        )
+    blend = [each for each in several if each]
 
     def plan(run: Run) -> Changes:
         source, edit = _both(run)
@@ -162,9 +178,11 @@ def _ends(share: Share) -> tuple[float, float]:
 
 def _check_shares(shares: Mapping[str, Share]) -> None:
     for name, share in shares.items():
-        if isinstance(share, Sequence) and len(share) != 2:
+        ends = None if isinstance(share, str) else listed(share)
+        numbers = [number_or_none(each) for each in (ends if ends is not None else [share])]
+        if None in numbers or (ends is not None and len(ends) != 2):
             raise ArgumentError(
-                f"prompt_to_prompt: {name} is {list(share)} and must be a share of the steps, or "
+                f"prompt_to_prompt: {name} is {shown(share)} and must be a share of the steps, or "
                 f"the two at which it begins and ends, such as [0.2, 0.8]."
             )
         first, last = _ends(share)
@@ -177,9 +195,11 @@ def _check_shares(shares: Mapping[str, Share]) -> None:
 
 def _check_factors(factors: Mapping[str, float]) -> None:
     for word, factor in factors.items():
-        if not math.isfinite(factor):
+        value = number_or_none(factor)
+        if not isinstance(word, str) or value is None or not math.isfinite(value):
             raise ArgumentError(
-                f"prompt_to_prompt: reweight of '{word}' is {factor} and must be a finite number."
+                f"prompt_to_prompt: reweight of {word!r} is {shown(factor)} and must be a "
+                f"finite number."
             )
 
 

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from regard.arguments import listed, shown, whole_or_none
 from regard.errors import ArgumentError
 from regard.methods.guide import Moment
 from regard.tap import TO_TEXT, AttentionCall, Observer
@@ -122,6 +123,10 @@ def check_grid(who: str, grid: Size) -> None:
     Example:
         >>> check_grid("attend_and_excite", (16, 24))
     """
-    sides = (1, 1) if grid is None else (grid,) * 2 if isinstance(grid, int) else tuple(grid)
-    if len(sides) != 2 or min(sides) < 1:
-        raise ArgumentError(f"{who}: grid is {grid} and must be one number above 0, or two.")
+    if isinstance(grid, str) or (grid is not None and not _sides(grid)):
+        raise ArgumentError(f"{who}: grid is {shown(grid)} and must be one number above 0, or two.")
+
+
+def _sides(grid: Any) -> bool:
+    sides = [whole_or_none(each) for each in listed(grid) or [grid, grid]]
+    return len(sides) == 2 and all(side is not None and side > 0 for side in sides)

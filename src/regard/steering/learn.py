@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from regard.arguments import number_or_none, shown, whole
 from regard.data.pictures import as_rgb
 from regard.errors import ArgumentError
 from regard.look.prompt import check_words, read_whole
@@ -155,10 +156,15 @@ def _check_numbers(
         "seeds": seeds, "iterations": iterations, "batch": batch, "groups": groups, "draws": draws,
     }  # fmt: skip
     for name, count in counts.items():
-        if count < 1:
+        if whole(count, name, WHO) < 1:
             raise ArgumentError(f"{WHO}: {name} is {count} and must be 1 or more.")
-    if not 0 < rate < math.inf:
-        raise ArgumentError(f"{WHO}: rate is {rate} and must be above 0 and finite; 0.05 is usual.")
+    if not 0 < (number_or_none(rate) or 0.0) < math.inf:
+        raise ArgumentError(
+            f"{WHO}: rate is {shown(rate)} and must be above 0 and finite; 0.05 is usual."
+        )
     for name, factor in {"decay": decay, "smooth": smooth}.items():
-        if not 0 <= factor < math.inf:
-            raise ArgumentError(f"{WHO}: {name} is {factor} and must be 0 or more and finite.")
+        value = number_or_none(factor)
+        if value is None or not 0 <= value < math.inf:
+            raise ArgumentError(
+                f"{WHO}: {name} is {shown(factor)} and must be 0 or more and finite."
+            )

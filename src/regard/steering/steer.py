@@ -5,13 +5,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from regard.arguments import shown
 from regard.data.files import read_json, reason
 from regard.errors import ArgumentError, DataError, RegardError
 from regard.look import look
+from regard.look.asked import check_keep, check_methods, check_noise, check_progress
 from regard.look.observe import KEEPABLE
 from regard.look.outcome import RAISED, refuse_void
 from regard.look.recipe import check_same_model, field_of, settings_from
-from regard.look.settings import Progress
+from regard.look.settings import Progress, Settings
 from regard.steering.result import Steered
 from regard.steering.table import changes
 
@@ -65,6 +67,10 @@ def steer(
     Source:
         The comparison at one seed is ours; each method names its own.
     """
+    settings = Settings(prompt, negative_prompt, seed, steps, guidance, size, caller="steer")
+    check_methods(methods, "steer")
+    check_keep(keep, "steer")
+    check_progress(progress, "steer")
     if not methods:
         raise ArgumentError("steer: there is no method. Give at least one, such as drop('cat').")
     shared: dict[str, Any] = {
@@ -79,8 +85,9 @@ def steer(
     from regard.look.generate import opened
     from regard.look.noise import noise_of
 
-    pipeline = opened(model)
-    noise_of(pipeline, steps).check("steer")
+    pipeline = opened(model, "steer")
+    check_noise(latents, pipeline, settings.size, "steer")
+    noise_of(pipeline, settings.steps).check("steer")
     # First what may be refused: a method that does not fit says so before anything is drawn.
     after = look(pipeline, prompt, **shared, methods=methods, progress=_half(progress, 0))
     before = look(pipeline, prompt, **shared, progress=_half(progress, 1))
@@ -115,6 +122,11 @@ def replay(model: Any, recipe: Mapping[str, Any] | str | os.PathLike[str]) -> St
     """
     from regard.look.generate import opened
 
+    if not isinstance(recipe, Mapping | str | os.PathLike):
+        raise DataError(
+            f"replay: recipe is {shown(recipe)} and must be Steered.recipe, or the path of a "
+            f"recipe.json that regard steer wrote."
+        )
     told = recipe if isinstance(recipe, Mapping) else read_recipe(recipe)
     if told.get("format") != FORMAT:
         raise DataError(

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
+from regard.arguments import indices, listed, shown
 from regard.axes import HEAD, LAYER, STEP
 from regard.errors import ArgumentError, NothingObserved
 from regard.tap.call import AttentionCall
@@ -117,9 +118,15 @@ class _Maps(ABC):
     def __init__(
         self, tokens: Sequence[int], more: Sequence[int], keep: Sequence[str], condition: str
     ) -> None:
-        if not tokens or min((*tokens, *more)) < 0:
+        found = indices(tokens, "tokens", self._name)
+        if not isinstance(found, list) or not found or min((*found, *more)) < 0:
             raise ArgumentError(
-                f"{self._name}: tokens are {list(tokens)} and must be indices >= 0, at least one."
+                f"{self._name}: tokens are {shown(tokens)} and must be indices >= 0, at least one."
+            )
+        if isinstance(keep, str | bytes) or listed(keep) is None:
+            raise ArgumentError(
+                f"{self._name}: keep is {shown(keep)} and must be a list of "
+                f"{', '.join(self._keepable())}."
             )
         wrong = [axis for axis in keep if axis not in self._keepable()]
         if wrong:
@@ -127,8 +134,8 @@ class _Maps(ABC):
                 f"{self._name}: keep has '{wrong[0]}', which is not one of "
                 f"{', '.join(self._keepable())}."
             )
-        self.tokens, self.keep, self.condition = list(tokens), tuple(keep), condition
-        self._asked = max((*tokens, *more))
+        self.tokens, self.keep, self.condition = found, tuple(keep), condition
+        self._asked = max((*found, *more))
         self._run = 0
         self._start()
 
@@ -236,7 +243,10 @@ class HeatMap(_Maps):
         condition: str = "cond",
         rest: Sequence[int] = (),
     ) -> None:
-        self.rest = list(rest)
+        found = indices(rest, "rest", "HeatMap")
+        if not isinstance(found, list):
+            raise ArgumentError(f"HeatMap: rest is {shown(rest)} and must be indices, or empty.")
+        self.rest = found
         super().__init__(tokens, self.rest, keep, condition)
 
     def __repr__(self) -> str:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from regard.arguments import shown
+from regard.arguments import listed, shown
 from regard.errors import ArgumentError, NothingObserved
 from regard.layers import LayerInfo
 from regard.tap.call import AttentionCall, Edit, Observer, as_4d
@@ -129,8 +129,13 @@ class Tap(Opened):
         self._roots = [root_of(module, name, layout) for name, module in models_of(model).items()]
         self._model = model
         self._infos: list[LayerInfo] | None = None
-        self._observers = [self._selected(entry) for entry in observe]
-        self._edits = [self._selected(entry) for entry in edit]
+        if layout is not None and not callable(layout):
+            raise ArgumentError(
+                f"Tap: layout is {shown(layout)} and must be a function of the model, its inputs "
+                f"and the shape of a layer; see regard.tap.layout_for."
+            )
+        self._observers = [self._selected(entry) for entry in _entries(observe, "observe")]
+        self._edits = [self._selected(entry) for entry in _entries(edit, "edit")]
         self._clock = Clock(pipeline)
         self._watch = Watch(self._handlers(), self._dozing)
         self._hooks: dict[nn.Module, ExitStack] = {}
@@ -538,6 +543,16 @@ class Tap(Opened):
         for select, observer in self._observers:
             if select(call):
                 observer(call)
+
+
+def _entries(given: Any, name: str) -> list[Any]:
+    several = None if isinstance(given, str | bytes) else listed(given)
+    if several is None:
+        raise ArgumentError(
+            f"Tap: {name} is {shown(given)} and must be a list of functions of an AttentionCall, "
+            f"or of pairs (Select(...), function)."
+        )
+    return several
 
 
 def _pair(entry: Any) -> tuple[Select, Any]:

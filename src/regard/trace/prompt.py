@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from regard.errors import unknown
+from regard.arguments import shown
+from regard.errors import ArgumentError, unknown
 from regard.trace.words import Token
 
 
@@ -38,9 +39,15 @@ class Prompt:
 
         Raises:
             UnknownName: the prompt has no such word, or it was cut off.
+            ArgumentError: a word is no text.
         """
         found: set[int] = set()
         for word in words:
+            if not isinstance(word, str):
+                raise ArgumentError(
+                    f"a word of the prompt is {shown(word)} and must be a text. It has "
+                    f"{', '.join(self._names())}."
+                )
             spelling = [t.index for t in self.tokens if t.name.casefold() == word.casefold()]
             if not spelling:
                 raise unknown("word", word, self._names(), advice=self._advice())

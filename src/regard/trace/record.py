@@ -10,7 +10,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from regard.arguments import indices, pair, shown
+from regard.arguments import indices, pair, pathlike, shown
 from regard.axes import HEAD, STEP, TOKEN, X, Y
 from regard.errors import ArgumentError, AxisError, TraceError, unknown
 from regard.layers import LayerQuery
@@ -466,6 +466,7 @@ class Trace:
             ...     Trace.load(folder + "/trace.zarr").word_names
             ('a', 'cat', 'and', 'a#2', 'dog')
         """
+        path = pathlike(path, "path", "Trace.save")
         tree = store.tree_of(
             self.layers, self.tokens, self.recipe, self.image, self.table, self.weights
         )
@@ -492,7 +493,7 @@ class Trace:
             regard.errors.TraceError: Trace.load: there is nothing at 'nowhere.zarr'. \
 Give the folder that Trace.save wrote, such as trace.zarr.
         """
-        tree = store.read(path)
+        tree = store.read(pathlike(path, "path", "Trace.load"))
         try:
             return Trace(*store.parts_of(tree))
         except (AttributeError, KeyError, TypeError, ValueError) as failed:

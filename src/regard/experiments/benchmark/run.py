@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from regard.arguments import listed, pathlike, shown, whole
 from regard.data.prompts import prompts as published
 from regard.data.scenes import mentions_in
 from regard.errors import ArgumentError, unknown
 from regard.experiments.benchmark.result import BARE, Benchmark
 from regard.experiments.store import Done, Store, small
+from regard.look.asked import check_progress
 from regard.look.settings import Progress, Settings
 
 SETS = ("animals", "animals_objects", "objects")
@@ -93,6 +95,8 @@ def benchmark(
         them; the paper's encoder and captioner are CLIP ViT-B/16 and BLIP.
     """
     asked, names = checked(prompts, methods, seeds)
+    store = None if store is None else pathlike(store, "store", "benchmark")
+    check_progress(progress, "benchmark")
     contenders = {name: _maker(name) for name in names}
     # These import torch, so they wait until arguments are checked.
     from regard.experiments.benchmark.judging import judges_of
@@ -145,10 +149,11 @@ def checked(
         >>> checked(["a cat and a dog"], ["attend-and-excite"], 1)
         (['a cat and a dog'], ['attend-and-excite'])
     """
-    asked, names = list(published() if prompts is None else prompts), list(methods)
-    for what, listed in (("prompt", asked), ("method", names)):
-        twice = [each for number, each in enumerate(listed) if each in listed[:number]]
-        if not listed or twice:
+    asked = list(published()) if prompts is None else _texts(prompts, "prompts")
+    names = _texts(methods, "methods")
+    for what, several in (("prompt", asked), ("method", names)):
+        twice = [each for number, each in enumerate(several) if each in several[:number]]
+        if not several or twice:
             told = f"'{twice[0]}' comes twice" if twice else "there is none"
             raise ArgumentError(f"benchmark: {told}. Give each {what} once, and at least one.")
     strange = [each for each in asked if each not in set_of()]
@@ -157,11 +162,18 @@ def checked(
             f"benchmark: '{strange[0]}' is no prompt of the benchmark. Take some of "
             f"regard.data.prompts.prompts()."
         )
-    if seeds < 1:
+    if whole(seeds, "seeds", "benchmark", cure="4 is usual.") < 1:
         raise ArgumentError(f"benchmark: seeds is {seeds} and must be 1 or more; 4 is usual.")
     for name in names:
         _maker(name)
     return asked, names
+
+
+def _texts(given: Any, name: str) -> list[str]:
+    several = None if isinstance(given, str | bytes) else listed(given)
+    if several is None or not all(isinstance(each, str) for each in several):
+        raise ArgumentError(f"benchmark: {name} is {shown(given)} and must be a list of texts.")
+    return several
 
 
 def set_of() -> dict[str, str]:

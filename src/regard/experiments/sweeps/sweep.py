@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from regard.arguments import indices, listed, pathlike, shown, whole_or_none
 from regard.errors import ArgumentError, unknown
 from regard.experiments.store import Done, Store, small
 from regard.experiments.sweeps.result import Sweep
+from regard.look.asked import check_progress
 from regard.look.settings import Progress, Settings
 
 OVER = ("heads", "layers", "words", "places")
@@ -79,6 +81,8 @@ def sweep(
         section 3.2, for silencing one head at a time.
     """
     asked, numbers = checked(prompts, over, seeds)
+    store = None if store is None else pathlike(store, "store", "sweep")
+    check_progress(progress, "sweep")
     first = [Settings(each, steps=steps, guidance=guidance, caller="sweep") for each in asked]
     started = time.perf_counter()
     # These import torch, so they wait until arguments are checked.
@@ -161,8 +165,12 @@ def checked(
         (['a cat'], [0, 1])
     """
     if over not in OVER:
-        raise unknown("sweep", over, OVER)
-    asked = [prompts] if isinstance(prompts, str) else list(prompts)
+        raise unknown("sweep", str(over), OVER)
+    asked = [prompts] if isinstance(prompts, str) else listed(prompts)
+    if asked is None or isinstance(prompts, bytes):
+        raise ArgumentError(
+            f"sweep: prompts is {shown(prompts)} and must be a text or several, such as 'a cat'."
+        )
     if not asked:
         raise ArgumentError(
             "sweep: there is no prompt. Give at least one, such as 'a lion and a blue car'."
@@ -170,9 +178,11 @@ def checked(
     twice = [each for number, each in enumerate(asked) if each in asked[:number]]
     if twice:
         raise ArgumentError(f"sweep: the prompt '{twice[0]}' comes twice. Give each once.")
-    if isinstance(seeds, int) and seeds < 1:
-        raise ArgumentError(f"sweep: seeds is {seeds} and must be 1 or more; 2 is usual.")
-    numbers = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
+    count = whole_or_none(seeds)
+    if count is not None and count < 1:
+        raise ArgumentError(f"sweep: seeds is {count} and must be 1 or more; 2 is usual.")
+    given = list(range(count)) if count is not None else indices(seeds, "seeds", "sweep")
+    numbers = given if isinstance(given, list) else []
     if not numbers or len(set(numbers)) < len(numbers):
         raise ArgumentError(f"sweep: seeds are {numbers}. Give at least one, and each once.")
     for each in numbers:
