@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from regard.axes import STEP
+from regard.axes import LAYER, STEP
 from regard.errors import ArgumentError
 from regard.look.asked import (
     KEEPABLE,
