@@ -4,6 +4,7 @@ import base64
 import io
 import shutil
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -107,10 +108,16 @@ class Reader:
         """Each patch as a place on the colour bar: the one whose colour is nearest to its mean."""
         shown = decoded(self.picture(panel))
         bar = decoded(self.part("ramp").evaluate("canvas => canvas.toDataURL()"))[0]
+        # Where patches lie on a canvas whose sides are no multiple of them.
+        down, across = (
+            np.linspace(0, side, count + 1).round().astype(int)
+            for side, count in zip(shown.shape, grid, strict=False)
+        )
         read = []
-        for row in np.array_split(shown, grid[0]):
-            for patch in np.array_split(row, grid[1], axis=1):
-                mean = patch[1:-1, 1:-1].reshape(-1, 3).mean(0)  # an edge may be mixed
+        for top, bottom in pairwise(down):
+            for left, right in pairwise(across):
+                patch = shown[top + 1 : bottom - 1, left + 1 : right - 1]  # an edge may be mixed
+                mean = patch.reshape(-1, 3).mean(0)
                 read.append(int(((bar - mean) ** 2).sum(1).argmin()))
         return read
 

@@ -21,13 +21,13 @@ def check(dtypes: set[str], largest: float, rtol: float, atol: float) -> None:
         >>> check({"float32", "float64"}, 2.0, rtol=0.0, atol=2e-6)
         >>> check({"float32"}, 2.0, rtol=1e-7, atol=1e-7)
         Traceback (most recent call last):
-        AssertionError: float32 values up to 2 are compared to within 3e-07; ask for 9.6e-07 or more.
+        AssertionError: float32 values up to 2 are compared to within 3e-07; ask for 9.6e-07...
     """
     least = max((LEAST.get(each, 0.0) for each in dtypes), default=0.0) * largest
     allowed = atol + rtol * largest
     assert allowed >= least * (1 - 1e-9), (
         f"{'/'.join(sorted(dtypes))} values up to {largest:g} are compared to within "
-        f"{allowed:.2g}; ask for {least:.2g} or more."
+        f"{allowed:.2g}; ask for {least:.2g} at least."
     )
 
 
