@@ -173,7 +173,7 @@ def test_no_space_or_no_permission_while_saving(at, model, monkeypatch, code):
     seen().save(at / "out")
     before = files(at)
 
-    def fail(*arguments):
+    def fail(*arguments, **options):
         raise OSError(code, os.strerror(code))
 
     monkeypatch.setattr(regard.views, "page", fail)

@@ -292,7 +292,7 @@ def test_a_folder_has_all_of_it(heads, tmp_path):
 
 
 def test_the_heat_table_has_layers_in_running_order_and_the_means_of_the_summary(heads):
-    axes = figures_of(heads)["effect-distance"].axes[0]
+    axes = dict(figures_of(heads))["effect-distance"].axes[0]
     names = [each.get_text() for each in axes.get_yticklabels()]
     seen = layers_of(pipeline(), Settings(PROMPT, steps=1))
     assert names == [layer.short for layer in seen]
@@ -304,7 +304,7 @@ def test_the_heat_table_has_layers_in_running_order_and_the_means_of_the_summary
 
 
 def test_a_sheet_begins_with_the_picture_as_it_is_and_the_strongest_effect(heads):
-    sheet = np.asarray(figures_of(heads)["sheet-000-seed-0"])
+    sheet = np.asarray(dict(figures_of(heads))["sheet-000-seed-0"])
     shown = pictures(heads)
     strongest = heads.table.query("prompt == @PROMPT").set_index("ablation")["distance"].idxmax()
     for place, name in enumerate(["", strongest]):
@@ -315,7 +315,7 @@ def test_a_sheet_begins_with_the_picture_as_it_is_and_the_strongest_effect(heads
 
 def test_only_some_sheets_are_on_the_page_and_the_others_are_named():
     found = sweep(pipeline(), PROMPT, "places", seeds=7, steps=1)
-    page = page_of(found, figures_of(found))
+    page = page_of(found, dict(figures_of(found)))
     assert "1 more sheets lie in the folder figures." in page
     assert page.count("data:image/png") == 1 + 6
 
