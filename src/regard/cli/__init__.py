@@ -10,6 +10,7 @@ import typer
 
 from regard.cli.benchmark import benchmark
 from regard.cli.data import data
+from regard.cli.explain import explain
 from regard.cli.learn_weights import learn_weights
 from regard.cli.measure import measure, measures
 from regard.cli.models import evaluate, models, train
@@ -34,6 +35,7 @@ for command in (
     look,
     words,
     steer,
+    explain,
     learn_weights,
     sweep,
     measure,

@@ -16,6 +16,7 @@ from regard.explain.faithful import faithfulness
 from regard.explain.knock import knock_out
 from regard.explain.leave_out import word_deletion
 from regard.explain.named import Explanation, explanations
+from regard.explain.output import Explained, explain_image, explain_prompt
 from regard.explain.prompt import word_gradients
 from regard.explain.propagate import Propagation, propagated, propagated_words
 from regard.explain.randomise import class_sensitivity, model_randomisation, randomise
@@ -24,6 +25,7 @@ from regard.explain.words import WordRollout, time_rollout, word_rollout
 
 __all__ = [
     "Blame",
+    "Explained",
     "Explanation",
     "Head",
     "Propagation",
@@ -33,6 +35,8 @@ __all__ = [
     "area",
     "class_sensitivity",
     "deletion",
+    "explain_image",
+    "explain_prompt",
     "explanations",
     "faithfulness",
     "insertion",

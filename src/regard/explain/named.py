@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import xarray as xr
 
+from regard.arguments import listed, shown
 from regard.errors import ArgumentError
 from regard.registry import Registry
 
@@ -40,8 +41,12 @@ def by_name(methods: Methods) -> dict[str, Explanation]:
     """
     if isinstance(methods, str):
         methods = [methods]
+    if not isinstance(methods, Mapping) and listed(methods) is None:
+        raise ArgumentError(
+            f"explain: methods is {shown(methods)} and must be names, such as ['rollout']."
+        )
     if not methods:
         raise ArgumentError("explain: no methods are named. Give at least one, such as 'rollout'.")
     if isinstance(methods, Mapping):
         return dict(methods)
-    return {name: explanations.get(name) for name in methods}
+    return {name: explanations.get(str(name)) for name in methods}

@@ -212,6 +212,15 @@ def _checked_target(caller: str, model: nn.Module, pixels: Tensor, target: Class
             f"{caller}: {type(model).__name__} takes no pixel_values, so it is no image classifier "
             f"of transformers. Say with score= how a number is made of an image."
         )
+    try:
+        with torch.no_grad():
+            labels = logits_of(model, pixels[:1]).shape[-1]
+    except (AttributeError, TypeError, ValueError, RuntimeError) as failed:
+        raise ArgumentError(
+            f"{caller}: {type(model).__name__} gives no logits for pixels of "
+            f"{tuple(pixels.shape[1:])}: {' '.join(str(failed).split())[:160]}. Give a classifier "
+            f"and pixels as it takes them, or say with score= how a number is made of an image."
+        ) from failed
     if target is None:
         return predictions(model, pixels)
     target = _as_classes(caller, target, len(pixels))
@@ -220,8 +229,6 @@ def _checked_target(caller: str, model: nn.Module, pixels: Tensor, target: Class
             f"{caller}: target is {tuple(target.shape)} of {target.dtype} and must be the number "
             f"of a class for each of the {len(pixels)} images."
         )
-    with torch.no_grad():
-        labels = logits_of(model, pixels[:1]).shape[-1]
     wrong = [int(each) for each in target if not 0 <= each < labels]
     if wrong:
         raise ArgumentError(f"{caller}: the model has classes 0..{labels - 1}, not {wrong[0]}.")

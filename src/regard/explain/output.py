@@ -1,0 +1,226 @@
+"""An explanation as a folder: the image, a map for each thing asked about, and its values."""
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+import xarray as xr
+from PIL import Image
+
+from regard.axes import SAMPLE, STEP, TOKEN, X, Y
+from regard.data.pictures import as_rgb
+from regard.errors import ArgumentError, unknown
+from regard.explain.named import explanations
+from regard.explain.propagate import propagated_words
+from regard.explain.question import logits_of
+from regard.explain.words import word_rollout
+from regard.look.generate import generate, opened
+from regard.look.observe import recipe_of
+from regard.look.settings import Settings
+from regard.trace.folder import SavedFolder, stranger
+from regard.trace.names import file_names
+from regard.zoo import fingerprint, name_of, vision_of
+
+PICTURE, MAPS, VALUES, RECIPE = "image.png", "maps", "values.csv", "recipe.json"
+PARTS = {PICTURE, MAPS, VALUES, RECIPE}
+FOLDER = SavedFolder("explain", "explanation", lambda at: stranger(at, PARTS, {RECIPE, VALUES}))
+
+OF_PROMPTS = {"word-rollout": word_rollout, "propagated-words": propagated_words}
+"""What says of a prompt which patches come of which word."""
+
+
+@dataclass(frozen=True, eq=False)
+class Explained:
+    """Maps of one image.
+
+    Attributes:
+        image: As the model saw or made it.
+        maps: Over y and x, by the name of what was asked about: a class, or a word.
+        recipe: What made them; plain JSON values.
+    """
+
+    image: Image.Image
+    maps: dict[str, xr.DataArray]
+    recipe: dict[str, Any] = field(default_factory=dict)
+
+    def save(self, folder: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+        """Write the folder, complete or not at all.
+
+        Args:
+            folder: Where to.
+            overwrite: Whether an explanation that is there may be replaced.
+
+        Returns:
+            Where it lies.
+
+        Raises:
+            OutputError: something is there already, or writing failed.
+        """
+        return FOLDER.write(folder, self._fill, overwrite=overwrite)
+
+    def _fill(self, folder: Path) -> None:
+        from regard.views import overlay
+
+        (folder / MAPS).mkdir(parents=True)
+        self.image.save(folder / PICTURE)
+        names = file_names(self.maps)
+        shown = np.asarray(self.image.convert("RGB"))
+        for name, heat in self.maps.items():
+            # Colours begin at 0, so what speaks against is left out; the table has it.
+            figure = overlay(shown, heat.clip(min=0.0).assign_attrs(heat.attrs), title=name)
+            figure.savefig(folder / MAPS / f"{names[name]}.png", metadata={"Software": None})
+        table_of(self.maps).to_csv(folder / VALUES, index=False, float_format="%.6g")
+        told = json.dumps(self.recipe, indent=1)
+        (folder / RECIPE).write_text(f"{told}\n", encoding="utf-8")
+
+
+def table_of(maps: dict[str, xr.DataArray]) -> pd.DataFrame:
+    """One row a patch: what was asked about, its row and column, and its value.
+
+    Example:
+        >>> heat = xr.DataArray([[0.0, 0.5]], dims=["y", "x"])
+        >>> table_of({"cat": heat}).values.tolist()
+        [['cat', 0, 0, 0.0], ['cat', 0, 1, 0.5]]
+    """
+    rows = [
+        (name, y, x, float(value))
+        for name, heat in maps.items()
+        for (y, x), value in np.ndenumerate(heat.transpose(Y, X).values)
+    ]
+    return pd.DataFrame(rows, columns=["of", "y", "x", "value"])
+
+
+def explain_image(
+    model: Any, image: Any, method: str = "relevance", *, target: str | int | None = None
+) -> Explained:
+    """Which patches of an image decided what a classifier says of it.
+
+    Args:
+        model: An image classifier: its name or folder, what `regard.load` gives, or the module.
+        image: As `regard.look_at` takes it.
+        method: One of `regard.explain.explanations`.
+        target: The class asked about, by its label or number; the likeliest if left out.
+
+    Returns:
+        The image as the model saw it, and one map.
+
+    Raises:
+        UnknownName: there is no such model, explanation or class.
+        DataError: the image cannot be read.
+        ArgumentError: the model is no classifier of images in patches.
+
+    Example:
+        >>> found = explain_image("fashion-vit", np.zeros((28, 28), np.uint8), "rollout")
+        >>> len(found.maps)
+        1
+
+    Source:
+        Each explanation names its own.
+    """
+    explain = explanations.get(str(method))
+    whole = as_rgb(image)
+    vision = vision_of(model)
+    if not vision.labels:
+        raise ArgumentError(
+            f"explain: '{vision.name}' names no classes, so there is no answer to explain. Give a "
+            f"classifier, such as 'fashion-vit'."
+        )
+    pixels = vision.pixels([whole])
+    number = _class(vision.labels, target)
+    if number is None:
+        with torch.no_grad():
+            number = int(logits_of(vision.model, pixels).argmax(-1))
+    heat = explain(vision.model, pixels, torch.tensor([number]))
+    label = vision.labels[number]
+    recipe = {
+        "format": "regard-explanation",
+        "version": 1,
+        "model": name_of(vision),
+        "weights_sha256": fingerprint(vision),
+        "method": method,
+        "of": label,
+        "units": str(heat.attrs.get("units", "")),
+        "class_agnostic": bool(heat.attrs.get("class_agnostic", False)),
+    }
+    shown = vision.seen(whole, None).convert("RGB")
+    return Explained(shown, {label: heat.isel({SAMPLE: 0}, drop=True)}, recipe)
+
+
+def explain_prompt(
+    model: Any,
+    prompt: str,
+    method: str = "word-rollout",
+    *,
+    words: Sequence[str] | None = None,
+    seed: int = 0,
+    steps: int = 30,
+    guidance: float = 4.0,
+) -> Explained:
+    """Which patches of a generated image come of which word, mean over the denoising steps.
+
+    Args:
+        model: A text-to-image pipeline, or its name or folder.
+        prompt: What to generate.
+        method: ``word-rollout`` or ``propagated-words``.
+        words: Which words; None for all.
+        seed: Of the initial noise.
+        steps: Denoising steps.
+        guidance: Weight of classifier-free guidance.
+
+    Returns:
+        The image, and a map for each word: the sum over its tokens.
+
+    Raises:
+        UnknownName: there is no such model, method or word.
+        RegardError: as `regard.explain.word_rollout` and `propagated_words`.
+
+    Example:
+        >>> found = explain_prompt("openmoji", "a cat", words=["cat"], steps=1)
+        >>> list(found.maps)
+        ['cat']
+
+    Source:
+        As for `regard.explain.word_rollout` and `regard.explain.propagated_words`.
+    """
+    if method not in OF_PROMPTS:
+        raise unknown("explanation of a prompt", str(method), OF_PROMPTS)
+    settings = Settings(prompt, seed=seed, steps=steps, guidance=guidance, caller="explain")
+    pipeline = opened(model, "explain")
+    told = {"seed": settings.seed, "steps": settings.steps, "guidance": settings.guidance}
+    maps = OF_PROMPTS[method](pipeline, prompt, words=words, **told).mean(STEP)
+    names = list(dict.fromkeys(str(name) for name in maps["word"].values))
+    kept = [name for name in names if not name.startswith("[")]
+    by_word = {
+        name: maps.isel({TOKEN: maps["word"].values == name}).sum(TOKEN).assign_attrs(maps.attrs)
+        for name in kept
+    }
+    image = generate(pipeline, settings).images[0]
+    recipe = {
+        **recipe_of(pipeline, settings),
+        "format": "regard-explanation",
+        "version": 1,
+        "method": method,
+        "of": kept,
+        "units": str(maps.attrs.get("units", "")),
+    }
+    return Explained(image, by_word, recipe)
+
+
+def _class(labels: Sequence[str], target: Any) -> int | None:
+    """The number of a class that is named by its label or number."""
+    if target is None:
+        return None
+    by_label = {label.casefold(): number for number, label in enumerate(labels)}
+    asked = str(target).strip().casefold()
+    if asked in by_label:
+        return by_label[asked]
+    number = int(asked) if asked.isascii() and asked.isdigit() else -1
+    if not 0 <= number < len(labels):
+        raise unknown("class", str(target), labels, advice=f"Or a number, 0..{len(labels) - 1}.")
+    return number
