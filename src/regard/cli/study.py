@@ -73,10 +73,8 @@ def text_of(findings: Any) -> str:
         unit = "" if row.unit == "1" else f" {row.unit}"
         chance = "" if row.p_holm != row.p_holm else f", p {row.p_holm:.2g} (Holm)"
         lines.append(f"{row.verdict:<10} {row.claim}")
-        lines.append(
-            f"{'':<10} {row.value:.3g} [{row.low:.3g}, {row.high:.3g}]{unit}{chance}; "
-            f"predicted: {row.predicted}"
-        )
+        ends = "(no interval)" if row.low != row.low else f"[{row.low:.3g}, {row.high:.3g}]"
+        lines.append(f"{'':<10} {row.value:.3g} {ends}{unit}{chance}; predicted: {row.predicted}")
     return "\n".join(lines)
 
 
