@@ -6,6 +6,7 @@ run under are off here, as they are for users.
 
 import functools
 import itertools
+import re
 
 import numpy as np
 import pytest
@@ -457,6 +458,7 @@ def described(entry):
     function, _, wrong = entry
     (name, value), *_ = wrong.items()
     told = f"{type(value).__name__}" if hasattr(value, "shape") else repr(value)
+    told = re.sub(r" at 0x\w+", "", told)  # an address is another one in each test process
     return f"{getattr(function, '__name__', function)}-{name}={told[:30]}"
 
 
