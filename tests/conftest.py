@@ -5,20 +5,26 @@ import os
 import pytest
 from hypothesis import settings
 
-import tolerance
-
 # Machines differ in speed, and a test that fails by chance teaches nothing.
 settings.register_profile("steady", deadline=None, derandomize=True)
 settings.load_profile("steady")
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 if "PYTEST_XDIST_WORKER" in os.environ:  # several processes that each use all cores are slower
-    os.environ["OMP_NUM_THREADS"] = "1"
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # read once, when torch is first imported
+
+
+def pytest_xdist_auto_num_workers(config):
+    """As many processes as have a core for each of their threads."""
+    threads = int(os.environ.get("OMP_NUM_THREADS", "1"))
+    return max(1, len(os.sched_getaffinity(0)) // threads)
 
 
 @pytest.fixture(scope="session", autouse=True)
 def tolerances():
     """The rule of CONTRIBUTING, checked wherever numbers are compared."""
+    import tolerance  # imports torch, after the number of threads is set
+
     with pytest.MonkeyPatch.context() as patch:
         tolerance.watch(patch)
         yield

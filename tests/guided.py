@@ -184,10 +184,22 @@ def flux_controlnet() -> Any:
     return tiny.seeded(lambda: FluxControlNetModel(**config))
 
 
+def flowing(transformer: Any, vae: Any) -> dict[str, Any]:
+    """The parts of a flow-matching pipeline that is given encoded text."""
+    from diffusers import FlowMatchEulerDiscreteScheduler
+
+    return {
+        "scheduler": FlowMatchEulerDiscreteScheduler(),
+        "vae": vae,
+        "text_encoder": None,
+        "tokenizer": joint.tiny_t5_tokenizer(),
+        "transformer": transformer,
+    }
+
+
 def ltx() -> dict[str, Any]:
     from diffusers import (
         AutoencoderKLLTXVideo,
-        FlowMatchEulerDiscreteScheduler,
         LTXVideoTransformer3DModel,
     )
 
@@ -211,17 +223,11 @@ def ltx() -> dict[str, Any]:
             caption_channels=16,
         )
     )
-    return {
-        "scheduler": FlowMatchEulerDiscreteScheduler(),
-        "vae": vae,
-        "text_encoder": None,
-        "tokenizer": joint.tiny_t5_tokenizer(),
-        "transformer": transformer,
-    }
+    return flowing(transformer, vae)
 
 
 def chroma() -> dict[str, Any]:
-    from diffusers import ChromaTransformer2DModel, FlowMatchEulerDiscreteScheduler
+    from diffusers import ChromaTransformer2DModel
 
     transformer = tiny.seeded(
         lambda: ChromaTransformer2DModel(
@@ -236,13 +242,7 @@ def chroma() -> dict[str, Any]:
             approximator_layers=1,
         )
     )
-    return {
-        "scheduler": FlowMatchEulerDiscreteScheduler(),
-        "vae": tiny.tiny_vae(shift_factor=0.1),
-        "text_encoder": None,
-        "tokenizer": joint.tiny_t5_tokenizer(),
-        "transformer": transformer,
-    }
+    return flowing(transformer, tiny.tiny_vae(shift_factor=0.1))
 
 
 def pixart() -> dict[str, Any]:
@@ -272,7 +272,7 @@ def pixart() -> dict[str, Any]:
 
 
 def aura() -> dict[str, Any]:
-    from diffusers import AuraFlowTransformer2DModel, FlowMatchEulerDiscreteScheduler
+    from diffusers import AuraFlowTransformer2DModel
 
     transformer = tiny.seeded(
         lambda: AuraFlowTransformer2DModel(
@@ -286,13 +286,7 @@ def aura() -> dict[str, Any]:
             pos_embed_max_size=64,
         )
     )
-    return {
-        "tokenizer": joint.tiny_t5_tokenizer(),
-        "text_encoder": None,
-        "vae": tiny.tiny_vae(),
-        "transformer": transformer,
-        "scheduler": FlowMatchEulerDiscreteScheduler(),
-    }
+    return flowing(transformer, tiny.tiny_vae())
 
 
 def deepfloyd() -> dict[str, Any]:
@@ -332,7 +326,7 @@ def deepfloyd() -> dict[str, Any]:
 
 
 def zimage() -> dict[str, Any]:
-    from diffusers import FlowMatchEulerDiscreteScheduler, ZImageTransformer2DModel
+    from diffusers import ZImageTransformer2DModel
 
     transformer = tiny.seeded(
         lambda: ZImageTransformer2DModel(
@@ -347,13 +341,7 @@ def zimage() -> dict[str, Any]:
             axes_lens=[256, 32, 32],
         )
     )
-    return {
-        "scheduler": FlowMatchEulerDiscreteScheduler(),
-        "vae": tiny.tiny_vae(shift_factor=0.1),
-        "text_encoder": None,
-        "tokenizer": joint.tiny_t5_tokenizer(),
-        "transformer": transformer,
-    }
+    return flowing(transformer, tiny.tiny_vae(shift_factor=0.1))
 
 
 def listed(which: int) -> dict[str, Any]:

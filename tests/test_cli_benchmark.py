@@ -41,11 +41,18 @@ def test_a_table_is_printed_and_the_folder_is_complete(model, there):
 def test_an_interrupted_one_says_what_is_kept_and_goes_on(model, there, monkeypatch):
     from regard.experiments.benchmark import judging
 
-    def stop(*args):
-        raise KeyboardInterrupt
+    kept = []
 
+    def stop_at_the_second(prompts, images, judges):
+        if kept:
+            raise KeyboardInterrupt
+        kept.append(prompts)
+        return judged(prompts, images, judges)
+
+    judged, two = judging.judged, [*FEW, "a dog and a frog"]
+    monkeypatch.setattr("regard.experiments.benchmark.run.quick_prompts", lambda: two)
     with monkeypatch.context() as patch:
-        patch.setattr(judging, "judged", stop)
+        patch.setattr("regard.experiments.benchmark.judging.judged", stop_at_the_second)
         done = run("--model", model, *QUICK)
     assert done.exit_code == 130
     assert "1 prompt is kept. The same command goes on" in done.stderr

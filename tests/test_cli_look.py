@@ -93,7 +93,7 @@ def test_the_help_tells_the_defaults_of_a_drawing():
     done = CliRunner().invoke(app, ["look", "--help"], env=WIDE)
     default = {each.name: each.default for each in fields(Settings)}
     for said in (
-        f"Seed of the first noise; by default {default['seed']}.",
+        f"Seed of the initial noise; by default {default['seed']}.",
         f"Denoising steps; by default {default['steps']}.",
         f"Classifier-free guidance; by default {default['guidance']}, and",
         f"Axes to keep, by default {','.join(KEEPABLE)};",

@@ -73,7 +73,8 @@ def test_a_mistake_is_one_line(words, tmp_path):
         assert len(done.stderr.strip().splitlines()) == 1
     assert regard_("measure", tmp_path / "nowhere.zarr", "entropy").exit_code == 2
     missing = regard_("measure", words, "entropy", "--csv", tmp_path / "no" / "values.csv")
-    assert missing.exit_code == 1
+    assert missing.exit_code == 2
+    assert f"{tmp_path / 'no'}" in missing.stderr
 
 
 def test_the_measures_are_listed_with_unit_range_direction_and_source():

@@ -10,7 +10,7 @@ from torch import nn
 import joint
 import tiny
 from regard.errors import ArgumentError
-from regard.look import hidden
+from regard.look import generate, hidden
 from regard.look.generate import network_of
 from regard.look.hidden import hide_words
 from regard.look.prompt import read
@@ -110,7 +110,7 @@ def test_a_hidden_word_can_be_exchanged_and_nothing_changes(which):
     assert ("pooled_projections" in first) or ("text_embeds" in first) or which is sd
     for name, states in first.items():
         kept = [at for at in range(states.shape[1]) if states.ndim < 3 or at not in group]
-        torch.testing.assert_close(states[:, kept], second[name][:, kept], rtol=0, atol=1e-6)
+        torch.testing.assert_close(states[:, kept], second[name][:, kept], rtol=0, atol=5e-6)
     # Shown, it does change them: at the tokens behind it, and in what is pooled.
     first, second = told(pipeline, [[]]), told(pipeline, [[]], prompt=OTHER)
     for name, states in first.items():
@@ -132,7 +132,7 @@ def test_each_row_of_a_batch_hides_its_own_words(which):
         for name, states in told(pipeline, [group]).items():
             # The unconditional rows, where there are any, come first.
             mine = together[name][-len(groups) :][row]
-            torch.testing.assert_close(mine, states[-1], rtol=0, atol=1e-6)
+            torch.testing.assert_close(mine, states[-1], rtol=0, atol=5e-6)
 
 
 def test_all_is_as_it_was_where_no_word_is_hidden():
@@ -148,7 +148,7 @@ def test_the_unconditional_branch_is_left_alone_even_if_it_reads_the_same(which)
     group = tokens_of(which(), "cat")
     shown = told(which(), [[]], negative_prompt=PROMPT)
     for name, states in told(which(), [group], negative_prompt=PROMPT).items():
-        torch.testing.assert_close(states[0], shown[name][0], rtol=0, atol=1e-6)
+        torch.testing.assert_close(states[0], shown[name][0], rtol=0, atol=5e-6)
         assert not torch.allclose(states[1], shown[name][1])
 
 
@@ -158,7 +158,7 @@ def test_an_encoder_of_another_tokenizer_hides_the_same_words():
     first = told(flux(), [group], prompt="a turtle on grass")
     second = told(flux(), [group], prompt="a tuttle on grass")
     torch.testing.assert_close(
-        first["pooled_projections"], second["pooled_projections"], rtol=0, atol=1e-6
+        first["pooled_projections"], second["pooled_projections"], rtol=0, atol=5e-6
     )
 
 
@@ -244,7 +244,7 @@ def test_words_are_deleted_with_the_space_beside_them():
 def test_seeds_go_with_groups_and_batches_change_nothing(monkeypatch):
     group = tokens_of(sd(), "cat")
     whole = hide_words(sd(), settings(), [[], group, []], seeds=[1, 1, 2])
-    monkeypatch.setattr(hidden, "ROWS", 2)
+    monkeypatch.setattr(generate, "ROWS", 2)
     told = []
     parted = hide_words(
         sd(), settings(), [[], group, []], seeds=[1, 1, 2], progress=lambda *at: told.append(at)

@@ -124,7 +124,7 @@ def test_a_solver_with_noise_is_told_by_what_it_does_not_by_its_name():
         (FromNumpy, (True, False, True)),
         (OneTree, (False, False, True)),
         (OfItsOwn, (None, None, False)),
-        (AnyOther, (True, False, True)),
+        (AnyOther, (True, False, False)),
     ],
     ids=lambda each: getattr(each, "__name__", ""),
 )
@@ -183,7 +183,8 @@ def test_what_no_seed_decides_is_said_and_not_compared():
     model = base(OfItsOwn)
     seen = look(model, PROMPT, steps=2)
     assert seen.trace.recipe["not_repeatable"] == (
-        "OfItsOwn draws noise that the seed does not decide"
+        "OfItsOwn draws noise that the seed does not decide, so one seed gives another image each "
+        "time"
     )
     with pytest.raises(ArgumentError, match="steer: OfItsOwn draws noise that the seed does not"):
         steer(model, PROMPT, [drop("cat")], steps=2)
@@ -193,6 +194,16 @@ def test_what_no_seed_decides_is_said_and_not_compared():
         look(model, PROMPT, steps=2, prove=True)
     with pytest.raises(ArgumentError, match="images cannot be compared"):
         latents(model, Variant(), Variant((drop("cat"),)))
+
+
+def test_of_what_cannot_be_tried_nothing_is_believed():
+    seen = look(base(AnyOther), PROMPT, steps=2)
+    assert seen.trace.recipe["not_repeatable"] == (
+        "AnyOther cannot be tried by itself (ValueError: not of this size), so whether the seed "
+        "decides the image is not known"
+    )
+    with pytest.raises(ArgumentError, match="steer: AnyOther cannot be tried.*cannot be compared"):
+        steer(base(AnyOther), PROMPT, [drop("cat")], steps=2)
 
 
 def test_a_method_that_needs_two_images_together_is_refused_where_they_share_noise():

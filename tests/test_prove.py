@@ -9,7 +9,7 @@ from scipy import spatial
 import tiny
 from looks import PROMPT, pipeline, seen
 from regard.errors import ArgumentError
-from regard.look import Judges, generate, hidden, look, proof, prove
+from regard.look import Judges, generate, judges, look, proof, prove
 from regard.look.proof import without_words
 from regard.look.settings import Settings
 from regard.methods import drop
@@ -84,7 +84,7 @@ def test_a_distance_is_that_of_the_latents_of_the_autoencoder():
 
 def test_batches_change_nothing_and_progress_counts_through_them(monkeypatch):
     whole = words_of(prove(pipeline(), seen()))
-    monkeypatch.setattr(hidden, "ROWS", 4)
+    monkeypatch.setattr(generate, "ROWS", 4)
     monkeypatch.setattr(proof, "_spared", lambda trace, rows: [])
     told = []
     parted = prove(pipeline(), seen(), progress=lambda done, steps: told.append((done, steps)))
@@ -235,7 +235,7 @@ def test_only_objects_are_named_with_their_colour(monkeypatch):
     mask = np.ones((2, 2), bool)
     shown = {"cat": judge.Sighting(mask, "gray", 0.5), "car": judge.Sighting(mask, "blue", 0.4)}
     monkeypatch.setattr(judge, "see", lambda images: [judge.Seen(shown)] * len(images))
-    assert proof._sight([seen().image]) == [("cat", "blue car")]
+    assert judges._sight([seen().image]) == [("cat", "blue car")]
 
 
 def test_a_proof_changes_the_verdicts_and_is_told_in_the_recipe():

@@ -121,6 +121,6 @@ def test_a_disk_that_cannot_be_written_is_named_in_one_line(tmp_path, monkeypatc
     with pytest.raises(OutputError) as raised:
         write_coco(tmp_path / "scenes", 1)
     assert str(raised.value) == (
-        f"scenes: {tmp_path / 'scenes'} could not be written: No space left on device. "
+        f"scenes: '{tmp_path / 'scenes'}' could not be written: No space left on device. "
         f"Nothing was left there; make room or choose another folder."
     )

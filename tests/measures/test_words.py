@@ -6,13 +6,13 @@ import pytest
 from scipy import stats
 
 from regard.errors import ArgumentError, UnknownName
+from regard.measures.ends import wilson
 from regard.measures.words import (
     Thresholds,
     judge,
     pixel_distance,
     unclaimed,
     verdicts,
-    wilson,
     word_table,
 )
 from regard.trace import Trace, layer_maps, tokens_from_offsets, toy_trace
@@ -343,8 +343,8 @@ def test_a_word_is_redundant_only_where_the_seeds_agree():
 def test_an_interval_of_a_share_is_the_one_of_scipy(trials):
     for successes in range(trials + 1):
         reference = stats.binomtest(successes, trials).proportion_ci(method="wilson")
-        found = wilson(successes, trials)
-        assert found == pytest.approx((reference.low, reference.high), abs=1e-12)
+        found = wilson(np.array(successes / trials), np.array(float(trials)), 0.95)
+        assert tuple(found) == pytest.approx((reference.low, reference.high), abs=1e-12)
 
 
 def test_the_own_key_explains_and_decides_nothing():

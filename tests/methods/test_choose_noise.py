@@ -58,7 +58,7 @@ def test_the_noise_with_the_highest_weakest_peak_is_where_it_begins(seed, carrie
     method = choose_noise(["cat", "dog"], candidates=4, carriers=carriers)
     [chosen] = drawn(Variant((method,), seed=seed))
     [wanted] = drawn(Variant(seed=seed), start=best)
-    torch.testing.assert_close(chosen, wanted, rtol=0, atol=1e-5)
+    torch.testing.assert_close(chosen, wanted, rtol=0, atol=5e-5)
 
 
 def test_not_every_image_keeps_its_own_noise():
@@ -75,7 +75,7 @@ def test_each_image_of_a_batch_chooses_for_itself():
     together = drawn(*(Variant((method,), seed=seed) for seed in range(9)))
     for seed in (0, 8):
         [alone] = drawn(Variant((method,), seed=seed))
-        torch.testing.assert_close(together[seed], alone, rtol=0, atol=1e-5)
+        torch.testing.assert_close(together[seed], alone, rtol=0, atol=5e-5)
 
 
 def test_of_equals_the_noise_of_the_seed_is_taken():
@@ -83,7 +83,7 @@ def test_of_equals_the_noise_of_the_seed_is_taken():
 
     even = uniform(kind="cross")
     [chosen] = drawn(Variant((choose_noise("cat"), even)))
-    torch.testing.assert_close(chosen, drawn(Variant((even,)))[0], rtol=0, atol=1e-5)
+    torch.testing.assert_close(chosen, drawn(Variant((even,)))[0], rtol=0, atol=5e-5)
 
 
 @pytest.mark.parametrize("model", [joint.tiny_sd3_pipeline, joint.tiny_flux_pipeline])

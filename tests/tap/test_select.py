@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from regard.errors import ArgumentError
+from regard.errors import ArgumentError, UnknownName
 from regard.layers import LayerInfo
 from regard.tap import AttentionCall, Select, Tap, TokenLayout, segments
 from regard.tap.weights import Fused
@@ -106,7 +106,6 @@ def unet_calls(select):
         (Select(layers="up_blocks.1"), lambda c: ".up_blocks.1." in f".{c.layer}"),
         (Select(layers="16x16"), lambda c: c.shape[2] == 256),
         (Select(layers=["8x8", "mid"]), lambda c: c.shape[2] == 64 or c.place == "mid"),
-        (Select(layers="blocks"), lambda c: False),
         (Select(layers="2x2"), lambda c: False),
     ],
 )
@@ -121,6 +120,12 @@ def test_a_number_counts_in_running_order_among_what_the_rest_of_the_choice_leav
     seen, every = unet_calls(Select(kind=kind, layers=number))
     running = list(dict.fromkeys(c.layer for c in every if kind in (None, c.kind)))
     assert seen == [running[number]]
+
+
+@pytest.mark.parametrize("name", ["blocks", "attn3", "downwards", "mid_bloc"])
+def test_a_name_that_no_module_has_is_refused_before_the_model_runs(name):
+    with pytest.raises(UnknownName, match=f"no layer is named '{name}'.*Whole names in a path"):
+        unet_calls(Select(layers=["mid", name]))
 
 
 def test_a_number_needs_a_model_that_has_as_many():

@@ -177,7 +177,7 @@ def test_a_trace_too_large_for_a_page_says_what_was_averaged(
     trace: Trace, monkeypatch: pytest.MonkeyPatch
 ):
     def small(trace: Trace, words: Any) -> tiles.Tiles:
-        return tiles.tiles_of(trace, words, budget=60_000)
+        return tiles.tiles_of(trace, words, budget=66_000)
 
     monkeypatch.setattr(payload, "tiles_of", small)
     data = data_of(page(trace))
@@ -190,13 +190,34 @@ def test_a_trace_too_large_for_a_page_says_what_was_averaged(
     assert data["steps"][1]["python"] == "[3, 4, 5]"
 
 
-def test_a_page_says_where_heat_maps_read_words_in_another_way():
+def test_a_page_opens_with_words_read_as_the_trace_reads_them():
     trace = toy_trace()
-    assert payload.payload(trace)["notices"] == []
-    told = {"carriers": True, "layers": ["mid"], "why": "measured for toy"}
-    read = replace(trace, recipe={**trace.recipe, "reading": told})
-    (notice,) = payload.payload(read)["notices"]
-    assert notice == (
-        "The files in heatmaps read each word at its own and the next token, in mid (measured for "
-        "toy); this page opens on a word's own tokens in all layers."
+    plain = payload.payload(trace)
+    assert plain["reading"] == {"carriers": False, "layer": "all"}
+    told = {"carriers": True, "layers": ["mid_block"], "why": "measured for toy"}
+    data = payload.payload(replace(trace, recipe={**trace.recipe, "reading": told}))
+    assert data["reading"] == {"carriers": True, "layer": "mid_block"}
+    *_, group = data["groups"]
+    assert (group["name"], group["layers"], group["python"]) == ("mid_block", [1], '["mid_block"]')
+    assert group["title"] == "In these layers words are read (measured for toy)"
+
+
+def test_the_token_after_a_word_is_the_map_of_the_word_that_it_is():
+    words = {word["name"]: word for word in payload.payload(toy_trace())["words"]}
+    assert words["cat"]["next"] == {"text": "and", "column": words["and"]["column"]}
+    assert [words[name]["next"] for name in ("dog", "[end]")] == [None, None]
+
+
+def test_the_token_after_a_word_has_a_map_where_it_is_only_the_first_of_its_word(trace: Trace):
+    data = payload.payload(trace)
+    words = {word["name"]: word for word in data["words"]}
+    assert words["the"]["next"] == {"text": "gra", "column": len(words)}
+    assert data["columns"] == len(words) + 1
+
+
+def test_without_the_map_of_the_next_token_a_word_is_read_at_its_own():
+    trace = toy_trace()
+    few = {name: maps.isel(token=[0, 2]) for name, maps in trace.layers.items()}
+    assert all(
+        word["next"] is None for word in payload.payload(replace(trace, layers=few))["words"]
     )

@@ -267,6 +267,66 @@ def test_a_page_opens_on_the_scale_that_was_asked_for(browser: Any, trace: Trace
     reader.tab.close()
 
 
+@pytest.fixture
+def read(browser: Any, trace: Trace, tmp_path: Path):
+    """A reader of the page of a model whose words are read at the next token too."""
+    told = {"carriers": True, "layers": ["up_blocks.2"], "why": "measured for toy"}
+    path = tmp_path / "page.html"
+    path.write_text(page(replace(trace, recipe={**trace.recipe, "reading": told})), "utf-8")
+    reader = Reader(browser, path)
+    yield reader
+    reader.tab.close()
+    assert reader.complaints == []
+
+
+def test_it_opens_with_words_read_as_heatmaps_read_them(read: Reader, trace: Trace):
+    for word, told in (
+        ("cat", "cat and the next token, on"),
+        ("the", "the and the next token, gra"),
+    ):
+        read.word(word)
+        assert read.caption("word") == told
+        assert read.caption("layer").startswith("mean of 1 up_blocks.2 layer")
+        line = read.part("python").inner_text().splitlines()[-1]
+        assert line == f'trace.heatmap("{word}", carriers=True, layers=["up_blocks.2"])'
+        heat = eval(line, {"trace": trace}).values
+        top = heat.max()
+        assert float(read.part("scale-max").inner_text()) == pytest.approx(top, rel=0.01)
+        read.click('[data-part="show"] [data-value="map"]')
+        for y, x in [(7, 8), (13, 3)]:
+            expected = colormaps["magma"](heat[y, x] / top, bytes=True)[:3]
+            shown = read.colour(word, (y + 0.5) / 16, (x + 0.5) / 16)
+            np.testing.assert_allclose(shown, expected, atol=6)
+
+
+def test_words_can_be_read_at_their_own_token_and_in_all_layers(read: Reader, trace: Trace):
+    read.word("cat")
+    read.part("next").uncheck()
+    read.click('[data-part="places"] [data-choice="all"]')
+    assert read.caption("word") == "cat"
+    assert read.part("python").inner_text().endswith('trace.heatmap("cat")')
+    top = trace.heatmap("cat").max().item()
+    assert float(read.part("scale-max").inner_text()) == pytest.approx(top, rel=0.01)
+
+
+def test_a_link_tells_how_words_were_read(read: Reader, browser: Any):
+    read.word("cat")
+    read.part("next").uncheck()
+    read.click('[data-part="places"] [data-choice="all"]')
+    path, _, fragment = read.tab.url.partition("#")
+    again = Reader(browser, Path(path.removeprefix("file://")), f"#{fragment}")
+    assert (again.caption("word"), again.part("next").is_checked()) == ("cat", False)
+    assert again.caption("layer").startswith("mean of 5 layers")
+    again.tab.close()
+
+
+def test_a_patch_counts_every_token_once_however_words_are_read(read: Reader, trace: Trace):
+    read.word("cat")
+    read.point("cat", 7.5 / 16, 8.5 / 16)
+    heat = trace.heatmap("cat", layers="up_blocks.2").values[7, 8]
+    assert dict(read.ranks())["cat"] == pytest.approx(heat, abs=CLOSE)
+
+
 def test_special_tokens_wait_behind_their_switch(reader: Reader, trace: Trace):
     start = reader.tab.locator('.chip[data-word="[start]"]')
     assert not start.is_visible()

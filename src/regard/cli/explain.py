@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from regard.cli.options import Guidance, Seed, Steps
 from regard.cli.polite import at_once
 from regard.errors import ArgumentError
 
@@ -26,11 +27,6 @@ Target = Annotated[
 ]
 Words = Annotated[
     str | None, typer.Option(help="Of a prompt, only these words, such as 'cat,car'.")
-]
-Seed = Annotated[int | None, typer.Option(help="Seed of the initial noise; by default 0.")]
-Steps = Annotated[int | None, typer.Option(help="Denoising steps; by default 30.")]
-Guidance = Annotated[
-    float | None, typer.Option(help="Classifier-free guidance; by default 4.0, up to 1 it is off.")
 ]
 Out = Annotated[Path | None, typer.Option(help="Folder to write; by default named after both.")]
 Overwrite = Annotated[

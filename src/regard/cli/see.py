@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from regard.cli.options import Guidance, Seed, Steps
 from regard.cli.polite import at_once, bar, tell
 from regard.errors import ArgumentError
 
@@ -24,12 +25,6 @@ Model = Annotated[
         help="A bundled model, or a folder: of diffusers, or of a vision transformer for "
         "--image. By default openmoji, for pictures fashion-vit."
     ),
-]
-Seed = Annotated[int | None, typer.Option(help="Seed of the first noise; by default 0.")]
-Steps = Annotated[int | None, typer.Option(help="Denoising steps; by default 30.")]
-Guidance = Annotated[
-    float | None,
-    typer.Option(help="Classifier-free guidance; by default 4.0, and up to 1 it is off."),
 ]
 Negative = Annotated[str | None, typer.Option(help="What to keep away from; by default nothing.")]
 Size = Annotated[

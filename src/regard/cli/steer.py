@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from regard.cli.options import Guidance, Seed, Steps
 from regard.cli.polite import bar
 from regard.cli.see import folder_name
 from regard.errors import ArgumentError
@@ -85,12 +86,6 @@ Out = Annotated[
 ]
 Model = Annotated[
     str | None, typer.Option(help="A bundled model or a folder; by default openmoji.")
-]
-Seed = Annotated[int | None, typer.Option(help="Seed of the first noise; by default 0.")]
-Steps = Annotated[int | None, typer.Option(help="Denoising steps; by default 30.")]
-Guidance = Annotated[
-    float | None,
-    typer.Option(help="Classifier-free guidance; by default 4.0, and up to 1 it is off."),
 ]
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace a steering that is in the folder.")

@@ -38,6 +38,7 @@ def random(
         ArgumentError: an argument lies outside what it may be.
 
     Example:
+        >>> from torch import nn
         >>> model, pixels = nn.Identity().eval(), torch.ones(2, 1, 4, 4)
         >>> heat = random(model, pixels, score=lambda pixels: pixels.sum((1, 2, 3)), grid=(2, 2))
         >>> bool((heat[0] == heat[1]).all())
@@ -86,6 +87,7 @@ def edges(
         ArgumentError: an argument lies outside what it may be.
 
     Example:
+        >>> from torch import nn
         >>> pixels = torch.tensor([[[[0.0, 0.0, 1.0, 1.0]]]])
         >>> def total(pixels): return pixels.sum((1, 2, 3))
         >>> edges(nn.Identity().eval(), pixels, score=total, grid=(1, 4)).values

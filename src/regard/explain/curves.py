@@ -50,6 +50,7 @@ def deletion(
         >>> pixels = torch.tensor([[[[0.4, 0.3, 0.2, 0.1]]]])
         >>> heat = xr.DataArray(pixels[:, 0].numpy(), dims=["sample", "y", "x"])
         >>> def total(pixels): return pixels.sum((1, 2, 3))
+        >>> from torch import nn
         >>> model = nn.Identity().eval()
         >>> curve = deletion(model, pixels, heat, score=total, substrate="zero")
         >>> curve.values.round(3)
@@ -96,6 +97,7 @@ def insertion(
         >>> pixels = torch.tensor([[[[0.4, 0.3, 0.2, 0.1]]]])
         >>> heat = xr.DataArray(pixels[:, 0].numpy(), dims=["sample", "y", "x"])
         >>> def total(pixels): return pixels.sum((1, 2, 3))
+        >>> from torch import nn
         >>> model = nn.Identity().eval()
         >>> area(insertion(model, pixels, heat, score=total, substrate="zero")).values.round(3)
         array([0.625])

@@ -57,6 +57,7 @@ def faithfulness(
 
     Example:
         >>> import torch
+        >>> from torch import nn
         >>> pixels = torch.tensor([[[[0.4, 0.3, 0.2, 0.1]]]])
         >>> def total(pixels): return pixels.sum((1, 2, 3))
         >>> def own(model, pixels, target=None, *, score=None):

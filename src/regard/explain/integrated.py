@@ -53,6 +53,7 @@ def integrated_gradients(
     Example:
         >>> pixels = torch.tensor([[[[1.0, 2.0], [3.0, 4.0]]]])
         >>> def squares(pixels): return (pixels**2).sum((1, 2, 3))
+        >>> from torch import nn
         >>> heat = integrated_gradients(nn.Identity().eval(), pixels, score=squares, grid=(2, 2))
         >>> heat.values
         array([[[ 1.,  4.],

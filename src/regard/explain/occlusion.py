@@ -44,6 +44,7 @@ def occlusion(
     Example:
         >>> pixels = torch.tensor([[[[1.0, 2.0], [3.0, 4.0]]]])
         >>> def total(pixels): return pixels.sum((1, 2, 3))
+        >>> from torch import nn
         >>> model = nn.Identity().eval()
         >>> occlusion(model, pixels, score=total, substrate="zero", grid=(2, 2)).values
         array([[[1., 2.],

@@ -118,7 +118,7 @@ def check_names(names: Sequence[str] | None, name: str, caller: str, such: str) 
 
 
 def check_noise(latents: Any, pipeline: Any, size: tuple[int, int] | None, caller: str) -> None:
-    """Refuse first noise that this pipeline cannot begin from; None is drawn from the seed.
+    """Refuse initial noise that this pipeline cannot begin from; None is drawn from the seed.
 
     Args:
         latents: What was given.
@@ -135,7 +135,7 @@ def check_noise(latents: Any, pipeline: Any, size: tuple[int, int] | None, calle
 
     if not torch.is_tensor(latents) or not latents.is_floating_point():
         raise ArgumentError(
-            f"{caller}: latents is {shown(latents)} and must be a tensor of floats: the first "
+            f"{caller}: latents is {shown(latents)} and must be a tensor of floats: the initial "
             f"noise. Leave it out to draw it from the seed."
         )
     wanted = _shape_of_noise(pipeline, size)

@@ -5,7 +5,7 @@ import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from torch import Tensor
 import regard.zoo as zoo
 from regard.arguments import shown
 from regard.errors import ArgumentError
-from regard.look.noise import noise_of, seeded
+from regard.look.noise import Noise, noise_of, seeded
 from regard.look.outcome import check_size_known, refuse_void, running, voids
 from regard.look.settings import Progress, Settings
 from regard.look.turns import in_turn
@@ -29,6 +29,8 @@ TRANSFORMERS = "Stable Diffusion 3 or FLUX.1"
 
 ROWS = 16
 """Images made at a time: a batch saves time up to about here, and then only takes memory."""
+
+Item = TypeVar("Item")
 
 EditOf = Callable[[int], Edit | tuple[Select, Edit]]
 """From the number of an image in its batch to an edit of that image alone."""
@@ -326,21 +328,60 @@ def generate_each(
     images: list[Image.Image] = []
     noise = noise_of(pipeline, settings.steps)
     noise.check(settings.caller)
-    most = ROWS if noise.apart else 1
-    batches = [edits[first : first + most] for first in range(0, len(edits), most)]
+    batches = batches_of(edits, noise)
     for number, batch in enumerate(batches):
-
-        def advance(done: int, steps: int, before: int = number) -> None:
-            if progress is not None:
-                progress(before * steps + done, len(batches) * steps)
-
         own = [edit(row) for row, edit in enumerate(batch) if edit is not None]
+        advance = part_of(progress, number, len(batches))
         with Tap(pipeline, edit=own):
-            made = generate(pipeline, settings, rows=len(batch), progress=advance)
-        check_seeded(made, pipeline, settings.caller)
-        refuse_void(made.void, settings.caller, even=False)
+            made = generate_to_compare(pipeline, settings, rows=len(batch), progress=advance)
         images += made.images
     return images
+
+
+def batches_of(items: Sequence[Item], noise: Noise) -> list[Sequence[Item]]:
+    """What can be made together: `ROWS` at a time, or one where noise is drawn for a whole batch.
+
+    Example:
+        >>> noise = Noise(drawn=False, apart=True, repeats=True, scheduler="DDIMScheduler")
+        >>> [len(batch) for batch in batches_of(range(20), noise)]
+        [16, 4]
+    """
+    most = rows_at_once(noise)
+    return [items[first : first + most] for first in range(0, len(items), most)]
+
+
+def rows_at_once(noise: Noise) -> int:
+    """How many images may share a batch so that each is what it is alone."""
+    return ROWS if noise.apart else 1
+
+
+def part_of(progress: Progress | None, number: int, parts: int) -> Progress:
+    """The progress of one of several parts of equal length, told as that of the whole."""
+
+    def advance(done: int, steps: int) -> None:
+        if progress is not None:
+            progress(number * steps + done, parts * steps)
+
+    return advance
+
+
+def generate_to_compare(
+    pipeline: Any,
+    settings: Settings,
+    *,
+    rows: int,
+    progress: Progress,
+    course: Course | None = None,
+) -> Made:
+    """As `generate`, for images that are to be compared with others.
+
+    Raises:
+        ArgumentError: as for `generate`, `check_seeded` and `refuse_void`.
+    """
+    made = generate(pipeline, settings, rows=rows, progress=progress, course=course)
+    check_seeded(made, pipeline, settings.caller)
+    refuse_void(made.void, settings.caller, even=False)
+    return made
 
 
 def check_seeded(made: Made, pipeline: Any, who: str) -> None:

@@ -34,32 +34,42 @@ class Noise:
         drawn: Whether the outcome is another with another seed, so that rows of one seed part as
             soon as they draw.
         apart: Whether each row of a batch comes out as it does alone.
-        repeats: Whether a seed gives the same outcome each time.
+        repeats: Whether a seed is known to give the same outcome each time.
         scheduler: Its class name, for messages.
+        untried: Why it could not be tried, and so nothing is known; empty where it was.
     """
 
     drawn: bool
     apart: bool
     repeats: bool
     scheduler: str
+    untried: str = ""
 
     @property
     def reason(self) -> str:
         """Why images cannot be compared; empty if they can."""
         if self.repeats:
             return ""
-        return f"{self.scheduler} draws noise that the seed does not decide"
+        if self.untried:
+            return (
+                f"{self.scheduler} cannot be tried by itself ({self.untried}), so whether the seed "
+                f"decides the image is not known"
+            )
+        return (
+            f"{self.scheduler} draws noise that the seed does not decide, so one seed gives "
+            f"another image each time"
+        )
 
     def check(self, who: str) -> None:
         """Refuse to compare images that no seed decides.
 
         Raises:
-            ArgumentError: they would differ by chance.
+            ArgumentError: they would differ by chance, or it is not known whether they would.
         """
         if not self.repeats:
             raise ArgumentError(
-                f"{who}: {self.reason}: one seed gives another image each time, so images cannot "
-                f"be compared. Give the pipeline another scheduler, such as DDIMScheduler."
+                f"{who}: {self.reason}, and images cannot be compared. Give the pipeline another "
+                f"scheduler, such as DDIMScheduler."
             )
 
     def check_together(self, who: str) -> None:
@@ -89,7 +99,7 @@ def noise_of(pipeline: Any, steps: int) -> Noise:
     Example:
         >>> from regard.zoo import load
         >>> noise_of(load("openmoji"), 4)
-        Noise(drawn=False, apart=True, repeats=True, scheduler='DDIMScheduler')
+        Noise(drawn=False, apart=True, repeats=True, scheduler='DDIMScheduler', untried='')
     """
     scheduler = pipeline.scheduler
     plain = {
@@ -155,9 +165,9 @@ def _tried(pipeline: Any, steps: int) -> Noise:
         other = _course(pipeline, used, steps, [1], world=1)
         again = _course(pipeline, used, steps, [0], world=0)
         both = _course(pipeline, _copy(pipeline.scheduler), steps, [1, 0], world=0)
-    except Exception:  # whatever another's scheduler raises when it is not called by its pipeline
-        # Then nothing is known: rows are made alone, and what a run itself shows is believed.
-        return Noise(drawn=True, apart=False, repeats=True, scheduler=name)
+    except Exception as error:  # whatever it raises when it is not called by its pipeline
+        why = f"{type(error).__name__}: {error}".splitlines()[0]
+        return Noise(drawn=True, apart=False, repeats=False, scheduler=name, untried=why)
     drawn, repeats = not _close(one, other), _close(one, again)
     apart = _close(one, [each[1:] for each in both])
     if not drawn:

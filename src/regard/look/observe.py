@@ -55,7 +55,7 @@ def look(
         model: A diffusers text-to-image pipeline with a UNet, or Stable Diffusion 3 or FLUX.1; or
             the name or folder of one.
         prompt: What to draw. What no text encoder can take of it is named in `Look.cut`.
-        seed: Of the generator that draws the first noise, and what noise the scheduler draws.
+        seed: Of the generator that draws the initial noise, and what noise the scheduler draws.
             Where a scheduler seeds its noise itself, the recipe says so as ``not_repeatable``.
         steps: Denoising steps.
         guidance: Weight of classifier-free guidance; up to 1 is off.
@@ -69,7 +69,7 @@ def look(
             number says at how many seeds.
         methods: What to change meanwhile, as `regard.methods` makes it; in this order. One may
             have the image read another prompt, beside this one.
-        latents: The first noise, a tensor [1, channel, y, x], for FLUX packed as [1, patch,
+        latents: The initial noise, a tensor [1, channel, y, x], for FLUX packed as [1, patch,
             channel]; None to draw it from the seed.
         carriers: Whether to show a word at the token after it too, see `Trace.heatmap`; None as was
             measured for this model, and at its own tokens where nothing was. The trace has both.

@@ -11,13 +11,14 @@ from torch import Tensor
 from regard.errors import ArgumentError
 from regard.look.denoiser import Denoiser, denoiser_of, preparing, pushed
 from regard.look.generate import (
-    ROWS,
     Course,
     Made,
     check,
     check_seeded,
     generate,
     guided_apart,
+    part_of,
+    rows_at_once,
 )
 from regard.look.noise import noise_of
 from regard.look.prompt import read
@@ -122,14 +123,10 @@ def generate_variants(
         noise.check(settings.caller)
     if any(each.prompt is not None for each in planned):
         noise.check_together(settings.caller)
-    batches = _batches(planned, ROWS if noise.apart else 1)
+    batches = _batches(planned, rows_at_once(noise))
     made: dict[int, Made] = {}
     for number, batch in enumerate(batches):
-
-        def advance(done: int, steps: int, before: int = number) -> None:
-            if progress is not None:
-                progress(before * steps + done, len(batches) * steps)
-
+        advance = part_of(progress, number, len(batches))
         together = _made(pipeline, settings, batch, observe, start, advance, shares=not noise.drawn)
         check_seeded(together, pipeline, settings.caller)
         for row, each in enumerate(batch):
@@ -256,8 +253,8 @@ def _check_acted(batch: Sequence[_Planned], done: int) -> None:
                 told = ", ".join(f"{name}={value!r}" for name, value in method.settings.items())
                 raise ArgumentError(
                     f"{method.name}: this model has no attention that {told or 'it'} is for, so "
-                    f"nothing changed. Ask for other layers or steps, or for another half of the "
-                    f"guidance."
+                    f"nothing changed. Ask for other layers or steps, or for the other "
+                    f"branch of the guidance."
                 )
 
 

@@ -120,11 +120,19 @@ def t_of(off: Floats, own: Floats, error: Floats) -> Floats:
 
 
 def wilson(share: Floats, number: Floats, level: float) -> Floats:
-    """Lower and upper end of a share that was seen in a number of trials, [2, column].
+    """Lower and upper end of a share that was seen in a number of trials, [2, ...].
+
+    Args:
+        share: Of the trials, 0..1.
+        number: How many trials there were, at least one.
+        level: How often such intervals hold the true share.
 
     Example:
         >>> wilson(np.array([0.0]), np.array([10.0]), 0.95).round(4).ravel()
         array([0.    , 0.2775])
+
+    Source:
+        Wilson (1927), "Probable Inference, the Law of Succession, and Statistical Inference".
     """
     from scipy.special import ndtri
 
@@ -132,7 +140,9 @@ def wilson(share: Floats, number: Floats, level: float) -> Floats:
     centre = (share + z**2 / (2 * number)) / (1 + z**2 / number)
     reach = np.sqrt(share * (1 - share) / number + z**2 / (4 * number**2))
     reach = reach * z / (1 + z**2 / number)
-    ends: Floats = np.clip(np.stack([centre - reach, centre + reach]), 0.0, 1.0)
+    # Of none and of all, the ends are what they are, without what was rounded off.
+    low, high = np.where(share == 0, 0.0, centre - reach), np.where(share == 1, 1.0, centre + reach)
+    ends: Floats = np.clip(np.stack([low, high]), 0.0, 1.0)
     return ends
 
 

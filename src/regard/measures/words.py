@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from regard.axes import HEAD, STEP, TOKEN, X, Y
 from regard.errors import ArgumentError, unknown
 from regard.measures.about import TRACE, measure
 from regard.measures.agreement import pearson_of_rows
+from regard.measures.ends import wilson
 from regard.measures.spread import normalised_entropy_of_rows
 from regard.trace import Trace
 from regard.trace.words import SPECIAL
@@ -35,6 +35,9 @@ PROOF = ["word", "seed", "kind", "distance", "pixel_distance", "seen"]
 WORD, CONTROL, OWN_KEY = "word", "control", "own key"
 KINDS = (WORD, TOGETHER, CONTROL, OWN_KEY)
 """What a row of a proof is about."""
+
+LEVEL = 0.95
+"""Of the interval of a share of seeds."""
 
 UNITS = {
     "mass": "share of attention",
@@ -420,7 +423,7 @@ def _evidence(by_seed: pd.DataFrame, proof: pd.DataFrame) -> pd.DataFrame:
         changed = [seen for seen in own["seen"] if seen not in (SAME, "")]
         reasons = [reason for reason in own["because"] if reason]
         seeds, spared = len(own), int((~own["needed"].astype(bool)).sum())
-        low, high = wilson(spared, seeds)
+        low, high = wilson(np.array(spared / seeds), np.array(float(seeds)), LEVEL)
         means = own[["distance", "threshold", "pixel_distance", "pixel_threshold"]].mean()
         own_key = {"own_key_distance": float(kept.get(word, np.nan))} if len(kept) else {}
         rows.append(
@@ -432,8 +435,8 @@ def _evidence(by_seed: pd.DataFrame, proof: pd.DataFrame) -> pd.DataFrame:
                 "because": reasons[0] if reasons else "",
                 "seeds": seeds,
                 "redundant_share": spared / seeds,
-                "share_low": low,
-                "share_high": high,
+                "share_low": float(low),
+                "share_high": float(high),
                 **own_key,
             }
         )
@@ -471,33 +474,6 @@ def _agreed(needed: "pd.Series[bool]", share: float) -> str:
     if 1 - needing >= share:
         return REDUNDANT
     return f"{DEPENDS}: redundant at {int((~needed).sum())} of {len(needed)}"
-
-
-def wilson(successes: int, trials: int, *, confidence: float = 0.95) -> tuple[float, float]:
-    """The interval of a share that was counted, in 0..1: honest where few were counted.
-
-    Args:
-        successes: How many of them.
-        trials: How many there were, at least one.
-        confidence: How often such intervals hold the true share.
-
-    Returns:
-        The least and the greatest share.
-
-    Example:
-        >>> low, high = wilson(5, 5)
-        >>> round(low, 3), high
-        (0.566, 1.0)
-
-    Source:
-        Wilson (1927), "Probable Inference, the Law of Succession, and Statistical Inference".
-    """
-    z = NormalDist().inv_cdf((1 + confidence) / 2)
-    share, weight = successes / trials, z * z / trials
-    middle = (share + weight / 2) / (1 + weight)
-    half = z / (1 + weight) * np.sqrt(share * (1 - share) / trials + weight / (4 * trials))
-    low = 0.0 if successes == 0 else max(0.0, float(middle - half))
-    return low, 1.0 if successes == trials else min(1.0, float(middle + half))
 
 
 def _check_proof(proof: pd.DataFrame) -> None:

@@ -96,7 +96,7 @@ class Where:
 
         Raises:
             ArgumentError: a step lies beyond the last, there is no attention in that place, or no
-                half of the guidance that is asked for.
+                branch of the guidance that is asked for.
         """
         if self.span is not None and self.span.stop > run.steps:
             raise ArgumentError(

@@ -8,7 +8,7 @@ import pandas as pd
 import xarray as xr
 
 from regard.look import Look
-from regard.look.proof import bundled_judges
+from regard.look.judges import bundled_judges
 from regard.measures.words import pixel_distance
 from regard.trace import resize
 

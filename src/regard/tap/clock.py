@@ -68,9 +68,8 @@ class Clock:
         try:
             yield
         finally:
-            (self.parts, self.pass_, self._turn, self.timestep, self.labels, self._started) = (
-                present
-            )
+            self.parts, self.pass_, self._turn, *rest = present
+            self.timestep, self.labels, self._started = rest
 
     def model_called(self, inputs: Mapping[str, Any]) -> None:
         """Note one evaluation of the model, given the arguments of its forward by name."""

@@ -214,6 +214,33 @@ class Select:
                 paths = [each.path for each in layers]
                 raise unknown("layer", part, paths, advice=f"{caller}: {traits_of(left)}")
 
+    def check_named(self, layers: Sequence[LayerInfo], modules: Sequence[LayerInfo]) -> None:
+        """Refuse names that no layer of a model can have, so that nothing is chosen in silence.
+
+        Args:
+            layers: The layers of the model that say they are attention.
+            modules: All its modules that may turn out to be a layer.
+
+        Raises:
+            UnknownName: no module is called so, and it is no stage of the model, kind or grid.
+
+        Example:
+            >>> there = [LayerInfo("mid.attn1"), LayerInfo("mid.attn2")]
+            >>> Select(layers="attn3").check_named(there, there)
+            Traceback (most recent call last):
+                ...
+            regard.errors.UnknownName: no layer is named 'attn3'. Known: mid.attn1, mid.attn2. ...
+        """
+        if self.layers is None or callable(self.layers):
+            return
+        stages = {layer.stage for layer in layers}
+        for part in self.layers:
+            if not isinstance(part, str) or part in TRAITS or part in stages or is_grid(part):
+                continue
+            if not names_among(modules, part):
+                paths = [layer.path for layer in layers]
+                raise unknown("layer", part, paths, advice=f"Select: {traits_of(layers)}")
+
     def _has_path(self, call: AttentionCall) -> bool:
         if self.layers is None:
             return True

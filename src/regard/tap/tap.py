@@ -411,6 +411,8 @@ class Tap(Opened):
             return select, act
         if self._infos is None:
             self._infos = layer_infos(self._model)
+        modules = [LayerInfo(site.layer) for root in self._roots for site in sites_of(root)]
+        select.check_named(self._infos, modules)
         return select.among(self._infos), act
 
     @property

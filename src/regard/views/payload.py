@@ -1,17 +1,25 @@
 """What the viewer is given: a trace as plain JSON values, maps as bytes in base64."""
 
-from collections.abc import Iterable
+import json
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from regard.axes import HEAD, LAYER, STEP
-from regard.trace import Trace
+from regard.errors import TraceError
+from regard.trace import Trace, pick
 from regard.views.colour import colours
-from regard.views.entries import entries_of, table_of, words_of
+from regard.views.entries import Entry, entries_of, table_of, words_of
 from regard.views.plain import base64_of, image_of, packed, parity_text, placed, recipe_rows
 from regard.views.tiles import Tiles, tiles_of
+
+PLACES = {
+    "down": "The layers on the way down",
+    "mid": "The layers in the middle",
+    "up": "The layers on the way up",
+}
 
 
 def payload(trace: Trace) -> dict[str, Any]:
@@ -35,15 +43,23 @@ def payload(trace: Trace) -> dict[str, Any]:
     entries = entries_of(trace)
     kept = [entry for entry in entries if entry.kept]
     shown = in_common(trace)
-    tiles = tiles_of(shown, [entry.kept for entry in kept])
+    columns = [entry.kept for entry in kept]
+    after = _after(trace, kept, columns)
+    tiles = tiles_of(shown, columns)
     layers = _layers(shown, tiles)
+    places, read = _places(layers), _read_in(shown)
     return {
         **_about(trace),
         **packed(tiles),
-        "words": words_of(entries, kept),
+        "words": [{**word, "next": after.get(word["name"])} for word in words_of(entries, kept)],
+        "columns": len(columns),
         "tokens": len(trace.tokens),
         "layers": layers,
-        "places": _ordered(layer["place"] for layer in layers),
+        "groups": [*places, *read],
+        "reading": {
+            "carriers": trace.reading["carriers"],
+            "layer": read[0]["name"] if read else "all",
+        },
         "heads": max((layer["heads"] for layer in layers), key=len),
         "steps": _steps(shown, tiles),
         "averaged": _averaged(trace),
@@ -88,6 +104,67 @@ def _layers(trace: Trace, tiles: Tiles) -> list[dict[str, Any]]:
     return placed(described, tiles)
 
 
+def _after(
+    trace: Trace, kept: Sequence[Entry], columns: list[tuple[int, ...]]
+) -> dict[str, dict[str, Any]]:
+    """Of each word, the token after it that carries it: its text, and where its map stands.
+
+    A token that is no word of its own gets a column after the others.
+    """
+    found = {}
+    for entry in kept:
+        carriers = _carriers(trace, entry.name)
+        following = tuple(index for index in carriers if index not in entry.kept)
+        if following:
+            if following not in columns:
+                columns.append(following)
+            texts = [trace.tokens[index].text.removesuffix("</w>") for index in following]
+            found[entry.name] = {"text": " + ".join(texts), "column": columns.index(following)}
+    return found
+
+
+def _carriers(trace: Trace, word: str) -> list[int]:
+    try:
+        return trace.carriers_of(word)
+    except TraceError:  # the maps of the next token were not kept
+        return []
+
+
+def _places(layers: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The layers on the way down, in the middle and on the way up, where a model has several."""
+    names = list(dict.fromkeys(layer["place"] for layer in layers if layer["place"]))
+    if len(names) < 2:
+        return []
+    return [
+        {
+            "name": name,
+            "label": name.capitalize(),
+            "title": PLACES.get(name, name),
+            "layers": [at for at, layer in enumerate(layers) if layer["place"] == name],
+            "python": json.dumps(name),
+        }
+        for name in names
+    ]
+
+
+def _read_in(trace: Trace) -> list[dict[str, Any]]:
+    """The layers in which words of this model are read, if these are not all."""
+    asked = trace.reading["layers"]
+    if not asked:
+        return []
+    chosen, names = pick.layers(trace.layers, asked, caller="page"), list(trace.layers)
+    why = trace.recipe["reading"].get("why")
+    return [
+        {
+            "name": ", ".join(asked),
+            "label": ", ".join(asked) if len(asked) == 1 else f"{len(chosen)} layers",
+            "title": "In these layers words are read" + (f" ({why})" if why else ""),
+            "layers": [names.index(name) for name in chosen],
+            "python": json.dumps(asked),
+        }
+    ]
+
+
 def _steps(trace: Trace, tiles: Tiles) -> list[dict[str, Any]]:
     first = next(iter(trace.layers.values()))
     times = first.coords.get("timestep")
@@ -128,22 +205,7 @@ def _notices(trace: Trace, shown: Trace, tiles: Tiles) -> list[str]:
         notices.append(f"To keep this page small, every {merged} steps are averaged in it.")
     if notices:
         notices.append("The trace has them all.")
-    return [*notices, *_read_elsewhere(trace)]
-
-
-def _read_elsewhere(trace: Trace) -> list[str]:
-    """That separate heat maps read words in another way than the page opens with, if they do."""
-    carriers, layers = trace.reading["carriers"], trace.reading["layers"]
-    at = ["at its own and the next token"] if carriers else []
-    where = [f"in {', '.join(layers)}"] if layers else []
-    if not (at or where):
-        return []
-    why = trace.recipe["reading"].get("why", "")
-    how = ", ".join([*at, *where])
-    return [
-        f"The files in heatmaps read each word {how}{f' ({why})' if why else ''}; this page opens "
-        f"on a word's own tokens in all layers."
-    ]
+    return notices
 
 
 def _about(trace: Trace) -> dict[str, Any]:
@@ -164,7 +226,3 @@ def _about(trace: Trace) -> dict[str, Any]:
         "saved": "trace.zarr",
         "recipe": recipe_rows(recipe),
     }
-
-
-def _ordered(names: Iterable[str | None]) -> list[str]:
-    return list(dict.fromkeys(name for name in names if name))

@@ -71,7 +71,9 @@ def payload(trace: Trace, *, budget: int = BUDGET) -> dict[str, Any]:
         "firstPatch": firsts[0] if firsts else None,
         "tokens": first.sizes[KEY],
         "layers": layers,
-        "places": [],
+        "groups": [],
+        "reading": {"carriers": False, "layer": "all"},
+        "columns": len(asked),
         "heads": max((layer["heads"] for layer in layers), key=len),
         "steps": [{"label": "0", "text": "one look", "python": "0"}],
         "averaged": list(first.attrs["averaged"]),
@@ -177,7 +179,6 @@ def _layers(
         {
             "name": name,
             "label": f"layer {number}",
-            "place": None,
             "kind": weights.attrs["kind"],
             "grid": list(weights.attrs["grid"]),
             "heads": [int(head) for head in weights[HEAD].values],

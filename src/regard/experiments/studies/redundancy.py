@@ -13,7 +13,7 @@ from regard.experiments.store import Store
 from regard.experiments.studies.agreement import area, kappa, rate, resampled
 from regard.experiments.studies.finding import Finding, Hypothesis, table_of
 from regard.experiments.studies.planted import CLASSES, captions, planted_prompts
-from regard.experiments.studies.study import Study
+from regard.experiments.studies.study import Report, Study
 from regard.experiments.studies.taken import (
     DELETED,
     FULL,
@@ -23,7 +23,6 @@ from regard.experiments.studies.taken import (
     QUICK,
     Plan,
     Reader,
-    Report,
 )
 from regard.views.report import Section
 

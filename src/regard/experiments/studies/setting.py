@@ -1,6 +1,6 @@
 """A classifier and the test pictures that it is studied on, checked to fit each other."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,11 +12,11 @@ from torch import Tensor
 from regard.data.fashion_mnist import FashionMNIST
 from regard.errors import ArgumentError
 from regard.experiments.studies.plan import Plan
+from regard.experiments.studies.study import Report
 from regard.explain.layers import reader
 from regard.tap import AttentionCall, Parity, Tap
 from regard.zoo import Vision, vision_of
 
-Report = Callable[[str, int, int], None]
 """``report(what, done, total)``: what is being done, and how many of all images were evaluated."""
 
 Size = tuple[int, int]

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,9 @@ from regard.views.report import Plate, Section, png_of, report, with_ends
 
 PAGE, SUMMARY, FINDINGS = "report.html", "summary.md", "findings.json"
 TABLES, FIGURES = "tables", "figures"
+
+Report = Callable[[str, int, int], None]
+"""Called with what is being done, how much of it is done, and how much there is."""
 
 STAMP = "regard-study"
 FOLDER = listed_folder("Study.save", "study", STAMP)

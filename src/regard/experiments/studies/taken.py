@@ -1,7 +1,7 @@
 """Words taken away from prompts: hidden as a proof hides them, deleted, or at their own key."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,9 +10,8 @@ import pandas as pd
 from regard.errors import ArgumentError
 from regard.experiments.store import Store
 from regard.experiments.studies.planted import class_of, planted
+from regard.experiments.studies.study import Report
 from regard.measures.words import CONTROL, LOOKS, OWN_KEY, WORD, verdicts
-
-Report = Callable[[str, int, int], None]
 
 STEPS, GUIDANCE, SEEDS = 30, 4.0, (0, 1)
 
@@ -86,7 +85,8 @@ class Reader:
         from regard.look import look
         from regard.look.generate import generate_each, hiding
         from regard.look.hidden import hide_words
-        from regard.look.proof import controls, evidence, judges_of, settings_of
+        from regard.look.judges import evidence, judges_of
+        from regard.look.proof import controls, settings_of
 
         pipeline, judges = self.pipeline, judges_of(self.pipeline)
         if judges is None or judges.sight is None:

@@ -3,7 +3,6 @@
 import hashlib
 import os
 import time
-from collections.abc import Callable
 from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
@@ -13,9 +12,7 @@ from regard.experiments.store import Store
 from regard.experiments.studies.finding import table_of
 from regard.experiments.studies.parts import Parts
 from regard.experiments.studies.plan import FULL, QUICK, Plan
-from regard.experiments.studies.study import Study
-
-Report = Callable[[str, int, int], None]
+from regard.experiments.studies.study import Report, Study
 
 MODEL = "fashion-vit"
 

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from regard.data.scenes import mentions_in
-from regard.look.proof import bundled_judges
+from regard.look.judges import bundled_judges
 from regard.measures import alignment
 from regard.measures.presence import neglected_subjects
 from regard.measures.words import SAME, pixel_distance

@@ -22,6 +22,7 @@ const SKELETON = `
     <span data-part="looks-legend"><i class="mark looks"></i>looks redundant</span>
     <span data-part="proved-legend"><i class="mark proved"></i>redundant, proved</span>
     <span>click a word, shift-click to compare</span>
+    <label data-part="next-label" title="A causal text encoder leaves part of a word at the token after it: its map is added to the word's own"><input type="checkbox" data-part="next"> with the next token</label>
     <label><input type="checkbox" data-part="show-special"> special tokens</label>
   </p>
   <p class="notice" data-part="notice" hidden></p>
@@ -174,8 +175,8 @@ function sinksText(sinks) {
   return [...named, ...(sinks.length > 3 ? [`${sinks.length - 3} more`] : [])].join("; ");
 }
 
-// The maps of a trace. A choice is {step, layer, head}: each an index or "all"; a layer may also
-// be a place ("down", "mid", "up").
+// The maps of a trace. A choice is {step, layer, head, next}: each of the first three an index or
+// "all", a layer also the name of a group of layers; next adds the token after a word to its map.
 class Maps {
   constructor(data) {
     this.data = data;
@@ -187,7 +188,7 @@ class Maps {
     this.peakValues = floats(data.peakValues);
     this.column = new Map();
     data.words.forEach((word, i) => word.column === null || this.column.set(i, word.column));
-    this.columns = this.column.size;
+    this.columns = data.columns;
     this.kept = new Map();
     this.tops = new Map();
   }
@@ -195,7 +196,7 @@ class Maps {
   layersOf({ layer, head }) {
     const all = this.data.layers.map((_, i) => i);
     const named = typeof layer === "number" ? [layer]
-      : layer === "all" ? all : all.filter((i) => this.data.layers[i].place === layer);
+      : layer === "all" ? all : this.data.groups.find(({ name }) => name === layer).layers;
     return head === "all" ? named : named.filter((i) => head < this.data.layers[i].heads.length);
   }
 
@@ -206,8 +207,14 @@ class Maps {
 
   has(word) { return this.column.has(word); }
 
+  // The columns whose sum is the map of a word: its own, and that of the token after it.
+  columnsOf(word, next) {
+    const after = next ? this.data.words[word].next : null;
+    return [this.column.get(word), ...(after ? [after.column] : [])];
+  }
+
   // Mean over the chosen steps and heads of one layer.
-  layerMap(word, index, { step, head }) {
+  layerMap(word, index, { step, head, next }) {
     const layer = this.data.layers[index];
     const [h, w] = layer.grid;
     const size = h * w;
@@ -215,18 +222,22 @@ class Maps {
     const range = (choice, count) => (choice === "all" ? [0, count] : [choice, choice + 1]);
     const [s0, s1] = range(step, this.steps);
     const [h0, h1] = range(head, layer.heads.length);
+    const read = this.columnsOf(word, next);
     for (let s = s0; s < s1; s++) {
       for (let a = h0; a < h1; a++) {
-        const tile = (s * layer.heads.length + a) * this.columns + this.column.get(word);
-        const low = this.lows[layer.firstRange + tile];
-        const gain = this.spans[layer.firstRange + tile] / 255;
-        const start = layer.firstByte + tile * size;
-        for (let i = 0; i < size; i++) sum[i] += low + this.tiles[start + i] * gain;
-        this.addPeaks(sum, start, low + 255 * gain);
+        for (const column of read) this.addTile(sum, layer, (s * layer.heads.length + a) * this.columns + column);
       }
     }
     const count = (s1 - s0) * (h1 - h0);
     return { h, w, data: Float32Array.from(sum, (value) => value / count) };
+  }
+
+  addTile(sum, layer, tile) {
+    const low = this.lows[layer.firstRange + tile];
+    const gain = this.spans[layer.firstRange + tile] / 255;
+    const start = layer.firstByte + tile * sum.length;
+    for (let i = 0; i < sum.length; i++) sum[i] += low + this.tiles[start + i] * gain;
+    this.addPeaks(sum, start, low + 255 * gain);
   }
 
   // Peaks of the tile that begins at `start`, in which their bytes stand for `top`.
@@ -252,7 +263,7 @@ class Maps {
   }
 
   map(word, choice) {
-    const key = [word, choice.step, choice.layer, choice.head].join();
+    const key = [word, choice.step, choice.layer, choice.head, choice.next].join();
     if (!this.kept.has(key)) {
       if (this.kept.size > 4000) this.kept.clear();
       this.kept.set(key, this.compute(word, choice));
@@ -262,19 +273,19 @@ class Maps {
 
   // The greatest top over some words and all choices that average as much as this one does.
   top(choice, words) {
-    const kind = (value) => (value === "all" ? "all" : typeof value === "number" ? "one" : "place");
-    const key = [kind(choice.step), kind(choice.layer), kind(choice.head), ...words].join();
+    const kind = (value) => (value === "all" ? "all" : typeof value === "number" ? "one" : "group");
+    const key = [kind(choice.step), kind(choice.layer), kind(choice.head), choice.next, ...words].join();
     if (!this.tops.has(key)) this.tops.set(key, this.highest(this.likes(choice), words));
     return this.tops.get(key);
   }
 
   likes(choice) {
-    const { layers, places, heads } = this.data;
+    const { layers, groups, heads } = this.data;
     const many = (value, count) => (value === "all" ? ["all"] : Array.from({ length: count }, (_, i) => i));
     const layerChoices = typeof choice.layer === "string" && choice.layer !== "all"
-      ? places : many(choice.layer, layers.length);
+      ? groups.map(({ name }) => name) : many(choice.layer, layers.length);
     return many(choice.step, this.steps).flatMap((step) =>
-      layerChoices.flatMap((layer) => many(choice.head, heads.length).map((head) => ({ step, layer, head }))));
+      layerChoices.flatMap((layer) => many(choice.head, heads.length).map((head) => ({ step, layer, head, next: choice.next }))));
   }
 
   highest(choices, words) {
@@ -483,9 +494,10 @@ class Viewer {
     for (const found of root.querySelectorAll("[data-part]")) this.part[found.dataset.part] = found;
     this.hover = { word: null, patch: null };
     this.state = {
-      words: this.firstWords(), step: "all", layer: "all", head: "all", scale: data.scale === "shared" ? "shared" : "view",
+      words: [], step: "all", layer: data.reading.layer, head: "all", next: data.reading.carriers, scale: data.scale === "shared" ? "shared" : "view",
       show: "beside", relief: 1, smooth: false, grid: false, special: false, patch: null,
     };
+    this.state.words = this.firstWords();
     this.restore();
     this.build();
     this.listen();
@@ -497,14 +509,14 @@ class Viewer {
   firstWords() {
     const seen = this.data.words.map((word, i) => [word, i])
       .filter(([word, i]) => word.role === "word" && this.maps.has(i));
-    const rank = ([word, i]) => [word.content ? 0 : 1, word.mark ? 1 : 0, -concentration(this.maps.map(i, { step: "all", layer: "all", head: "all" }).data)];
+    const rank = ([word, i]) => [word.content ? 0 : 1, word.mark ? 1 : 0, -concentration(this.maps.map(i, this.choice).data)];
     const best = seen.map((found) => [rank(found), found[1]]).sort(([a], [b]) => a[0] - b[0] || a[1] - b[1] || a[2] - b[2])[0];
     return best ? [best[1]] : [];
   }
 
   get choice() {
-    const { step, layer, head } = this.state;
-    return { step, layer, head };
+    const { step, layer, head, next } = this.state;
+    return { step, layer, head, next };
   }
 
   get shown() { return this.hover.word === null ? this.state.words : [this.hover.word]; }
@@ -533,6 +545,7 @@ class Viewer {
     part.notice.textContent = data.notices.join(" ");
     part.notice.hidden = !data.notices.length;
     for (const mark of ["looks", "proved"]) part[`${mark}-legend`].hidden = !data.words.some((word) => word.mark === mark);
+    part["next-label"].hidden = !data.words.some((word) => word.next);
     data.words.forEach((word, i) => this.buildChip(word, i));
     if (data.cut) part.chips.append(element("span", { class: "cut", text: data.cut, title: "The text encoder is full: this text had no effect." }));
     this.buildRanges();
@@ -589,9 +602,9 @@ class Viewer {
       part[axis].addEventListener("input", () => this.set({ [axis]: Number(part[axis].value) }));
     }
     part.play.hidden = data.steps.length < 2;
-    const names = { all: "All", down: "Down", mid: "Mid", up: "Up" };
-    for (const place of ["all", ...(data.places.length > 1 ? data.places : [])]) {
-      part.places.append(element("button", { type: "button", "data-choice": place, text: names[place] ?? place }));
+    part.places.append(element("button", { type: "button", "data-choice": "all", text: "All" }));
+    for (const { name, label, title } of data.groups) {
+      part.places.append(element("button", { type: "button", "data-choice": name, text: label, title }));
     }
     for (const button of this.root.querySelectorAll("[data-choice]")) {
       const { axis } = button.closest(".row").dataset;
@@ -687,6 +700,7 @@ class Viewer {
     for (const name of ["grid", "smooth"]) {
       part[name].addEventListener("change", () => this.set({ [name]: part[name].checked }));
     }
+    part.next.addEventListener("change", () => this.set({ next: part.next.checked }));
     part["show-special"].addEventListener("change", () => this.showSpecial(part["show-special"].checked));
     part.relief.addEventListener("input", () => this.set({ relief: part.relief.value / 100 }));
     part.play.addEventListener("click", () => this.play());
@@ -808,16 +822,20 @@ class Viewer {
     index("step", this.data.steps.map(({ label }) => label));
     index("layer", this.data.layers.map(({ name }) => name));
     index("head", this.data.heads.map(String));
-    if (this.data.places.includes(asked.get("layer"))) this.state.layer = asked.get("layer");
+    const group = asked.get("layer");
+    if (group === "all" || this.data.groups.some(({ name }) => name === group)) this.state.layer = group;
+    if (asked.has("next")) this.state.next = asked.get("next") === "1";
   }
 
   remember() {
     const asked = new URLSearchParams();
-    const { words, step, layer, head } = this.state;
+    const { words, step, layer, head, next } = this.state;
+    const { reading } = this.data;
     for (const i of words) asked.append("word", this.data.words[i].name);
     if (step !== "all") asked.set("step", this.data.steps[step].label);
-    if (layer !== "all") asked.set("layer", this.data.layers[layer]?.name ?? layer);
+    if (layer !== reading.layer) asked.set("layer", this.data.layers[layer]?.name ?? layer);
     if (head !== "all") asked.set("head", this.data.heads[head]);
+    if (next !== reading.carriers) asked.set("next", next ? "1" : "0");
     if (location.hash.slice(1) !== asked.toString()) history.replaceState(null, "", `#${asked}`);
   }
 
@@ -855,6 +873,7 @@ class Viewer {
     const { part, state, data } = this;
     part.specials.hidden = !state.special;
     part["show-special"].checked = state.special;
+    part.next.checked = state.next;
     const names = new Set(state.words.map((i) => data.words[i].name));
     for (const chip of this.root.querySelectorAll(".chip")) {
       chip.setAttribute("aria-pressed", names.has(chip.dataset.word));
@@ -894,9 +913,9 @@ class Viewer {
 
   renderCourse() {
     const word = this.shown[0];
-    const { layer, head, step } = this.state;
+    const { layer, head, step, next } = this.state;
     const values = word === undefined ? [] : this.data.steps.map((_, i) =>
-      mean(this.maps.map(word, { step: i, layer, head }).data));
+      mean(this.maps.map(word, { step: i, layer, head, next }).data));
     drawCourse(this.part.course, values, step, getComputedStyle(this.root).color);
     this.part.course.title = "Mean attention to the chosen word at each step";
   }
@@ -1011,9 +1030,10 @@ class Viewer {
 
   wordText() {
     return this.shown.map((i) => {
-      const { name, pieces } = this.data.words[i];
-      return pieces.length > 1 ? `${name} (${pieces.join(" + ")})` : name;
-    }).join(", ");
+      const { name, pieces, next } = this.data.words[i];
+      const own = pieces.length > 1 ? `${name} (${pieces.join(" + ")})` : name;
+      return this.state.next && next ? `${own} and the next token, ${next.text}` : own;
+    }).join("; ");
   }
 
   stepText() {
@@ -1028,7 +1048,8 @@ class Viewer {
     if (typeof layer === "number") return this.data.layers[layer].name;
     const chosen = this.maps.layersOf(this.choice).map((i) => this.data.layers[i]);
     const grids = [...new Set(chosen.map(({ grid }) => gridText(grid)))].join(", ");
-    return `mean of ${plural(chosen.length, layer === "all" ? "layer" : `${layer} layer`)} (${grids})`;
+    const group = this.data.groups.find(({ name }) => name === layer);
+    return `mean of ${plural(chosen.length, group ? `${group.name} layer` : "layer")} (${grids})`;
   }
 
   headText() {
@@ -1047,7 +1068,8 @@ class Viewer {
 
   methodText() {
     const kinds = [...new Set(this.maps.layersOf(this.choice).map((i) => this.data.layers[i].kind))].join(" and ");
-    return `${kinds}-attention weights after the softmax, summed over a word's tokens, plain mean`;
+    const next = this.state.next ? " and the next" : "";
+    return `${kinds}-attention weights after the softmax, summed over a word's tokens${next}, plain mean`;
   }
 
   scaleText() {
@@ -1082,8 +1104,10 @@ class Viewer {
     const patch = this.hover.patch ?? this.state.patch;
     const cell = patch && this.cellOf(patch);
     const [h, w] = this.maps.gridOf(this.choice);
+    // Shares of a patch's attention: every token counts once, whatever the maps are read with.
+    const shares = { ...this.choice, next: false };
     const entries = [...this.maps.column.keys()].map((word) => {
-      const map = this.maps.map(word, this.choice);
+      const map = this.maps.map(word, shares);
       return { word, value: cell ? map.data[cell[0] * map.w + cell[1]] : mean(map.data) };
     });
     part["patch-title"].textContent = cell
@@ -1119,7 +1143,7 @@ class Viewer {
     for (const { button, layer, head } of this.thumbs) {
       button.setAttribute("aria-pressed", layer === state.layer && head === state.head);
     }
-    const key = [word, state.step, state.scale, ...this.scaled].join();
+    const key = [word, state.step, state.scale, state.next, ...this.scaled].join();
     if (this.navigated === key) return;
     this.navigated = key;
     this.drawThumbs(word);
@@ -1127,10 +1151,10 @@ class Viewer {
 
   // A thumbnail has a scale of its own and its top printed on it, or all are one figure on one scale.
   drawThumbs(word) {
-    const { step, scale } = this.state;
+    const { step, scale, next } = this.state;
     const open = this.thumbs.filter(({ button }) => !button.disabled);
-    const single = { step, layer: this.data.layers.length > 1 ? 0 : "all", head: this.data.heads.length > 1 ? 0 : "all" };
-    const maps = word === undefined ? [] : open.map(({ layer, head }) => this.maps.map(word, { step, layer, head }));
+    const single = { step, layer: this.data.layers.length > 1 ? 0 : "all", head: this.data.heads.length > 1 ? 0 : "all", next };
+    const maps = word === undefined ? [] : open.map(({ layer, head }) => this.maps.map(word, { step, layer, head, next }));
     const shared = maps.length && scale !== "view" ? this.topOf(maps, single) : null;
     open.forEach(({ button }, i) => {
       const top = maps[i] && (shared ?? scaleOf(maps[i]).top);
@@ -1151,7 +1175,8 @@ class Viewer {
     const { data } = this;
     const given = [];
     if (step !== "all") given.push(`steps=${data.steps[step].python}`);
-    if (layer !== "all") given.push(`layers=${JSON.stringify(data.layers[layer]?.name ?? layer)}`);
+    const group = data.groups.find(({ name }) => name === layer);
+    if (layer !== "all") given.push(`layers=${group ? group.python : JSON.stringify(data.layers[layer].name)}`);
     if (head !== "all") given.push(`heads=${data.heads[head]}`);
     for (const word of this.shown) {
       lines.push(this.call(data.words[word], given));
@@ -1159,7 +1184,10 @@ class Viewer {
     return lines.join("\n");
   }
 
-  call(word, given) { return `trace.heatmap(${[JSON.stringify(word.name), ...given].join(", ")})`; }
+  call(word, given) {
+    const read = this.state.next && word.next ? ["carriers=True"] : [];
+    return `trace.heatmap(${[JSON.stringify(word.name), ...read, ...given].join(", ")})`;
+  }
 
   say(text) { this.part.status.textContent = text; }
 
