@@ -17,8 +17,6 @@ from regard.explain.layers import reader
 from regard.tap import AttentionCall, Parity, Tap
 from regard.zoo import Vision, vision_of
 
-"""``report(what, done, total)``: what is being done, and how many of all images were evaluated."""
-
 Size = tuple[int, int]
 Numbers = NDArray[np.int64]
 
