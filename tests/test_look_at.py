@@ -202,7 +202,7 @@ def test_patches_without_a_grid_are_refused(folder, monkeypatch):
 
     flat = segments(("cls", 1), ("image", 9))
     family = layout.Family(lambda model, inputs, shape: TokenLayout(flat, flat))
-    monkeypatch.setattr("regard.tap.model.family_of", lambda model: family)
+    monkeypatch.setattr("regard.tap.model.known_family", lambda model: family)
     with pytest.raises(ArgumentError, match="the 9 patches of vit.layers.0.attention have no grid"):
         look_at(folder, picture())
 

@@ -60,7 +60,7 @@ def dense(sample, tokens, grid, power, gamma):
         elif call.layout.queries_of("image").grid == grid:
             selves.append(mean)
 
-    with Tap(sample.model, observe=[keep]):
+    with Tap(sample.model, observe=[keep], conditions=("cond",)):
         sample.run()
     flat = torch.stack(crosses).mean(0).flatten(2).mT
     weights = torch.stack(selves).mean(0) ** gamma
@@ -76,7 +76,7 @@ def dense(sample, tokens, grid, power, gamma):
 def test_streamed_it_is_the_definition_on_dense_maps(grid, power, gamma):
     sample = tiny.unet_sample()
     kept = Propagation([1, 3], power=power, gamma=gamma, grid=grid)
-    with Tap(sample.model, observe=[kept]):
+    with Tap(sample.model, observe=[kept], conditions=("cond",)):
         sample.run()
     expected = dense(sample, [1, 3], grid or (8, 6), power, gamma)
     torch.testing.assert_close(kept.result()[0].double(), expected, atol=1e-6, rtol=0)
@@ -105,7 +105,7 @@ def test_wrong_arguments_are_told():
     with pytest.raises(ArgumentError, match=r"tokens are \[\]"):
         Propagation([])
     sample, kept = tiny.unet_sample(), Propagation([1], grid=(5, 5))
-    with Tap(sample.model, observe=[kept]):
+    with Tap(sample.model, observe=[kept], conditions=("cond",)):
         sample.run()
     with pytest.raises(NothingObserved, match=r"self-attention on \(5, 5\)"):
         kept.result()

@@ -4,7 +4,7 @@ import torch
 from torch.nn.functional import interpolate
 
 import tiny
-from regard.errors import ArgumentError, NothingObserved, UnknownName
+from regard.errors import ArgumentError, UnknownName
 from regard.explain import Propagation, word_regions
 from regard.tap import Tap
 from tiny import generate, tiny_pipeline
@@ -63,7 +63,7 @@ def test_words_that_are_named_keep_their_tokens_to_themselves(pipeline):
 def test_all_of_a_map_may_stay():
     sample, kept = tiny.unet_sample(), Propagation([1], stay=1.0)
     still = Propagation([1], power=0)
-    with torch.no_grad(), Tap(sample.model, observe=[kept, still]):
+    with torch.no_grad(), Tap(sample.model, observe=[kept, still], conditions=("cond",)):
         sample.model(**sample.inputs)
     torch.testing.assert_close(kept.result()[0], still.result()[0])
 
@@ -77,5 +77,5 @@ def test_a_share_that_cannot_stay_is_refused(stay):
 def test_bad_questions_are_refused(pipeline):
     with pytest.raises(UnknownName):
         word_regions(pipeline, PROMPT, words=["dog"], steps=1)
-    with pytest.raises(NothingObserved):
+    with pytest.raises(UnknownName, match="no layer is named 'nowhere'"):
         word_regions(pipeline, PROMPT, words=["cat"], steps=1, through="nowhere")

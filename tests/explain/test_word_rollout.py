@@ -19,7 +19,7 @@ def dense_calls(sample):
     def keep(call):
         calls.append((call.place, call.layout, call.probs().double().mean(1).numpy()))
 
-    with Tap(sample.model, observe=[keep]):
+    with Tap(sample.model, observe=[keep], conditions=("cond",)):
         sample.run()
     return calls
 
@@ -57,7 +57,7 @@ def by_hand(calls, residual=0.5):
 def test_rollout_through_a_unet_is_the_definition_on_dense_maps(changes, residual):
     sample = tiny.unet_sample(**changes)
     rollout = WordRollout(residual=residual, image=True)
-    with Tap(sample.model, observe=[rollout]):
+    with Tap(sample.model, observe=[rollout], conditions=("cond",)):
         sample.run()
     (rolled,) = rollout.result()
     words, patches = by_hand(dense_calls(sample), residual)
@@ -70,7 +70,7 @@ def test_rollout_through_a_unet_is_the_definition_on_dense_maps(changes, residua
 def test_patches_keep_a_sum_of_one_and_words_at_most_one():
     sample = tiny.unet_sample()
     rollout = WordRollout(image=True)
-    with Tap(sample.model, observe=[rollout]):
+    with Tap(sample.model, observe=[rollout], conditions=("cond",)):
         sample.run()
     (rolled,) = rollout.result()
     np.testing.assert_allclose(rolled.image.sum(-1), 1.0, atol=1e-5)
@@ -81,7 +81,7 @@ def test_patches_keep_a_sum_of_one_and_words_at_most_one():
 def test_if_all_passes_the_layers_by_nothing_comes_of_the_words():
     sample = tiny.unet_sample()
     rollout = WordRollout(residual=1.0)
-    with Tap(sample.model, observe=[rollout]):
+    with Tap(sample.model, observe=[rollout], conditions=("cond",)):
         sample.run()
     assert rollout.result()[0].words.abs().max() == 0
 
@@ -116,7 +116,7 @@ def test_rollout_through_a_joint_transformer_is_a_product_of_matrices():
     }
     maps, rollout = [], WordRollout()
     observe = [lambda call: maps.append(call.probs().double()), rollout]
-    with torch.no_grad(), Tap(model, observe=observe, layout=joint_layout):
+    with torch.no_grad(), Tap(model, observe=observe, layout=joint_layout, conditions=("cond",)):
         model(**inputs)
     flow = np.eye(21)
     for weights in maps:
@@ -135,14 +135,14 @@ def test_patches_are_not_followed_on_too_fine_a_grid():
     }
     with (
         pytest.raises(ArgumentError, match="a layer has 40 x 40 patches"),
-        Tap(model, observe=[WordRollout(image=True)]),
+        Tap(model, observe=[WordRollout(image=True)], conditions=("cond",)),
     ):
         model(**inputs)
 
 
 def test_of_no_attention_to_text_nothing_is_rolled():
     sample, rollout = tiny.unconditional_sample(), WordRollout()
-    with Tap(sample.model, observe=[rollout]):
+    with Tap(sample.model, observe=[rollout], conditions=("cond",)):
         sample.run()
     with pytest.raises(NothingObserved, match="no attention call had image queries and text"):
         rollout.result()

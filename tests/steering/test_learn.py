@@ -73,7 +73,7 @@ def test_the_loss_is_that_of_the_denoiser_under_the_weights():
     edits = scale(weights, renormalise=True).plan(run).edits
     noisy = model.scheduler.add_noise(asked.target.expand_as(noise), noise, times)
     text = model.encode_prompt(PROMPT, "cpu", 1, False)[0].expand(4, -1, -1)
-    with torch.no_grad(), Tap(model.unet, edit=edits):
+    with torch.no_grad(), Tap(model.unet, edit=edits, conditions=("cond",)):
         told = model.unet(noisy, times, text)[0]
     with torch.no_grad():
         loss = asked.loss(logs, times, noise)

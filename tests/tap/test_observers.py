@@ -212,7 +212,7 @@ def test_hidden_tokens_are_as_if_the_text_were_shorter(pipeline):
     text, sample = torch.randn(1, 5, 16), torch.randn(1, 4, 8, 8)
     with torch.no_grad():
         expected = unet(sample, 1, text[:, :4]).sample
-        with Tap(unet, edit=[hide([4])]):
+        with Tap(unet, edit=[hide([4])], conditions=("cond",)):
             torch.testing.assert_close(unet(sample, 1, text).sample, expected, rtol=0, atol=1e-5)
 
 
@@ -238,7 +238,7 @@ def test_a_silenced_head_is_zeroed_columns_of_the_output_projection(pipeline, pr
     text, sample = torch.randn(1, 5, 16), torch.randn(1, 4, 8, 8)
     with torch.no_grad():
         plain = unet(sample, 1, text).sample
-        with Tap(unet, edit=[lambda call: call.scale_heads({1: 0.0})]):
+        with Tap(unet, edit=[lambda call: call.scale_heads({1: 0.0})], conditions=("cond",)):
             edited = unet(sample, 1, text).sample
         for name, module in unet.named_modules():
             if name.endswith("to_out.0"):
@@ -265,7 +265,7 @@ def test_edits_of_open_and_fused_attention_agree(edit):
     text, sample = torch.randn(1, 5, 16), torch.randn(1, 4, 8, 8)
 
     def edited():
-        with torch.no_grad(), Tap(unet, edit=[edit]):
+        with torch.no_grad(), Tap(unet, edit=[edit], conditions=("cond",)):
             return unet(sample, 1, text).sample
 
     fused = edited()
@@ -343,7 +343,10 @@ def test_outputs_in_cross_attention_are_those_before_the_projection(sharpness):
     layer = "down_blocks.0.attentions.0.transformer_blocks.0.attn2"
     kept = Projections(pipe.unet.get_submodule(layer), output="to_out.0", values="to_v")
     maps = OutputMap([0, 1, 2], sharpness=sharpness)
-    with torch.no_grad(), Tap(pipe.unet, observe=[(Select(layers=layer), maps)]):
+    with (
+        torch.no_grad(),
+        Tap(pipe.unet, observe=[(Select(layers=layer), maps)], conditions=("cond",)),
+    ):
         pipe.unet(noise(1, 4, 8, 8), torch.tensor([500]), noise(1, 16, 16, seed=1))
     expected = shares(kept.seen["output"][0][0], kept.seen["values"][1][0, :3], sharpness)
     found = maps.result()[0].maps[0, 0, 0].flatten(1).T.double()
@@ -365,7 +368,10 @@ def test_outputs_in_joint_attention_are_those_of_image_and_text(
     sample = make()
     kept = Projections(sample.model.get_submodule(layer), image=image, text=text)
     maps = OutputMap([1, 3, 4], sharpness=sharpness)
-    with torch.no_grad(), Tap(sample.model, observe=[(Select(layers=layer), maps)]):
+    with (
+        torch.no_grad(),
+        Tap(sample.model, observe=[(Select(layers=layer), maps)], conditions=("cond",)),
+    ):
         sample.model(**sample.inputs)
     (layer_maps,) = maps.result()
     assert (layer_maps.kind, layer_maps.grid) == ("joint", (4, 3))

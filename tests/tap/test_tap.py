@@ -252,7 +252,17 @@ def test_a_loop_of_ones_own_sets_step_and_conditions(unet):
         run(unet, **unet_inputs())
         with pytest.raises(ArgumentError, match="needs different labels"):
             tap.conditions = ("cond", "cond")
-    assert list(dict.fromkeys(seen)) == [(0, ("cond", "cond")), (7, ("uncond", "cond"))]
+    assert list(dict.fromkeys(seen)) == [(0, (None, None)), (7, ("uncond", "cond"))]
+
+
+def test_a_module_alone_that_is_given_several_texts_does_not_know_the_prompt(unet):
+    asked = pytest.raises(ArgumentError, match="which of the 2 rows.*Say so with Tap.conditions")
+    with asked, Tap(unet, observe=[HeatMap([2])]):
+        run(unet, **unet_inputs())
+    heat = HeatMap([2])
+    with Tap(unet, observe=[heat], conditions=("uncond", "cond")):
+        run(unet, **unet_inputs())
+    assert heat.result()[0].maps.shape[0] == 1
 
 
 def test_places_are_down_mid_and_up(unet):

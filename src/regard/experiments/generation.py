@@ -100,13 +100,15 @@ class Watch:
         self._carried = Propagation(tokens)
 
     def tap(self, model: Any) -> Any:
-        """A tap for the pipeline or its denoiser."""
+        """A tap for the pipeline, or its denoiser alone where that reads the prompts only."""
         from regard.tap import TO_TEXT, Select, Tap
 
         layers = Select(layers=self._told.get("layers"), key="text")
         through = Select(layers=self._told.get("through"), kind="self")
         shown = [(layers, each) for each in (*self._outputs.values(), self._carried)]
-        return Tap(model, observe=[(TO_TEXT, self._heat), *shown, (through, self._carried)])
+        observe = [(TO_TEXT, self._heat), *shown, (through, self._carried)]
+        alone = not hasattr(model, "components")
+        return Tap(model, observe=observe, conditions=("cond",) if alone else None)
 
     def maps(self) -> list[dict[str, xr.DataArray]]:
         """For each image all maps: ``every`` layer, the ``finest``, those ``shown``, and others."""

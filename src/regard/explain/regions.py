@@ -54,7 +54,7 @@ def word_regions(
 
     Raises:
         PromptError: the prompt is empty or too long.
-        UnknownName: the prompt has no such word.
+        UnknownName: the prompt has no such word, or the model no such layer.
         ArgumentError: another argument lies outside what it may be.
         NothingObserved: there was no attention to text, or no self-attention in such layers.
 

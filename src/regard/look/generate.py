@@ -325,6 +325,7 @@ def generate_each(
         ArgumentError: as for `generate`; or the scheduler draws noise that no seed decides; or an
             image was taken away, or is no numbers.
     """
+    check(pipeline, settings)
     images: list[Image.Image] = []
     noise = noise_of(pipeline, settings.steps)
     noise.check(settings.caller)

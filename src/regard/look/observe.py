@@ -105,12 +105,13 @@ def look(
     check_progress(progress, settings.caller)
     seeds = seeds_of_proof(prove, settings.caller)
     # These import torch, so they wait until arguments are checked.
-    from regard.look.generate import opened, pixels_of
+    from regard.look.generate import check, opened, pixels_of
     from regard.look.noise import noise_of
     from regard.look.variants import Variant, generate_variants, prompt_under
     from regard.tap import TO_TEXT, HeatMap, Parity
 
     pipeline = opened(model)
+    check(pipeline, settings)
     check_noise(latents, pipeline, settings.size, settings.caller)
     noise = noise_of(pipeline, settings.steps)
     if seeds:

@@ -91,7 +91,7 @@ class Task:
     def _weighted(self, given: dict[str, Any], bias: Tensor) -> Tensor:
         reached: list[str] = []
         edit = adding(bias.to(self.target.device), reached)
-        with Tap(self.network, edit=[(TO_TEXT, edit)]):
+        with Tap(self.network, edit=[(TO_TEXT, edit)], conditions=("cond",)):
             output: Tensor = first_of(self.network(**given))
         if not reached:
             raise ArgumentError(

@@ -82,10 +82,11 @@ def steer(
         "latents": latents,
         "keep": keep,
     }
-    from regard.look.generate import opened
+    from regard.look.generate import check, opened
     from regard.look.noise import noise_of
 
     pipeline = opened(model, "steer")
+    check(pipeline, settings)
     check_noise(latents, pipeline, settings.size, "steer")
     noise_of(pipeline, settings.steps).check("steer")
     # First what may be refused: a method that does not fit says so before anything is drawn.

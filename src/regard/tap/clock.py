@@ -87,6 +87,7 @@ class Clock:
                 turn=self._turn,
                 context=self._context,
                 skips=inputs.get("skip_layers") is not None,
+                reads_text=inputs.get("encoder_hidden_states") is not None,
             )
         self.labels = (
             _repeat(parts, rows // len(parts)) if not rows % len(parts) else (None,) * rows

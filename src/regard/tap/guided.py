@@ -58,25 +58,35 @@ CONTEXTS = ("cond", "uncond")
 
 
 def parts_of(
-    pipeline: Any, *, rows: int, turn: int, context: str | None, skips: bool
+    pipeline: Any,
+    *,
+    rows: int,
+    turn: int,
+    context: str | None,
+    skips: bool,
+    reads_text: bool = True,
 ) -> tuple[Label, ...]:
     """The labels of equal parts of a batch, ``(None,)`` where they are not known.
 
     Args:
-        pipeline: What evaluates its model; None for a model alone, which reads one text.
+        pipeline: What evaluates its model; None for a model alone.
         rows: Of the batch.
         turn: Evaluations since the scheduler's last step.
         context: What the pipeline says it evaluates, if it says so.
         skips: Whether layers of the model are left out, as skip-layer guidance does.
+        reads_text: Whether the model is given a text beside the image. Which of several texts is
+            the prompt, only who evaluates it knows.
 
     Example:
-        >>> parts_of(None, rows=2, turn=0, context=None, skips=False)
+        >>> parts_of(None, rows=2, turn=0, context=None, skips=False, reads_text=False)
         ('cond',)
+        >>> parts_of(None, rows=2, turn=0, context=None, skips=False)
+        (None,)
         >>> parts_of(object(), rows=2, turn=0, context=None, skips=False)
         (None,)
     """
     if pipeline is None:
-        return ("cond",)
+        return UNKNOWN if reads_text and rows > 1 else ("cond",)
     names = [kind.__name__ for kind in type(pipeline).__mro__]
     if context in CONTEXTS:
         return (context,)

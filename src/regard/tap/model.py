@@ -10,7 +10,8 @@ from torch import nn
 from regard.errors import ArgumentError, NothingObserved
 from regard.layers import LayerInfo
 from regard.tap.eager import heads_of
-from regard.tap.layout import Family, Layout, family_of, uncompiled_of
+from regard.tap.layout import Family, Layout, uncompiled_of
+from regard.tap.proven import family_or_proven
 
 DENOISERS = ("unet", "transformer", "transformer_2", "prior")
 HIDDEN_PROCESSORS = ("XFormers", "Sliced")
@@ -123,7 +124,7 @@ def layer_places(model: Any) -> dict[str, str | None]:
     """
     found: dict[str, str | None] = {}
     for prefix, part in models_of(model).items():
-        family = family_of(part)
+        family = known_family(part)
         for layer in attention_layers(part):
             found[joined(prefix, layer)] = family.place(layer) if family else None
     return found
@@ -147,7 +148,7 @@ def layer_infos(model: Any) -> list[LayerInfo]:
     """
     found: list[LayerInfo] = []
     for prefix, part in models_of(model).items():
-        family = family_of(part)
+        family = known_family(part)
         own = [
             LayerInfo(
                 joined(prefix, path) or "(root)",
@@ -267,8 +268,14 @@ def others_of(pipeline: Any) -> dict[str, nn.Module]:
 
 def root_of(model: nn.Module, prefix: str, layout: Layout | None) -> Root:
     """A model that is tapped, with its family's layouts or these."""
-    family = Family(layout) if layout else family_of(model)
+    family = Family(layout) if layout else known_family(model)
     return Root(model, prefix, family, list(inspect.signature(model.forward).parameters))
+
+
+def known_family(model: nn.Module) -> Family | None:
+    """The family of a model; None where what its tokens are is not known."""
+    layers = {name: module for name, module in places(model) if attention_name(module)}
+    return family_or_proven(model, layers)
 
 
 def joined(*parts: str) -> str:

@@ -98,6 +98,9 @@ class Tap(Opened):
         observe: Callables on an ``AttentionCall``, or pairs ``(Select(...), callable)``.
         edit: The same; these use the verbs of the call.
         layout: Says what queries and keys are, for a model of no known family.
+        conditions: Labels of equal parts of the batch, such as ``("uncond", "cond")``, for a loop
+            of your own; None asks the pipeline. A module alone that is given several texts does
+            not know which of them is the prompt.
 
     Raises:
         ArgumentError: a pipeline without a denoiser.
@@ -123,6 +126,7 @@ class Tap(Opened):
         observe: Sequence[Observer | tuple[Select, Observer]] = (),
         edit: Sequence[Edit | tuple[Select, Edit]] = (),
         layout: Layout | None = None,
+        conditions: tuple[str, ...] | None = None,
     ) -> None:
         super().__init__()
         self._pipeline = pipeline = model if hasattr(model, "components") else None
@@ -137,6 +141,7 @@ class Tap(Opened):
         self._observers = [self._selected(entry) for entry in _entries(observe, "observe")]
         self._edits = [self._selected(entry) for entry in _entries(edit, "edit")]
         self._clock = Clock(pipeline)
+        self.conditions = conditions
         self._watch = Watch(self._handlers(), self._dozing)
         self._hooks: dict[nn.Module, ExitStack] = {}
         self._frames: list[Frame] = []

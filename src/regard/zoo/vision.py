@@ -227,12 +227,12 @@ class Vision:
 
 
 def sees_pictures(network: Any) -> bool:
-    """Whether a network of transformers takes pictures in patches and nothing else."""
+    """Whether a network of transformers takes pictures in patches and needs nothing else."""
     config = getattr(network, "config", None)
     vision = getattr(config, "vision_config", config)
     return (
         getattr(network, "main_input_name", "") == "pixel_values"
-        and "input_ids" not in inspect.signature(network.forward).parameters
+        and _needs(network) <= {"pixel_values"}
         and hasattr(vision, "patch_size")
         and hasattr(vision, "image_size")
     )
@@ -271,7 +271,7 @@ def vision(
         )
     trained = _pair(config.image_size)
     classes = getattr(tower.config, "id2label", None) or {}
-    named = type(tower).__name__.endswith("ForImageClassification")
+    named = "ForImageClassification" in type(tower).__name__
     return Vision(
         model=tower,
         name=name or str(getattr(network, "regard_name", type(network).__name__)),
@@ -378,6 +378,14 @@ def _shortest(picture: Image.Image, side: int, resample: int) -> Image.Image:
 def _middle(picture: Image.Image, size: Size) -> Image.Image:
     left, top = (picture.width - size[0]) // 2, (picture.height - size[1]) // 2
     return picture.crop((left, top, left + size[0], top + size[1]))
+
+
+def _needs(network: Any) -> set[str]:
+    """What a forward must be given, and the ids of a text, which a model may do without."""
+    parameters = inspect.signature(network.forward).parameters.values()
+    plain = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    needed = {each.name for each in parameters if each.kind in plain and each.default is each.empty}
+    return needed | {each.name for each in parameters if each.name == "input_ids"}
 
 
 def _asks_to_interpolate(model: Any) -> bool:

@@ -1,5 +1,7 @@
 """Vision transformers of transformers, and the text towers that come with some of them.
 
+Other classes come here where `regard.tap.proven` has tried which patch is which token.
+
 Keys are the class token, registers, then patches row by row. SigLIP has patches only, and a pooling
 head with one learned query; DeiT has a distillation token after the class token. Which of these
 there are is told by the parameters, not by what is left when patches are taken off. Covered:
@@ -38,9 +40,16 @@ def layout(model: nn.Module, inputs: Mapping[str, Any], shape: LayerShape) -> To
 
 
 def special(model: nn.Module) -> dict[str, int]:
-    """How many tokens of each kind come before the patches, by the model's parameters."""
+    """How many tokens of each kind come before the patches, by the model's parameters.
+
+    A pooling head may have a token of its own, which is none of these.
+    """
     if model not in _special:
-        held = {name.rsplit(".", 1)[-1]: value for name, value in model.named_parameters()}
+        held = {
+            name.rsplit(".", 1)[-1]: value
+            for name, value in model.named_parameters()
+            if ".head." not in f".{name}"
+        }
         _special[model] = {
             kind: 1 if held[name].ndim == 1 else held[name].shape[-2]
             for name, kind in SPECIAL.items()
@@ -56,8 +65,19 @@ def patch_grid(size: Grid, patch: int | Grid) -> Grid:
         >>> patch_grid((28, 42), 14)
         (2, 3)
     """
-    high, wide = (patch, patch) if isinstance(patch, int) else patch
+    high, wide = patch_sides(patch)
     return size[0] // high, size[1] // wide
+
+
+def patch_sides(patch: int | Grid) -> Grid:
+    """Rows and columns in pixels of a patch.
+
+    Example:
+        >>> patch_sides(14)
+        (14, 14)
+    """
+    high, wide = (patch, patch) if isinstance(patch, int) else patch
+    return int(high), int(wide)
 
 
 FAMILY = Family(layout)

@@ -1,0 +1,110 @@
+"""Vision transformers that are in no list, and are tried: which patch is which token.
+
+The patches of an image might come in another order, in windows, or not all. So one patch at a time
+is changed, and in what the first attention layer reads exactly the token of that patch may change.
+"""
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+
+from regard.tap.families import vit
+from regard.tap.layout import Family, family_of, uncompiled_of
+from regard.zoo.vision import sees_pictures
+
+CLOSE = 1e-4
+"""What counts as no change, as a share of the largest value."""
+
+_known: WeakKeyDictionary[nn.Module, bool] = WeakKeyDictionary()
+
+
+class _Read(Exception):  # noqa: N818  it ends a forward, and is no error
+    def __init__(self, states: Tensor) -> None:
+        super().__init__()
+        self.states = states
+
+
+def family_or_proven(model: nn.Module, attention: Mapping[str, nn.Module]) -> Family | None:
+    """The family of a model by its class or, for a vision transformer, by trying it; None else.
+
+    Args:
+        model: The module.
+        attention: Its layers that say they are attention.
+
+    Example:
+        >>> from transformers import BeitConfig, BeitModel
+        >>> sizes = {"hidden_size": 8, "num_attention_heads": 2, "intermediate_size": 8}
+        >>> config = BeitConfig(image_size=8, patch_size=4, num_hidden_layers=1, **sizes)
+        >>> model = BeitModel(config).eval()
+        >>> family_of(model) is None
+        True
+        >>> family_or_proven(model, {"0": model.layers[0].attention}) is None
+        False
+    """
+    found, plain = family_of(model), uncompiled_of(model)
+    if found is not None or not sees_pictures(plain):
+        return found
+    if plain not in _known:
+        _known[plain] = _in_order(plain, attention)
+    return vit.FAMILY if _known[plain] else None
+
+
+def _in_order(model: nn.Module, attention: Mapping[str, nn.Module]) -> bool:
+    """Whether each patch that is tried is the token that the layout says, and no other."""
+    config: Any = getattr(model.config, "vision_config", model.config)
+    sides = config.image_size
+    size = (sides, sides) if isinstance(sides, int) else tuple(sides)
+    rows, columns = vit.patch_grid(size, config.patch_size)
+    before = sum(vit.special(model).values())
+    cells = list(dict.fromkeys([(0, 0), (0, columns - 1), (rows // 2, 0), (rows - 1, columns - 1)]))
+    try:
+        states = _first_read(model, _changed(model, config, size, cells), attention)
+    except Exception:  # of a model that nothing is known of, anything may be raised
+        return False
+    if states is None or states.shape[1] != before + rows * columns:
+        return False
+    moved = (states - states[:1]).abs().amax(-1) > CLOSE * states.abs().max()
+    expected = torch.zeros_like(moved)
+    for number, (row, column) in enumerate(cells):
+        expected[2 + number, before + row * columns + column] = True
+    return torch.equal(moved, expected)
+
+
+def _changed(
+    model: nn.Module, config: Any, size: tuple[int, int], cells: list[tuple[int, int]]
+) -> Tensor:
+    """One image twice, and then with a patch changed each."""
+    high, wide = vit.patch_sides(config.patch_size)
+    draw = torch.Generator().manual_seed(0)
+    image = torch.randn(1, int(getattr(config, "num_channels", 3)), *size, generator=draw)
+    images = image.repeat(2 + len(cells), 1, 1, 1)
+    for number, (row, column) in enumerate(cells):
+        part = images[2 + number, :, row * high : (row + 1) * high, column * wide :][..., :wide]
+        part += torch.randn(part.shape, generator=draw)
+    parameter = next(model.parameters())
+    return images.to(parameter.device, parameter.dtype)
+
+
+def _first_read(
+    model: nn.Module, images: Tensor, attention: Mapping[str, nn.Module]
+) -> Tensor | None:
+    """What the attention layer that runs first is given, [image, token, width]."""
+
+    def read(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        given = [each for each in (*args, *kwargs.values()) if torch.is_tensor(each)]
+        if given and given[0].ndim == 3 and len(given[0]) == len(images):
+            raise _Read(given[0].float())
+        raise ValueError("these are no tokens of each image")
+
+    with ExitStack() as opened, torch.no_grad(), torch.random.fork_rng([]):
+        for module in attention.values():
+            opened.callback(module.register_forward_pre_hook(read, with_kwargs=True).remove)
+        try:
+            model(pixel_values=images)
+        except _Read as found:
+            return found.states
+    return None
