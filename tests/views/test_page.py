@@ -204,14 +204,14 @@ def test_a_page_opens_with_words_read_as_the_trace_reads_them():
 
 def test_the_token_after_a_word_is_the_map_of_the_word_that_it_is():
     words = {word["name"]: word for word in payload.payload(toy_trace())["words"]}
-    assert words["cat"]["next"] == {"text": "and", "column": words["and"]["column"]}
+    assert words["cat"]["next"] == {"text": "and", "tokens": 1, "column": words["and"]["column"]}
     assert [words[name]["next"] for name in ("dog", "[end]")] == [None, None]
 
 
 def test_the_token_after_a_word_has_a_map_where_it_is_only_the_first_of_its_word(trace: Trace):
     data = payload.payload(trace)
     words = {word["name"]: word for word in data["words"]}
-    assert words["the"]["next"] == {"text": "gra", "column": len(words)}
+    assert words["the"]["next"] == {"text": "gra", "tokens": 1, "column": len(words)}
     assert data["columns"] == len(words) + 1
 
 

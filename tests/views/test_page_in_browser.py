@@ -299,6 +299,14 @@ def test_it_opens_with_words_read_as_heatmaps_read_them(read: Reader, trace: Tra
             np.testing.assert_allclose(shown, expected, atol=6)
 
 
+def test_even_attention_is_marked_for_as_many_tokens_as_are_read(read: Reader):
+    read.word("cat")
+    assert "even attention to all tokens, 2 of 10 = 0.2" in read.caption("scale")
+    read.part("next").uncheck()
+    read.settle()
+    assert "even attention to all tokens, 1 of 10 = 0.1" in read.caption("scale")
+
+
 def test_words_can_be_read_at_their_own_token_and_in_all_layers(read: Reader, trace: Trace):
     read.word("cat")
     read.part("next").uncheck()

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from regard.tap.families import vit
 from regard.tap.layout import Family, family_of, uncompiled_of
-from regard.zoo.vision import sees_pictures
 
 CLOSE = 1e-4
 """What counts as no change, as a share of the largest value."""
@@ -46,11 +45,19 @@ def family_or_proven(model: nn.Module, attention: Mapping[str, nn.Module]) -> Fa
         False
     """
     found, plain = family_of(model), uncompiled_of(model)
-    if found is not None or not sees_pictures(plain):
+    if found is not None or not _takes_patches(plain):
         return found
     if plain not in _known:
         _known[plain] = _in_order(plain, attention)
     return vit.FAMILY if _known[plain] else None
+
+
+def _takes_patches(model: nn.Module) -> bool:
+    """Whether a model says that it takes the pixels of an image, in patches."""
+    config = getattr(model, "config", None)
+    config = getattr(config, "vision_config", config)
+    said = all(hasattr(config, name) for name in ("patch_size", "image_size"))
+    return said and getattr(model, "main_input_name", "") == "pixel_values"
 
 
 def _in_order(model: nn.Module, attention: Mapping[str, nn.Module]) -> bool:

@@ -119,7 +119,11 @@ def _after(
             if following not in columns:
                 columns.append(following)
             texts = [trace.tokens[index].text.removesuffix("</w>") for index in following]
-            found[entry.name] = {"text": " + ".join(texts), "column": columns.index(following)}
+            found[entry.name] = {
+                "text": " + ".join(texts),
+                "tokens": len(following),
+                "column": columns.index(following),
+            }
     return found
 
 

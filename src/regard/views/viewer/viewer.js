@@ -997,17 +997,21 @@ class Viewer {
     this.drawRamp();
     part["scale-min"].textContent = "0";
     part["scale-max"].textContent = number(this.top);
-    const tokens = this.shown.length ? data.words[this.shown[0]].tokens : 1;
-    const share = tokens / data.tokens / this.top;
+    const share = this.evenTokens / data.tokens / this.top;
     part.uniform.hidden = !this.shown.length || !(share > 0 && share < 1);
     part.uniform.style.left = `${100 * share}%`;
     part.uniform.title = this.uniformText();
   }
 
+  // How many tokens the first map is the sum of.
+  get evenTokens() {
+    const word = this.data.words[this.shown[0]];
+    return word ? word.tokens + (this.state.next && word.next ? word.next.tokens : 0) : 0;
+  }
+
   // What every map would be if attention took no notice of the tokens.
   uniformText() {
-    const { data, shown } = this;
-    const count = shown.length ? data.words[shown[0]].tokens : 0;
+    const { data, evenTokens: count } = this;
     return `mark: even attention to all tokens, ${count} of ${data.tokens} = ${number(count / data.tokens)}`;
   }
 
