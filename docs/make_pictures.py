@@ -84,7 +84,7 @@ def confusions(count: int = 2000) -> None:
 def page() -> None:
     """The page of one look, in headless Chromium."""
     with TemporaryDirectory() as place:
-        prompt = "a lion and a blue car on the beach"
+        prompt = "a cat and a blue car on the beach"  # as make demo does
         look("openmoji", prompt, seed=0, prove=True).save(Path(place) / "look")
         with sync_playwright() as driver:
             browser = driver.chromium.launch(
