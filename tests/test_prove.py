@@ -217,7 +217,9 @@ def test_an_image_that_does_not_come_again_proves_nothing():
 
 def test_an_empty_image_proves_nothing():
     empty = replace(seen(), image=Image.new("RGB", (16, 16)))
-    with pytest.raises(ArgumentError, match="of one colour throughout"):
+    with pytest.raises(
+        ArgumentError, match="prove: an image shows nothing: all of it is one colour"
+    ):
         prove(pipeline(), empty)
 
 

@@ -13,7 +13,7 @@ from regard.arguments import shown, whole
 from regard.errors import ArgumentError
 from regard.look.asked import check_progress
 from regard.look.judges import Judges, evidence, judges_of
-from regard.look.outcome import refuse_void
+from regard.look.outcome import refuse_void, voids
 from regard.look.recipe import check_same_model
 from regard.look.result import Look
 from regard.look.settings import Progress, Settings
@@ -380,13 +380,8 @@ def _check_asked(trace: Trace, seeds: int, latents: Any) -> None:
 
 def _check_repeated(image: Image.Image, again: Image.Image) -> None:
     """Refuse an image that the same noise does not make again, or that shows nothing at all."""
-    pixels = np.asarray(image.convert("RGB"))
-    if (pixels == pixels[0, 0]).all():
-        raise ArgumentError(
-            "prove: the image is of one colour throughout, so no word can be missed in it. A "
-            "safety checker or an overflow in float16 may have emptied it."
-        )
-    found = pixel_distance(pixels, np.asarray(again.convert("RGB")))
+    refuse_void(voids([image], None, []), "prove")
+    found = pixel_distance(np.asarray(image.convert("RGB")), np.asarray(again.convert("RGB")))
     if found > REPEATED:
         raise ArgumentError(
             f"prove: the same settings and seed gave another image, {found:.3f} of full scale "
