@@ -45,6 +45,7 @@ class AttentionCall:
         index: 0 for the first attention inside one forward of that module, 1 for the second.
         place: 'down', 'mid' or 'up'; None where a model has no such thing.
         layout: What every query and key is; None for a model of no known family.
+        unknown: Why it is not known, where that was found out, for messages.
         model: Class name of the model, for messages.
         run: Which generation since the tap was opened, from 0.
         step: Which of the steps asked for, from 0.
@@ -71,6 +72,7 @@ class AttentionCall:
     index: int = 0
     place: str | None = None
     layout: TokenLayout | None = None
+    unknown: str = ""
     model: str = "the model"
     run: int = 0
     step: int = 0
@@ -126,10 +128,11 @@ class AttentionCall:
             ArgumentError: the model is of no known family.
         """
         if self.layout is None:
+            why = f": {self.unknown}. Its" if self.unknown else ", so its"
             raise ArgumentError(
-                f"{caller}: no token layout is known for {self.model}, so its image and text "
-                f"tokens cannot be told apart. Register one with "
-                f"regard.tap.layout_for('{self.model}') or pass layout= to Tap."
+                f"{caller}: no token layout is known for {self.model}{why} image and text tokens "
+                f"cannot be told apart. Register one with regard.tap.layout_for('{self.model}') or "
+                f"pass layout= to Tap."
             )
         return self.layout
 

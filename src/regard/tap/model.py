@@ -11,7 +11,7 @@ from regard.errors import ArgumentError, NothingObserved
 from regard.layers import LayerInfo
 from regard.tap.eager import heads_of
 from regard.tap.layout import Family, Layout, uncompiled_of
-from regard.tap.proven import family_or_proven
+from regard.tap.proven import family_or_proven, why_unknown
 
 DENOISERS = ("unet", "transformer", "transformer_2", "prior")
 HIDDEN_PROCESSORS = ("XFormers", "Sliced")
@@ -29,6 +29,7 @@ class Root:
         model: The module.
         prefix: What stands before its layers' paths; empty for the first model.
         family: Its layouts; None if unknown.
+        unknown: Why they are not known, where that was found out.
         parameters: Names of its forward's arguments.
         inputs: The arguments of the forward that is running, or ran last.
         ran: Whether it was run.
@@ -37,6 +38,7 @@ class Root:
     model: nn.Module
     prefix: str
     family: Family | None
+    unknown: str
     parameters: list[str]
     inputs: Mapping[str, Any] = field(default_factory=dict)
     ran: bool = False
@@ -269,7 +271,8 @@ def others_of(pipeline: Any) -> dict[str, nn.Module]:
 def root_of(model: nn.Module, prefix: str, layout: Layout | None) -> Root:
     """A model that is tapped, with its family's layouts or these."""
     family = Family(layout) if layout else known_family(model)
-    return Root(model, prefix, family, list(inspect.signature(model.forward).parameters))
+    unknown = "" if family else why_unknown(model)
+    return Root(model, prefix, family, unknown, list(inspect.signature(model.forward).parameters))
 
 
 def known_family(model: nn.Module) -> Family | None:

@@ -18,11 +18,12 @@ from regard.tap.layout import Family, family_of, uncompiled_of
 CLOSE = 1e-4
 """What counts as no change, as a share of the largest value."""
 
-_known: WeakKeyDictionary[nn.Module, bool] = WeakKeyDictionary()
+_wrong: WeakKeyDictionary[nn.Module, str] = WeakKeyDictionary()
+"""Of each model that was tried, why its tokens are not known; empty where they are."""
 
 
 class _Read(Exception):  # noqa: N818  it ends a forward, and is no error
-    def __init__(self, states: Tensor) -> None:
+    def __init__(self, states: Tensor | None) -> None:
         super().__init__()
         self.states = states
 
@@ -47,9 +48,14 @@ def family_or_proven(model: nn.Module, attention: Mapping[str, nn.Module]) -> Fa
     found, plain = family_of(model), uncompiled_of(model)
     if found is not None or not _takes_patches(plain):
         return found
-    if plain not in _known:
-        _known[plain] = _in_order(plain, attention)
-    return vit.FAMILY if _known[plain] else None
+    if plain not in _wrong:
+        _wrong[plain] = _out_of_order(plain, attention)
+    return None if _wrong[plain] else vit.FAMILY
+
+
+def why_unknown(model: nn.Module) -> str:
+    """What was found where a vision transformer was tried in vain; empty for any other model."""
+    return _wrong.get(uncompiled_of(model), "")
 
 
 def _takes_patches(model: nn.Module) -> bool:
@@ -60,8 +66,8 @@ def _takes_patches(model: nn.Module) -> bool:
     return said and getattr(model, "main_input_name", "") == "pixel_values"
 
 
-def _in_order(model: nn.Module, attention: Mapping[str, nn.Module]) -> bool:
-    """Whether each patch that is tried is the token that the layout says, and no other."""
+def _out_of_order(model: nn.Module, attention: Mapping[str, nn.Module]) -> str:
+    """Why patches that are tried are not the tokens that the layout says; empty if they are."""
     config: Any = getattr(model.config, "vision_config", model.config)
     sides = config.image_size
     size = (sides, sides) if isinstance(sides, int) else tuple(sides)
@@ -70,15 +76,24 @@ def _in_order(model: nn.Module, attention: Mapping[str, nn.Module]) -> bool:
     cells = list(dict.fromkeys([(0, 0), (0, columns - 1), (rows // 2, 0), (rows - 1, columns - 1)]))
     try:
         states = _first_read(model, _changed(model, config, size, cells), attention)
-    except Exception:  # of a model that nothing is known of, anything may be raised
-        return False
-    if states is None or states.shape[1] != before + rows * columns:
-        return False
+    except Exception as failed:  # of a model that nothing is known of, anything may be raised
+        return f"it could not be tried on pixels alone ({type(failed).__name__})"
+    if states is None:
+        return "its first attention layer is not given tokens of each image"
+    if states.shape[1] != before + rows * columns:
+        return (
+            f"of {rows} x {columns} patches and {before} tokens before them it attends to "
+            f"{states.shape[1]}"
+        )
     moved = (states - states[:1]).abs().amax(-1) > CLOSE * states.abs().max()
     expected = torch.zeros_like(moved)
     for number, (row, column) in enumerate(cells):
         expected[2 + number, before + row * columns + column] = True
-    return torch.equal(moved, expected)
+    if moved[1].any():
+        return "the same image gives other tokens each time"
+    if not torch.equal(moved, expected):
+        return "a change of one patch does not change its token alone, counted row by row"
+    return ""
 
 
 def _changed(
@@ -105,7 +120,7 @@ def _first_read(
         given = [each for each in (*args, *kwargs.values()) if torch.is_tensor(each)]
         if given and given[0].ndim == 3 and len(given[0]) == len(images):
             raise _Read(given[0].float())
-        raise ValueError("these are no tokens of each image")
+        raise _Read(None)
 
     with ExitStack() as opened, torch.no_grad(), torch.random.fork_rng([]):
         for module in attention.values():

@@ -536,6 +536,7 @@ class Tap(Opened):
             index=frame.index,
             place=site.place,
             layout=layout,
+            unknown=root.unknown,
             model=type(root.model).__name__,
             run=clock.run,
             step=clock.step,
