@@ -135,7 +135,7 @@ def free(
             )
         if not overwrite:
             raise OutputError(
-                f"{who}: '{target}' holds a {what}. Choose another folder, or overwrite=True "
+                f"{who}: '{target}' holds {'an' if what[0] in 'aeiou' else 'a'} {what}. Choose another folder, or overwrite=True "
                 f"(--overwrite) to replace it."
             )
     check_above(target, who=who)
