@@ -134,9 +134,10 @@ def free(
                 f"replaced. Choose another folder, or move that away."
             )
         if not overwrite:
+            article = "an" if what[0] in "aeiou" else "a"
             raise OutputError(
-                f"{who}: '{target}' holds {'an' if what[0] in 'aeiou' else 'a'} {what}. Choose another folder, or overwrite=True "
-                f"(--overwrite) to replace it."
+                f"{who}: '{target}' holds {article} {what}. Choose another folder, or "
+                f"overwrite=True (--overwrite) to replace it."
             )
     check_above(target, who=who)
     return target
