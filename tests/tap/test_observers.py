@@ -412,3 +412,14 @@ def test_shares_of_outputs_sum_to_one_and_the_image_stays_bit_for_bit(pipeline):
 def test_bad_arguments_of_output_maps_are_refused(make, message):
     with pytest.raises(ArgumentError, match=message):
         make()
+
+
+def test_maps_that_are_taken_are_those_of_the_result_and_are_kept_no_longer(pipeline):
+    heat = HeatMap([1, 2])
+    with Tap(pipeline, observe=[heat]):
+        generate(pipeline, steps=2)
+    told, taken = heat.result(), heat.take()
+    for one, other in zip(told, taken, strict=True):
+        assert torch.equal(one.maps, other.maps)
+    with pytest.raises(NothingObserved):
+        heat.result()

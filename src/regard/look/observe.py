@@ -131,7 +131,7 @@ def look(
     (made,) = generate_variants(
         pipeline, settings, source, [variant], observe=observe, start=latents, progress=progress
     )
-    heats = heat.result()
+    heats = heat.take()
     pixels = pixels_of(made.images)[0]
     pad = pads[0] if pads else None
     recipe = {
@@ -153,7 +153,10 @@ def look(
     }
     # Some denoisers are told the time on a scale of their own, so the scheduler's is taken.
     times = made.timesteps
-    layers = {each.layer: _labelled(each, tokens, pad, keep, times) for each in heats}
+    layers = {}
+    while heats:  # each layer's maps are let go when they have their labels
+        each = heats.pop(0)
+        layers[each.layer] = _labelled(each, tokens, pad, keep, times)
     trace = Trace(layers, text.tokens, recipe, pixels)
     seen = Look(made.images[0], made.latents, replace(trace, table=word_table(trace)))
     if not seeds:
