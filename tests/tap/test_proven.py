@@ -10,6 +10,7 @@ from regard.look import look_at
 from regard.tap import Tap, layout_for
 from regard.tap.layout import family_of, forget_layout
 from regard.tap.model import known_family
+from regard.tap.proven import why_unknown
 
 SIZES = {
     "image_size": 24,
@@ -112,6 +113,23 @@ def test_patches_column_by_column_are_refused():
     model = Transposed(transformers.IJepaConfig(**SIZES)).eval()
     with pytest.raises(ArgumentError, match="Transposed: a change of one patch does not change"):
         look_at(model, image(), processor=PROCESSOR)
+
+
+@pytest.mark.parametrize("sizes", [{"image_size": 4}, {"patch_size": None}, {"image_size": "big"}])
+def test_sizes_that_mean_nothing_are_told_when_tokens_are_asked_for(sizes):
+    model = made("IJepaModel", "IJepaConfig")
+    for name, value in sizes.items():
+        vars(model.config)[name] = value
+    assert known_family(model) is None
+    assert why_unknown(model).startswith("it could not be tried on pixels alone")
+
+
+def test_one_that_was_tried_in_training_is_tried_again():
+    model = made("IJepaModel", "IJepaConfig", hidden_dropout_prob=0.5).train()
+    assert known_family(model) is None
+    assert why_unknown(model) == "the same image gives other tokens each time"
+    assert known_family(model.eval()) is not None
+    assert why_unknown(model) == ""
 
 
 def test_a_layout_of_ones_own_goes_first():

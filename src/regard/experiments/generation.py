@@ -100,15 +100,13 @@ class Watch:
         self._carried = Propagation(tokens)
 
     def tap(self, model: Any) -> Any:
-        """A tap for the pipeline, or its denoiser alone where that reads the prompts only."""
+        """A tap for the pipeline or its denoiser."""
         from regard.tap import TO_TEXT, Select, Tap
 
         layers = Select(layers=self._told.get("layers"), key="text")
         through = Select(layers=self._told.get("through"), kind="self")
         shown = [(layers, each) for each in (*self._outputs.values(), self._carried)]
-        observe = [(TO_TEXT, self._heat), *shown, (through, self._carried)]
-        alone = not hasattr(model, "components")
-        return Tap(model, observe=observe, conditions=("cond",) if alone else None)
+        return Tap(model, observe=[(TO_TEXT, self._heat), *shown, (through, self._carried)])
 
     def maps(self) -> list[dict[str, xr.DataArray]]:
         """For each image all maps: ``every`` layer, the ``finest``, those ``shown``, and others."""
@@ -439,7 +437,8 @@ def seen_once(pipeline: Any, scenes: Sequence[Scene]) -> list[dict[str, xr.DataA
                 return_tensors="pt",
             ).input_ids
             words = pipeline.text_encoder(ids).last_hidden_state
-            with watch.tap(pipeline.unet):
+            with watch.tap(pipeline.unet) as tap:
+                tap.conditions = ("cond",)  # it is given the captions and nothing else
                 pipeline.unet(noisy, times, words)
         maps += watch.maps()
     return maps

@@ -77,7 +77,7 @@ class _Running:
         # Where a scheduler evaluates twice in a step, the step is known by its beginning.
         self.steps.setdefault(call.step, float("nan") if call.timestep is None else call.timestep)
         if call.step in self.sums:
-            self.sums[call.step] = self.sums[call.step] + maps  # what was given out stays
+            self.sums[call.step] += maps
         else:
             self.sums[call.step] = maps.contiguous()
         self.counts[call.step] = self.counts.get(call.step, 0) + 1
@@ -101,11 +101,7 @@ class _Running:
         if not self.keep:
             self._fold()
         steps = sorted(self.sums, key=lambda step: step or 0)
-        if set(self.counts.values()) != {1}:
-            return torch.stack([self.sums[step] / self.counts[step] for step in steps], 1)
-        maps = torch.stack([self.sums[step] for step in steps], 1)
-        self.sums = dict(zip(steps, maps.unbind(1), strict=True))  # so that they are there once
-        return maps
+        return torch.stack([self.sums[step] / self.counts[step] for step in steps], 1)
 
 
 class _Maps(ABC):
@@ -180,11 +176,13 @@ class _Maps(ABC):
         return [_heat(group) for group in groups] if LAYER in self.keep else [_mean_heat(groups)]
 
     def take(self) -> list[LayerHeat]:
-        """As `result`, and keep nothing: whoever takes the maps has them alone.
+        """As `result`, layer by layer and keeping nothing: whoever takes the maps has them alone.
 
         Raises:
             NothingObserved: as `result`.
         """
+        if LAYER in self.keep and self._groups:
+            return [_heat(self._groups.pop(group)) for group in list(self._groups)]
         found = self.result()
         self._start()
         return found

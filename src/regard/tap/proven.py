@@ -48,7 +48,7 @@ def family_or_proven(model: nn.Module, attention: Mapping[str, nn.Module]) -> Fa
     found, plain = family_of(model), uncompiled_of(model)
     if found is not None or not _takes_patches(plain):
         return found
-    if plain not in _wrong:
+    if _wrong.get(plain, "untried"):  # in vain so far: it may have been in training
         _wrong[plain] = _out_of_order(plain, attention)
     return None if _wrong[plain] else vit.FAMILY
 
@@ -60,24 +60,26 @@ def why_unknown(model: nn.Module) -> str:
 
 def _takes_patches(model: nn.Module) -> bool:
     """Whether a model says that it takes the pixels of an image, in patches."""
-    config = getattr(model, "config", None)
-    config = getattr(config, "vision_config", config)
-    said = all(hasattr(config, name) for name in ("patch_size", "image_size"))
-    return said and getattr(model, "main_input_name", "") == "pixel_values"
+    if getattr(model, "main_input_name", "") != "pixel_values":
+        return False
+    return all(hasattr(vit.config_of(model), name) for name in ("patch_size", "image_size"))
 
 
 def _out_of_order(model: nn.Module, attention: Mapping[str, nn.Module]) -> str:
     """Why patches that are tried are not the tokens that the layout says; empty if they are."""
-    config: Any = getattr(model.config, "vision_config", model.config)
-    sides = config.image_size
-    size = (sides, sides) if isinstance(sides, int) else tuple(sides)
+    try:
+        return _tried(model, attention)
+    except Exception as failed:  # of a model that nothing is known of, anything may be raised
+        return f"it could not be tried on pixels alone ({type(failed).__name__})"
+
+
+def _tried(model: nn.Module, attention: Mapping[str, nn.Module]) -> str:
+    config = vit.config_of(model)
+    size = vit.sides_of(config.image_size)
     rows, columns = vit.patch_grid(size, config.patch_size)
     before = sum(vit.special(model).values())
     cells = list(dict.fromkeys([(0, 0), (0, columns - 1), (rows // 2, 0), (rows - 1, columns - 1)]))
-    try:
-        states = _first_read(model, _changed(model, config, size, cells), attention)
-    except Exception as failed:  # of a model that nothing is known of, anything may be raised
-        return f"it could not be tried on pixels alone ({type(failed).__name__})"
+    states = _first_read(model, _changed(model, config, size, cells), attention)
     if states is None:
         return "its first attention layer is not given tokens of each image"
     if states.shape[1] != before + rows * columns:
@@ -100,7 +102,7 @@ def _changed(
     model: nn.Module, config: Any, size: tuple[int, int], cells: list[tuple[int, int]]
 ) -> Tensor:
     """One image twice, and then with a patch changed each."""
-    high, wide = vit.patch_sides(config.patch_size)
+    high, wide = vit.sides_of(config.patch_size)
     draw = torch.Generator().manual_seed(0)
     image = torch.randn(1, int(getattr(config, "num_channels", 3)), *size, generator=draw)
     images = image.repeat(2 + len(cells), 1, 1, 1)
@@ -122,7 +124,8 @@ def _first_read(
             raise _Read(given[0].float())
         raise _Read(None)
 
-    with ExitStack() as opened, torch.no_grad(), torch.random.fork_rng([]):
+    devices = [images.device] if images.is_cuda else []
+    with ExitStack() as opened, torch.no_grad(), torch.random.fork_rng(devices):
         for module in attention.values():
             opened.callback(module.register_forward_pre_hook(read, with_kwargs=True).remove)
         try:

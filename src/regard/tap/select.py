@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from regard.arguments import listed, one_of, shown, whole, whole_or_none
-from regard.errors import ArgumentError, unknown
+from regard.errors import ArgumentError, UnknownName, unknown
 from regard.layers import (
     KINDS as TRAITS,
 )
@@ -211,8 +211,7 @@ class Select:
                     f"{', '.join(each.path for each in left) or 'none'}."
                 )
             elif not _can_be(part, left):
-                paths = [each.path for each in layers]
-                raise unknown("layer", part, paths, advice=f"{caller}: {traits_of(left)}")
+                raise _unknown(part, layers, f"{caller}: {traits_of(left)}")
 
     def check_named(self, layers: Sequence[LayerInfo], modules: Sequence[LayerInfo]) -> None:
         """Refuse names that no layer of a model can have, so that nothing is chosen in silence.
@@ -233,13 +232,10 @@ class Select:
         """
         if self.layers is None or callable(self.layers):
             return
-        stages = {layer.stage for layer in layers}
         for part in self.layers:
-            if not isinstance(part, str) or part in TRAITS or part in stages or is_grid(part):
-                continue
-            if not names_among(modules, part):
-                paths = [layer.path for layer in layers]
-                raise unknown("layer", part, paths, advice=f"Select: {traits_of(layers)}")
+            named = not isinstance(part, str) or names_among(modules, part)
+            if not named and part not in TRAITS and not _can_be(part, layers):
+                raise _unknown(part, layers, f"Select: {traits_of(layers)}")
 
     def _has_path(self, call: AttentionCall) -> bool:
         if self.layers is None:
@@ -310,6 +306,10 @@ def _grid(call: AttentionCall) -> str:
     layout = call.known_layout("Select")
     grids = [each.grid for each in (*layout.queries, *layout.keys) if each.name == "image"]
     return next((f"{grid[0]}x{grid[1]}" for grid in grids if grid is not None), "")
+
+
+def _unknown(part: str, layers: Sequence[LayerInfo], advice: str) -> UnknownName:
+    return unknown("layer", part, [each.path for each in layers], advice=advice)
 
 
 def _can_be(part: str, layers: Sequence[LayerInfo]) -> bool:

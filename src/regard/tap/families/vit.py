@@ -8,7 +8,7 @@ there are is told by the parameters, not by what is left when patches are taken 
 ViT, DeiT, DINOv2 with and without registers, DINOv3, CLIP, SigLIP.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -32,7 +32,7 @@ def layout(model: nn.Module, inputs: Mapping[str, Any], shape: LayerShape) -> To
     if shape.layer.startswith("text_model") or inputs.get("pixel_values") is None:
         text = segments(("text", shape.queries))
         return TokenLayout(text, text)
-    config = getattr(model.config, "vision_config", model.config)
+    config = config_of(model)
     rows, columns = patch_grid(tuple(inputs["pixel_values"].shape[-2:]), config.patch_size)
     keys = segments(*special(model).items(), ("image", rows * columns, (rows, columns)))
     pools = shape.queries == 1 and ".head." in f".{shape.layer}."
@@ -58,26 +58,31 @@ def special(model: nn.Module) -> dict[str, int]:
     return _special[model]
 
 
-def patch_grid(size: Grid, patch: int | Grid) -> Grid:
+def patch_grid(size: Grid, patch: int | Sequence[int]) -> Grid:
     """Rows and columns of patches in an image of this size in pixels.
 
     Example:
         >>> patch_grid((28, 42), 14)
         (2, 3)
     """
-    high, wide = patch_sides(patch)
+    high, wide = sides_of(patch)
     return size[0] // high, size[1] // wide
 
 
-def patch_sides(patch: int | Grid) -> Grid:
-    """Rows and columns in pixels of a patch.
+def sides_of(sides: int | Sequence[int]) -> Grid:
+    """Rows and columns in pixels of a patch or an image, as configurations give them.
 
     Example:
-        >>> patch_sides(14)
+        >>> sides_of(14)
         (14, 14)
     """
-    high, wide = (patch, patch) if isinstance(patch, int) else patch
+    high, wide = (sides, sides) if isinstance(sides, int) else sides
     return int(high), int(wide)
+
+
+def config_of(model: nn.Module) -> Any:
+    """The configuration of what looks at images, which may be a part of a larger one."""
+    return getattr(model.config, "vision_config", model.config)
 
 
 FAMILY = Family(layout)
