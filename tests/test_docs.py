@@ -30,6 +30,8 @@ ROOMS = (
     "look",
     "measures",
     "methods",
+    "scores",
+    "stats",
     "steering",
     "tap",
     "trace",

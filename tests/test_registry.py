@@ -1,3 +1,4 @@
+import importlib
 import subprocess
 import sys
 from importlib.metadata import EntryPoint
@@ -59,3 +60,37 @@ def test_two_claims_to_a_name_are_an_error(shapes, monkeypatch, claims):
         ArgumentError, match=r"two packages claim the shape '(tau|e)': math:.*other"
     ):
         shapes.names()
+
+
+@pytest.mark.parametrize("room", ["measures", "scores"])
+def test_every_entry_of_a_registry_is_an_attribute_of_its_package(room):
+    package = importlib.import_module(f"regard.{room}")
+    table = getattr(package, room)
+    for name in table:
+        assert getattr(package, name.replace("-", "_")) is table[name]
+        assert name.replace("-", "_") in dir(package)
+
+
+def test_a_submodule_does_not_hide_the_entry_of_its_name():
+    code = (
+        "import regard.measures.agreement, regard.look; from regard.measures import agreement; "
+        "print(callable(regard.measures.agreement), callable(agreement), callable(regard.look))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True"] * 3
+
+
+def test_a_package_hands_out_what_another_one_added(monkeypatch):
+    claim(monkeypatch, ("tenfold", "math:e"))
+    import regard.measures
+
+    assert regard.measures.tenfold == pytest.approx(2.71828, abs=1e-5)
+    monkeypatch.undo()
+    vars(regard.measures).pop("tenfold")
+
+
+def test_what_a_package_has_not_is_no_attribute():
+    import regard
+
+    with pytest.raises(AttributeError, match="module 'regard' has no attribute 'lok'"):
+        regard.lok  # noqa: B018

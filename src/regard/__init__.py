@@ -7,53 +7,59 @@
 * ``sweep``: make it without each head, layer, word or place, and see which matter.
 * ``Tap`` and ``Select``: see and change the attention of any model.
 * ``Trace``: what was seen, labelled; it saves, loads and answers without torch.
+* ``data``, ``experiments``, ``explain``, ``measures``, ``methods``, ``scores``, ``stats``,
+  ``views``: the packages behind them, such as ``regard.methods.drop``.
 
 Names are imported when they are first used, so that ``import regard`` is quick.
 """
 
-import sys
-from importlib import import_module
-from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING
 
-__all__ = ["Look", "Select", "Tap", "Trace", "load", "look", "look_at", "steer", "sweep"]
+from regard.registry import hand_out
 
-_HOMES = {
-    "Look": "regard.look",
-    "Select": "regard.tap",
-    "Tap": "regard.tap",
-    "Trace": "regard.trace",
-    "load": "regard.zoo",
-    "look_at": "regard.look",
-    "steer": "regard.steering",
-    "sweep": "regard.experiments.sweeps",
-}
+if TYPE_CHECKING:
+    from regard import data, experiments, explain, measures, methods, scores, stats, views
+    from regard.experiments.sweeps import sweep
+    from regard.look import Look, look, look_at
+    from regard.steering import steer
+    from regard.tap import Select, Tap
+    from regard.trace import Trace
+    from regard.zoo import load
 
+__all__ = [
+    "Look",
+    "Select",
+    "Tap",
+    "Trace",
+    "data",
+    "experiments",
+    "explain",
+    "load",
+    "look",
+    "look_at",
+    "measures",
+    "methods",
+    "scores",
+    "stats",
+    "steer",
+    "sweep",
+    "views",
+]
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'regard' has no attribute '{name}'")
-    return getattr(import_module(_HOMES[name]), name)
+_ROOMS = ("data", "experiments", "explain", "measures", "methods", "scores", "stats", "views")
 
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
-
-
-class _Package(ModuleType):
-    """The verb ``regard.look`` and the room of that name share one name; here the verb wins.
-
-    Importing a submodule sets it as an attribute of its package, which would hide the function
-    from then on.
-    """
-
-    @property
-    def look(self) -> Any:
-        return import_module("regard.look").look
-
-    @look.setter
-    def look(self, room: ModuleType) -> None:
-        pass
-
-
-sys.modules[__name__].__class__ = _Package
+hand_out(
+    __name__,
+    {
+        "Look": "regard.look:Look",
+        "Select": "regard.tap:Select",
+        "Tap": "regard.tap:Tap",
+        "Trace": "regard.trace:Trace",
+        "load": "regard.zoo:load",
+        "look": "regard.look:look",
+        "look_at": "regard.look:look_at",
+        "steer": "regard.steering:steer",
+        "sweep": "regard.experiments.sweeps:sweep",
+        **{name: f"regard.{name}" for name in _ROOMS},
+    },
+)

@@ -1,8 +1,10 @@
 """Names to objects: literal tables whose entries are imported when they are asked for."""
 
 import importlib
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import entry_points
+from types import ModuleType
 from typing import Any
 
 from regard.errors import ArgumentError, unknown
@@ -15,7 +17,7 @@ class Registry:
 
     Args:
         kind: What the entries are, in one word, such as ``"measure"``.
-        table: From names to ``"module:attribute"``.
+        table: Our own entries, from names to ``"module:attribute"``.
 
     Raises:
         ArgumentError: from every read, when two packages claim one name.
@@ -28,7 +30,7 @@ class Registry:
 
     def __init__(self, kind: str, table: Mapping[str, str]) -> None:
         self.kind = kind
-        self._table = dict(table)
+        self.table = dict(table)
 
     def places(self) -> dict[str, str]:
         """Where each entry is found, ``"module:attribute"`` by name, sorted by name.
@@ -40,7 +42,7 @@ class Registry:
             >>> Registry("shape", {"tau": "math:tau"}).places()
             {'tau': 'math:tau'}
         """
-        found = dict(self._table)
+        found = dict(self.table)
         for entry in entry_points(group=f"regard.{self.kind}"):
             taken = found.get(entry.name)
             if taken is not None:
@@ -96,3 +98,62 @@ class Registry:
 
     def __repr__(self) -> str:
         return f"Registry({self.kind}: {', '.join(self.names()) or 'empty'})"
+
+
+class _Room(ModuleType):
+    """A package that hands out public names when they are first used, and lists them.
+
+    A name may be that of a submodule too, as a method and the module that it stands in: importing
+    a submodule sets it as an attribute of its package, which would hide the public name from then
+    on, so the package does not take it.
+    """
+
+    _homes: Mapping[str, str]
+    _more: Callable[[], Mapping[str, str]]
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (isinstance(value, ModuleType) and name in self._homes):
+            super().__setattr__(name, value)
+
+    def __getattr__(self, name: str) -> Any:
+        place = self._homes.get(name) or self._more().get(name)
+        if name.startswith("__") or place is None:
+            raise AttributeError(f"module '{self.__name__}' has no attribute '{name}'")
+        module, _, attribute = place.partition(":")
+        found = importlib.import_module(module)
+        value = getattr(found, attribute) if attribute else found
+        super().__setattr__(name, value)
+        return value
+
+    def __dir__(self) -> list[str]:
+        shown = {name for name in vars(self) if name not in ("_homes", "_more", "hand_out")}
+        return sorted({*shown, *self._homes, *self._more()})
+
+
+def hand_out(package: str, homes: Mapping[str, str], *registries: Registry) -> None:
+    """Let a package hand out names when they are first used, so that importing it is quick.
+
+    Args:
+        package: The package's ``__name__``.
+        homes: From public names to ``"module:attribute"``, or ``"module"`` for a module.
+        *registries: Whose entries are names of the package too; dashes become underscores.
+
+    Example:
+        >>> import sys
+        >>> room = sys.modules["a_room"] = ModuleType("a_room")
+        >>> hand_out("a_room", {"pi": "math:pi"}, Registry("shape", {"inner-e": "math:e"}))
+        >>> room.pi > 3, room.inner_e > 2, [name for name in dir(room) if name[0] != "_"]
+        (True, True, ['inner_e', 'pi'])
+    """
+    # Our own entries are known now; those of other packages when somebody asks.
+    own = {name: place for each in registries for name, place in each.table.items()}
+    room = sys.modules[package]
+    room.__dict__["_homes"] = {**{_spelled(name): own[name] for name in own}, **homes}
+    room.__dict__["_more"] = lambda: {
+        _spelled(name): place for each in registries for name, place in each.places().items()
+    }
+    room.__class__ = _Room
+
+
+def _spelled(name: str) -> str:
+    return name.replace("-", "_")

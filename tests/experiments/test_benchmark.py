@@ -131,7 +131,7 @@ def test_shares_that_are_never_seen_are_not_taken_for_impossible():
 def test_an_encoder_without_texts_is_refused_before_anything_is_drawn():
     from dataclasses import replace
 
-    from regard.measures.alignment import open_encoder
+    from regard.scores.pairs import open_encoder
 
     blind = replace(open_encoder("openmoji-clip"), texts=None)
     with pytest.raises(ArgumentError, match="reads no texts, so it cannot tell how well"):

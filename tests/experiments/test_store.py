@@ -1,17 +1,18 @@
 import json
 import os
 import threading
+from functools import partial
 
 import numpy as np
 import pytest
 
 from killed import killed_at
 from regard.errors import OutputError
-from regard.experiments.folder import listed_folder
 from regard.experiments.store import Done, Store, begun, forget, read_recipe
-from regard.trace.claim import claim
+from regard.saved.claim import claim
+from regard.saved.folder import SavedFolder, unlisted
 
-KIND = listed_folder("Toy.save", "toy", "regard-toy")
+KIND = SavedFolder("Toy.save", "toy", partial(unlisted, stamp="regard-toy"))
 PARTS = ("000", "001")
 
 

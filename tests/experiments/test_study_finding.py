@@ -3,7 +3,7 @@ import pytest
 
 from regard.experiments.studies.finding import Finding, Hypothesis, table_of, verdict
 from regard.experiments.studies.hypotheses import ALL
-from regard.experiments.studies.statistics import UNKNOWN, Estimate
+from regard.stats.estimates import UNKNOWN, Estimate
 
 RISES = Hypothesis("rises", "It rises.", "the slope", 0.5, unit="px")
 

@@ -16,9 +16,10 @@ from regard.experiments.sweeps.judging import Judges
 from regard.experiments.sweeps.report import figures_of, page_of
 from regard.look import look
 from regard.look.settings import Settings
-from regard.measures.alignment import clip_score, perceptual_distance
-from regard.measures.intervals import bootstrap
 from regard.methods import drop
+from regard.scores.clip import clip_score
+from regard.scores.perceptual import perceptual_distance
+from regard.stats.means import bootstrap
 from regard.zoo.judge import Seen, Sighting
 from tiny import seeded, tiny_pipeline
 

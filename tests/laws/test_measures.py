@@ -17,7 +17,7 @@ from hypothesis.extra.numpy import arrays
 from regard.errors import ArgumentError, AxisError, NotAttentionError
 from regard.measures import measures
 from regard.measures.about import READS, About, about_of
-from regard.measures.agreement import correlation_of_heads, pearson_of_pairs, spearman_of_pairs
+from regard.measures.agreement import correlation_of_heads
 from regard.measures.artefacts import (
     column_concentration_of_rows,
     norm_outliers_of_rows,
@@ -46,6 +46,7 @@ from regard.measures.spread import (
     participation_of_rows,
     perplexity_of_rows,
 )
+from regard.stats.correlation import pearson_of_pairs, spearman_of_pairs
 from regard.trace import toy_trace
 
 P, ONE_HOT, EVEN = [0.7, 0.1, 0.1, 0.1], [1.0, 0.0, 0.0, 0.0], [0.25] * 4
@@ -165,7 +166,7 @@ WITHOUT_KERNEL = {"coherence_lift", "head_clusters", "head_redundancy", "word_ta
 COUNTS = {"coverage", "area_above_uniform", "iou", "pointing_game", "average_precision", "roc_area"}
 COUNTS |= {"norm_outliers", "same_place"}
 
-ENCODERS = ("regard.measures.alignment", "regard.measures.fidelity", "regard.measures.comparison")
+ENCODERS = ("regard.scores.clip", "regard.scores.fidelity", "regard.stats.comparison")
 NAMES = [name for name, place in measures.places().items() if not place.startswith(ENCODERS)]
 READ_ROWS = [name for name in NAMES if about_of(measures[name]).reads == "rows"]
 READ_HEADS = [name for name in NAMES if about_of(measures[name]).reads == "heads"]

@@ -6,7 +6,6 @@ import pytest
 from scipy import stats
 
 from regard.errors import ArgumentError, UnknownName
-from regard.measures.ends import wilson
 from regard.measures.words import (
     Thresholds,
     judge,
@@ -15,6 +14,7 @@ from regard.measures.words import (
     verdicts,
     word_table,
 )
+from regard.stats.ends import wilson
 from regard.trace import Trace, layer_maps, tokens_from_offsets, toy_trace
 
 LEFT = np.array([[2.0, 0.0], [2.0, 0.0]])

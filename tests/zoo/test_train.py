@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from regard.errors import ArgumentError, DataError, OutputError, RegardError, UnknownName
-from regard.trace.claim import claim
+from regard.saved.claim import claim
 from regard.zoo import library_model
 from regard.zoo.recipe import Recipe
 from regard.zoo.train import Job, optimisers, train

@@ -132,7 +132,7 @@ def check_file(path: Path, *, who: str) -> None:
         OutputError: there is no such folder, no permission, a folder of that name, or too long a
             name.
     """
-    from regard.trace.folder import check_above
+    from regard.saved.folder import check_above
 
     if not path.parent.is_dir():
         raise OutputError(f"{who}: {path.parent} is no folder. Make it, or name another.")
@@ -147,7 +147,7 @@ def write_table(table: Any, path: Path, *, who: str) -> None:
     Raises:
         OutputError: writing failed, or another process writes there.
     """
-    from regard.trace.claim import claim, unwritten
+    from regard.saved.claim import claim, unwritten
 
     target = path.resolve()
     with claim(target, who=who) as workshop:

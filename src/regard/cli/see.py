@@ -148,12 +148,12 @@ def _draw(
     prove: int,
     overwrite: bool,
 ) -> None:
-    from regard.look.output import claim_folder
+    from regard.look.output import FOLDER
     from regard.zoo.memory import keep_memory
 
     folder = out or Path(folder_name(settings.prompt, settings.seed))
     keep_memory()  # the process is ours, and ends with this look
-    with claim_folder(folder, overwrite=overwrite):
+    with FOLDER.claim(folder, overwrite=overwrite):
         seen = _made(settings, model, kept, prove)
         seen.save(folder, overwrite=overwrite, scale=scale)
     if seen.cut:
@@ -225,10 +225,10 @@ def _look_at(
     overwrite: bool,
 ) -> None:
     from regard.look import look_at
-    from regard.look.output import claim_folder
+    from regard.look.output import FOLDER
 
     folder = out or Path(f"{_stem(image.stem)}-{_stem(Path(model).name)}")
-    with claim_folder(folder, overwrite=overwrite):
+    with FOLDER.claim(folder, overwrite=overwrite):
         seen = look_at(model, image, size=size, queries=queries)
         seen.save(folder, overwrite=overwrite, scale=scale)
     recipe = seen.trace.recipe

@@ -12,8 +12,8 @@ from PIL import Image
 from regard.data.drawings import ANIMALS, SUBJECTS
 from regard.data.scenes import Scene, Split, scene
 from regard.errors import ArgumentError, OutputError
-from regard.trace.claim import claim
-from regard.trace.folder import check_above, complete
+from regard.saved.claim import claim
+from regard.saved.folder import check_above, complete
 
 LICENCE = {
     "id": 1,

@@ -11,9 +11,9 @@ import xarray as xr
 from regard.data.prompts import prompts
 from regard.data.scenes import HELD_OUT_PAIRS, HELD_OUT_SINGLES, Scene, mentions_in
 from regard.experiments.evaluate import Report, unseen_scenes
-from regard.measures.intervals import bootstrap, paired
 from regard.measures.place import best_threshold, disc, iou
-from regard.measures.presence import misbound_colours, neglected_subjects
+from regard.scores.presence import misbound_colours, neglected_subjects
+from regard.stats.means import bootstrap, paired
 from regard.trace import resize
 from regard.zoo.cards import READINGS, reading_key
 from regard.zoo.judge import Seen, see

@@ -12,9 +12,9 @@ from PIL import Image
 
 from regard.data.pictures import Pictures, captions_of
 from regard.errors import ArgumentError
-from regard.measures import alignment, fidelity
-from regard.measures.ends import LEAST
-from regard.measures.intervals import Interval, bootstrap, paired
+from regard.scores import clip, fidelity, pairs, perceptual
+from regard.stats.ends import LEAST
+from regard.stats.means import Interval, bootstrap, paired
 
 Said = Mapping[str, tuple[str, ...]]
 Report = Callable[[int, int], None]
@@ -23,6 +23,11 @@ COLUMNS = ["measure", "of", "value", "low", "high", "p", "n", "clusters", "unit"
 
 IMAGES, AGAINST, DIFFERENCE = "images", "against", "images - against"
 PAIRS, SETS = "pairs", "sets"
+
+PAIRED = {
+    "image_similarity": clip.image_similarity,
+    "perceptual_distance": perceptual.perceptual_distance,
+}
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,7 @@ class Scores:
             value, low and high (ends of the interval), p, n (pictures or pairs), clusters, unit
             and warning. NaN, or an empty warning, where there is none.
         pictures: One row per picture: picture, prompt (the first, if it has one) and its own
-            value of each measure; as `regard.measures.comparison.compare` takes it.
+            value of each measure; as `regard.stats.comparison.compare` takes it.
         recipe: Encoder, SHA-256 of its weights, scale, prefix, level and seed.
         notes: What was left out, and why.
     """
@@ -69,8 +74,8 @@ def score(
         said: Texts by file name, as `regard.data.pictures.captions` reads them; the score of a
             picture with several is their mean.
         encoder: What `regard.zoo.encoder.encoder` takes.
-        scale: As for `regard.measures.alignment.clip_score`.
-        prefix: As for `regard.measures.alignment.clip_score`.
+        scale: As for `regard.scores.clip.clip_score`.
+        prefix: As for `regard.scores.clip.clip_score`.
         level: Share of such intervals that hold the true value.
         seed: Of the bootstrap, of exchanges, and of the subsets of KID.
         progress: Called with the number of pictures encoded so far, and of all.
@@ -87,10 +92,10 @@ def score(
     if against is None and said is None:
         raise ArgumentError("score: there is nothing to score against. Give prompts, or pictures.")
     check_numbers(level, seed)
-    alignment.check_scale(scale)
+    clip.check_scale(scale)
     texts = None if said is None else captions_of(images.names, said)
     theirs = against if against is not None and _same_names(images, against) else None
-    which = alignment.open_encoder(encoder)
+    which = pairs.open_encoder(encoder)
     total = len(images) + len(against or ())
     which = remembering(which, total, progress or (lambda done, total: None))
     run = _Run(which, scale, prefix, level, seed, clusters=_clusters(images, texts))
@@ -142,7 +147,7 @@ class _Run:
         """How well pictures fit their prompts, here and there."""
         values = self.clip(images, texts)
         self.each["clip_score"] = values
-        unit = alignment.SCALES[self.scale]
+        unit = clip.SCALES[self.scale]
         self.row("clip_score", IMAGES, self.interval(values), unit)
         if theirs is None:
             return
@@ -156,7 +161,7 @@ class _Run:
         """The mean score of each picture over its texts."""
         numbers = [len(each) for each in texts]
         paths = np.repeat(np.array(pictures.paths, dtype=object), numbers)
-        found = alignment.clip_score(
+        found = clip.clip_score(
             Pictures(tuple(paths)),
             [text for each in texts for text in each],
             model=self.which,
@@ -183,7 +188,7 @@ class _Run:
         else:
             names.append("perceptual_distance")
         for name in names:
-            found = getattr(alignment, name)(images, theirs, model=self.which)
+            found = PAIRED[name](images, theirs, model=self.which)
             self.each[name] = found.values
             self.row(name, PAIRS, self.interval(found.values), found.attrs["units"])
 
@@ -239,7 +244,7 @@ def remembering(which: Any, total: int, progress: Report) -> Any:
         keys = [_key(each) for each in pictures]
         new = {key: each for key, each in zip(keys, pictures, strict=True) if key not in known}
         if new:
-            rows = alignment.features(which, list(new.values()), batch=len(new), caller="score")
+            rows = pairs.features(which, list(new.values()), batch=len(new), caller="score")
             known.update(zip(new, rows.numpy(), strict=True))
             progress(len(known), total)
         return np.stack([known[key] for key in keys])

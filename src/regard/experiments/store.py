@@ -14,8 +14,8 @@ import numpy as np
 from PIL import Image
 
 from regard.errors import OutputError
-from regard.trace.claim import claim, tidy
-from regard.trace.folder import (
+from regard.saved.claim import claim, tidy
+from regard.saved.folder import (
     SavedFolder,
     check_above,
     complete,

@@ -5,7 +5,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from regard.measures.agreement import spearman_of_pairs
+from regard.stats.correlation import spearman_of_pairs
 
 Map = Float[NDArray, "y x"]
 

@@ -23,7 +23,7 @@ from regard.explain.words import word_rollout
 from regard.look.generate import generate, opened
 from regard.look.observe import recipe_of
 from regard.look.settings import Settings
-from regard.trace.folder import SavedFolder, stranger
+from regard.saved.folder import SavedFolder, stranger
 from regard.trace.names import file_names
 from regard.zoo import fingerprint, name_of, vision_of
 

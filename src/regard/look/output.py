@@ -3,64 +3,20 @@
 import csv
 import json
 import os
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
-from regard.errors import OutputError
+from regard.saved.folder import SavedFolder, listed
 from regard.trace import Trace
-from regard.trace.folder import check_above, claimed, complete, listed, readable, real
 from regard.trace.names import file_names
 
-__all__ = ["check_folder", "claim_folder", "file_names", "write"]
+__all__ = ["FOLDER", "check_folder", "file_names", "write"]
 
 PICTURE, WORDS, MAPS, STORE, PAGE = "image.png", "words.csv", "heatmaps", "trace.zarr", "page.html"
 PREDICTIONS = "predictions.csv"
 PARTS = {PICTURE, WORDS, PREDICTIONS, MAPS, STORE, PAGE}
-
-
-def check_folder(folder: str | os.PathLike[str], *, overwrite: bool = False) -> None:
-    """Refuse a folder that `Look.save` could not write, before the work is done.
-
-    Args:
-        folder: Where a look is to be saved.
-        overwrite: Whether a look that was saved there may be replaced.
-
-    Raises:
-        OutputError: there is a file, a folder with something in it, or no permission.
-
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as room:
-        ...     check_folder(room + "/new")
-    """
-    _checked(folder, overwrite=overwrite)
-
-
-def claim_folder(
-    folder: str | os.PathLike[str], *, overwrite: bool = False
-) -> AbstractContextManager[Path]:
-    """Hold the folder of a look from before the work until it is saved, so that nobody else does.
-
-    Args:
-        folder: Where a look is to be saved.
-        overwrite: Whether a look that was saved there may be replaced.
-
-    Returns:
-        A context manager that gives where it will lie.
-
-    Raises:
-        OutputError: on entering, as for `check_folder`, or another process or thread holds it.
-
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as room, claim_folder(room + "/new") as folder:
-        ...     folder.name
-        'new'
-    """
-    return claimed(folder, lambda: _checked(folder, overwrite=overwrite), who="Look.save")
 
 
 def write(
@@ -80,8 +36,7 @@ def write(
     from regard.views.scale import check_scale
 
     check_scale("Look.save", scale)
-    with claim_folder(folder, overwrite=overwrite) as target:
-        complete(target, lambda fresh: _fill(image, trace, fresh, scale), who="Look.save")
+    FOLDER.write(folder, lambda fresh: _fill(image, trace, fresh, scale), overwrite=overwrite)
 
 
 def _fill(image: Image.Image, trace: Trace, folder: Path, scale: str) -> None:
@@ -151,29 +106,6 @@ def _of_layer(trace: Trace, layer: str) -> tuple[str, Any]:
     return query, trace.attention(query, layers=[layer])
 
 
-def _checked(folder: str | os.PathLike[str], *, overwrite: bool) -> Path:
-    target = real(folder, who="Look.save")
-    _refuse(target, overwrite=overwrite)
-    check_above(target, who="Look.save")
-    return target
-
-
-def _refuse(target: Path, *, overwrite: bool) -> None:
-    if not os.path.isdir(target) or not readable(target, who="Look.save"):
-        return
-    if not overwrite:
-        raise OutputError(
-            f"Look.save: '{target}' exists and is not empty. "
-            f"Choose another folder, or overwrite=True (--overwrite) to replace the look in it."
-        )
-    foreign = _foreign(target)
-    if foreign is not None:
-        raise OutputError(
-            f"Look.save: '{target}' holds '{foreign}', which no look wrote, so it is not replaced. "
-            f"Choose another folder, or move that away."
-        )
-
-
 def _foreign(folder: Path) -> str | None:
     """Something in a folder that is no part of a saved look; None if all of it is."""
     there = listed(folder)
@@ -209,3 +141,7 @@ def _saved_layers(store: Path) -> list[str]:
     return (
         sorted(each.name for each in places.iterdir() if each.is_dir()) if places.is_dir() else []
     )
+
+
+FOLDER = SavedFolder("Look.save", "look", _foreign)
+check_folder = FOLDER.check

@@ -12,7 +12,6 @@ from PIL import Image
 from regard.arguments import shown, whole
 from regard.errors import ArgumentError
 from regard.look.asked import check_progress
-from regard.look.judges import Judges, evidence, judges_of
 from regard.look.outcome import refuse_void, voids
 from regard.look.recipe import check_same_model
 from regard.look.result import Look
@@ -27,6 +26,7 @@ from regard.measures.words import (
     pixel_distance,
     verdicts,
 )
+from regard.scores.judges import Judges, evidence, judges_of
 from regard.trace import Trace
 
 __all__ = ["Judges", "evidence", "prove", "verdicts", "without_words"]

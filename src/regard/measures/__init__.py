@@ -1,12 +1,20 @@
 """Numbers computed from attention, by the question that they answer.
 
 A measure is a kernel over the last axes of NumPy arrays or tensors, under a wrapper that takes
-labelled arrays and sets a unit. `measures` lists them; none is imported until it is asked for.
+labelled arrays and sets a unit. `measures` lists them; each is an attribute of this package too, as
+`regard.measures.gini`, and is imported when it is first used.
 `over_trace` puts several of them into one table of a whole trace.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from regard.measures.table import over_trace
-from regard.registry import Registry
+from regard.registry import Registry, hand_out
+
+if TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any: ...  # each of the table
+
 
 __all__ = ["measures", "over_trace"]
 
@@ -51,3 +59,5 @@ measures = Registry(
         "word_table": "regard.measures.words:word_table",
     },
 )
+
+hand_out(__name__, {}, measures)

@@ -3,16 +3,15 @@
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import xarray as xr
 from array_api_compat import array_namespace
 
 from regard.axes import HEAD, HEAD2, KEY, QUERY, SEED, X, Y
 from regard.errors import ArgumentError, AxisError
 from regard.measures.about import HEADS, MAPS, QUERIES_LAST, labelled, measure
-from regard.measures.curves import ranks_of_rows
 from regard.measures.divergence import KINDS, divergence_of_heads, generalised_diversity_of_heads
 from regard.measures.rows import check_dims, mean_over, patch_rows, precise
+from regard.stats.correlation import pearson_of_pairs, pearson_of_rows, spearman_of_pairs
 
 
 @measure(unit="by kind", higher="heads differ more", reads=HEADS, reduce=QUERIES_LAST)
@@ -248,31 +247,6 @@ def correlation_of_heads(weights: Any) -> Any:
     """Pearson correlation of each two heads, over the last axes head, query, key."""
     xp = array_namespace(weights)
     return pearson_of_rows(xp.reshape(weights, (*weights.shape[:-2], -1)))
-
-
-def pearson_of_rows(rows: Any) -> Any:
-    """Correlation of each two rows of the last two axes; NaN where a row is constant."""
-    xp = array_namespace(rows)
-    centred = rows - xp.mean(rows, axis=-1, keepdims=True)
-    length = xp.sqrt(xp.sum(centred * centred, axis=-1))
-    # Round-off leaves a constant row with a length of some ulps of its values.
-    least = 16 * float(xp.finfo(rows.dtype).eps) * xp.sqrt(xp.sum(rows * rows, axis=-1))
-    length = xp.where(length > least, length, xp.full_like(length, float("nan")))
-    unit = centred / length[..., None]
-    return xp.clip(unit @ xp.matrix_transpose(unit), min=-1.0, max=1.0)
-
-
-def pearson_of_pairs(rows: Any) -> Any:
-    """Pearson correlation of rows of the last two axes: one value per pair of two rows."""
-    first, second = np.triu_indices(rows.shape[-2], k=1)
-    return pearson_of_rows(rows)[..., first, second]
-
-
-def spearman_of_pairs(rows: Any) -> Any:
-    """Rank correlation of rows of the last two axes: one value per pair of two rows."""
-    xp = array_namespace(rows)
-    # NaN has no rank; it makes the whole row unknown.
-    return pearson_of_pairs(ranks_of_rows(rows) + 0 * xp.sum(rows, axis=-1, keepdims=True))
 
 
 CORRELATIONS: dict[str, Callable[[Any], Any]] = {

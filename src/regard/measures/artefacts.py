@@ -11,7 +11,8 @@ from regard.errors import ArgumentError, NotAttentionError
 from regard.measures.about import HEADS, MAPS, NORMS, PER_QUERY, ROWS, labelled, measure
 from regard.measures.agreement import mean_correlation
 from regard.measures.concentration import gini_of_rows
-from regard.measures.rows import check_attention, check_dims, or_nan, patch_rows, precise
+from regard.measures.rows import check_attention, check_dims, patch_rows, precise
+from regard.stats.ranks import or_nan
 
 FAR = 6.0
 """Deviations from the median at which a norm is an outlier: for normal values one in 5e8."""

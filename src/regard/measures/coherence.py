@@ -10,7 +10,8 @@ from regard.axes import KEY, QUERY, X, Y
 from regard.errors import ArgumentError
 from regard.measures.about import GRID_ROWS_AND_MASK, labelled, measure
 from regard.measures.grid import Grid, on_patches
-from regard.measures.rows import check_dims, or_nan
+from regard.measures.rows import check_dims
+from regard.stats.ranks import or_nan
 from regard.trace import resize
 
 

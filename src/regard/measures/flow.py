@@ -10,7 +10,8 @@ from regard.arguments import number_or_none, shown, whole
 from regard.axes import HEAD, KEY, QUERY
 from regard.errors import ArgumentError, AxisError
 from regard.measures.about import LAYERS, labelled, measure
-from regard.measures.rows import check_attention, check_dims, or_nan, precise
+from regard.measures.rows import check_attention, check_dims, precise
+from regard.stats.ranks import or_nan
 
 COMPAT = (None, "vit-explain")
 

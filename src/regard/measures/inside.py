@@ -7,8 +7,7 @@ from typing import Any
 
 from array_api_compat import array_namespace
 
-from regard.measures.curves import average_precision_of_rows, roc_area_of_rows
-from regard.measures.rows import or_nan
+from regard.stats.ranks import average_precision_of_rows, or_nan, roc_area_of_rows
 
 
 def iou_of_maps(heat: Any, mask: Any, threshold: Any) -> Any:

@@ -9,7 +9,8 @@ from array_api_compat import array_namespace
 
 from regard.axes import X, Y
 from regard.errors import ArgumentError, AxisError
-from regard.measures.rows import check_labelled, or_nan
+from regard.measures.rows import check_labelled
+from regard.stats.ranks import or_nan
 from regard.trace import resize
 
 SCALES = ("range", "mean")

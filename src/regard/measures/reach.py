@@ -16,7 +16,8 @@ from regard.axes import KEY, QUERY, X, Y
 from regard.errors import NotAttentionError
 from regard.measures.about import GRID_ROWS, MAP, labelled, measure
 from regard.measures.grid import Grid, check_grid, on_patches
-from regard.measures.rows import check_dims, or_nan, patch_rows, precise
+from regard.measures.rows import check_dims, patch_rows, precise
+from regard.stats.ranks import or_nan
 
 Patch = int | float | tuple[int, int] | tuple[float, float]
 

@@ -164,16 +164,5 @@ def where_known(value: Any, rows: Any) -> Any:
     return xp.where(known, value, xp.full_like(value, float("nan")))
 
 
-def or_nan(divisor: Any) -> Any:
-    """What to divide by, or NaN where it is not above 0: the quotient is undefined, unwarned.
-
-    Example:
-        >>> 1 / or_nan(np.array([2.0, 0.0]))
-        array([0.5, nan])
-    """
-    xp = array_namespace(divisor)
-    return xp.where(divisor > 0, divisor, xp.full_like(divisor, float("nan")))
-
-
 def _empty(weights: xr.DataArray, caller: str) -> NotAttentionError:
     return NotAttentionError(f"{caller}: the array is empty, {dict(weights.sizes)}. Give weights.")

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from regard.axes import HEAD, STEP, TOKEN, X, Y
 from regard.errors import ArgumentError, unknown
 from regard.measures.about import TRACE, measure
-from regard.measures.agreement import pearson_of_rows
-from regard.measures.ends import wilson
 from regard.measures.spread import normalised_entropy_of_rows
+from regard.stats.correlation import pearson_of_rows
+from regard.stats.ends import wilson
 from regard.trace import Trace
 from regard.trace.words import SPECIAL
 

@@ -17,7 +17,7 @@ from regard.errors import ArgumentError
 from regard.look.denoiser import conditional, denoiser_of, first_of
 from regard.look.generate import generate
 from regard.look.settings import Settings
-from regard.measures.intervals import paired
+from regard.stats.means import paired
 from regard.steering.weights import END
 from regard.tap import TO_TEXT, AttentionCall, Edit, Tap
 from regard.trace import Prompt

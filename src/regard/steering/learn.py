@@ -12,7 +12,7 @@ from regard.data.pictures import as_rgb
 from regard.errors import ArgumentError
 from regard.look.prompt import check_words, read_whole
 from regard.look.settings import Progress, Settings
-from regard.measures.intervals import bootstrap
+from regard.stats.means import bootstrap
 from regard.steering.weights import END, PAD, WordWeights
 from regard.trace import Prompt
 

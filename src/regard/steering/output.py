@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from regard.look import Look
+from regard.saved.folder import SavedFolder, stranger
 from regard.steering.table import finest_map
-from regard.trace.folder import SavedFolder, stranger
 
 BEFORE, AFTER, MAPS, TABLE, RECIPE, PAGE = (
     "before", "after", "maps.png", "table.csv", "recipe.json", "page.html",

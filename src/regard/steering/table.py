@@ -8,8 +8,8 @@ import pandas as pd
 import xarray as xr
 
 from regard.look import Look
-from regard.look.judges import bundled_judges
 from regard.measures.words import pixel_distance
+from regard.scores.judges import bundled_judges
 from regard.trace import resize
 
 SHARE = 0.2
@@ -103,7 +103,7 @@ def _judged(before: Look, after: Look, pipeline: Any) -> list[tuple[Any, ...]]:
     judges = bundled_judges(pipeline)
     if judges is None:
         return []
-    from regard.measures.alignment import clip_score
+    from regard.scores.clip import clip_score
 
     images = [before.image, after.image]
     prompt, other = (each.trace.recipe["prompt"] for each in (before, after))

@@ -12,8 +12,8 @@ import pandas as pd
 from PIL import Image
 
 from regard.errors import ArgumentError
+from regard.saved.folder import SavedFolder, stranger
 from regard.steering.result import Steered
-from regard.trace.folder import SavedFolder, stranger
 
 if TYPE_CHECKING:
     from regard.methods import Method

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from regard.axes import X, Y
 from regard.errors import ArgumentError, OutputError, TraceError
+from regard.saved.folder import complete, unwritten
 from regard.trace.blocks import block_shape, blocks
-from regard.trace.folder import complete, unwritten
 from regard.trace.words import Token
 
 FORMAT = "regard-trace"

@@ -270,5 +270,5 @@ def _check_spread(values: xr.Dataset, caller: str) -> None:
         if name not in values:
             raise ArgumentError(
                 f"{caller}: the values have no '{name}'; they have {list(values.data_vars)}. "
-                f"regard.measures.intervals.intervals gives all three."
+                f"regard.stats.intervals gives all three."
             )

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from regard.data.scenes import scene
-from regard.trace.claim import claim
+from regard.saved.claim import claim
 from regard.zoo.autoencoder import save_half
 from regard.zoo.load import fingerprint, ready, weights_folder
 from regard.zoo.pixels import to_tensor

@@ -19,8 +19,8 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from regard.errors import ArgumentError, DataError, RegardError
-from regard.trace.claim import claim, unwritten
-from regard.trace.folder import check_above, complete
+from regard.saved.claim import claim, unwritten
+from regard.saved.folder import check_above, complete
 from regard.zoo.memory import keep_memory
 from regard.zoo.recipe import Recipe, recipe
 from regard.zoo.whole import network as whole

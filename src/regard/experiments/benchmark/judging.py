@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 
 from regard.errors import ArgumentError
-from regard.look.judges import bundled_judges
-from regard.measures.alignment import open_encoder
-from regard.measures.presence import misbound_colours, neglected_subjects
-from regard.measures.templates import caption_similarity, prompt_similarity, weaker_half
+from regard.scores.judges import bundled_judges
+from regard.scores.pairs import open_encoder
+from regard.scores.presence import misbound_colours, neglected_subjects
+from regard.scores.templates import caption_similarity, prompt_similarity, weaker_half
 
 
 @dataclass(frozen=True)

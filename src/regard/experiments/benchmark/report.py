@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from regard.experiments.benchmark.result import ALL, BARE, Benchmark
-from regard.measures.ends import LEAST
+from regard.stats.ends import LEAST
 from regard.views import Plate, Section, contact_sheet, dots, report
 
 SHOWN_PROMPTS = 8

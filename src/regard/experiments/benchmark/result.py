@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from regard.experiments.folder import RECIPE, listed_folder
 from regard.experiments.store import Done, begun
 from regard.experiments.studies.study import plain_rows
-from regard.measures.intervals import bootstrap, paired
+from regard.saved.folder import RECIPE, SavedFolder, unlisted
+from regard.stats.means import bootstrap, paired
 
 TABLE, SUMMARY, PAGE, FIGURES = "table.csv", "summary.csv", "report.html", "figures"
 
 STAMP = "regard-benchmark"
-FOLDER = listed_folder("Benchmark.save", "benchmark", STAMP)
+FOLDER = SavedFolder("Benchmark.save", "benchmark", partial(unlisted, stamp=STAMP))
 check_folder = FOLDER.check
 begin = partial(begun, FOLDER)
 

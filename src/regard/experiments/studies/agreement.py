@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from regard.experiments.studies.statistics import REPEATS, Estimate
-from regard.measures.intervals import bootstrap
+from regard.stats.estimates import REPEATS, Estimate
+from regard.stats.means import bootstrap
 
 Rows = NDArray[np.int64]
 
@@ -98,7 +98,7 @@ def rate(hits: Any, clusters: Any, *, bound: float) -> Estimate:
         (0.0, True, True)
 
     Source:
-        Interval: `regard.measures.intervals.bootstrap`; p: the exact binomial test.
+        Interval: `regard.stats.bootstrap`; p: the exact binomial test.
     """
     from scipy.stats import binomtest
 

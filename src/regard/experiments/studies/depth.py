@@ -10,17 +10,10 @@ from regard.experiments.studies.finding import Finding
 from regard.experiments.studies.hypotheses import DISTANCE_RISES, HEADS_ALIKE
 from regard.experiments.studies.looking import Dense, even_distance, everything, read_all
 from regard.experiments.studies.setting import Setting, Size
-from regard.experiments.studies.statistics import (
-    Estimate,
-    mean_of,
-    peak_of,
-    side_by_side,
-    spread_of,
-    told,
-    trend_of,
-)
+from regard.experiments.studies.statistics import peak_of, side_by_side, spread_of, told, trend_of
 from regard.measures.heads import CLOSE, head_clusters, head_redundancy
 from regard.measures.reach import positions
+from regard.stats.estimates import Estimate, mean_of
 from regard.tap import Tap
 from regard.views.curves import curves
 from regard.views.report import Plate, Section

@@ -12,9 +12,10 @@ from regard.experiments.studies.finding import Finding
 from regard.experiments.studies.hypotheses import BETTER_THAN_CHANCE, ROLLOUT_BETTER
 from regard.experiments.studies.plan import GRADIENTS, METHODS
 from regard.experiments.studies.setting import Setting
-from regard.experiments.studies.statistics import mean_of, spread_of, told
+from regard.experiments.studies.statistics import spread_of, told
 from regard.explain import area, deletion, explanations, insertion
-from regard.measures.intervals import holm
+from regard.stats.estimates import mean_of
+from regard.stats.means import holm
 from regard.views.curves import curves, dots
 from regard.views.mosaic import mosaic
 from regard.views.report import Plate, Section

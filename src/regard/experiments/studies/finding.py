@@ -7,8 +7,8 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from regard.experiments.studies.statistics import Estimate
-from regard.measures.intervals import holm
+from regard.stats.estimates import Estimate
+from regard.stats.means import holm
 
 HOLDS, FAILS, UNDECIDED = "holds", "fails", "undecided"
 

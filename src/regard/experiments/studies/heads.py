@@ -14,15 +14,9 @@ from regard.axes import HEAD, LAYER, SAMPLE
 from regard.experiments.studies.finding import Finding
 from regard.experiments.studies.hypotheses import SPECIAL_MATTERS
 from regard.experiments.studies.setting import Setting
-from regard.experiments.studies.statistics import (
-    correlation_of,
-    peak_of,
-    ranks,
-    side_by_side,
-    spread_of,
-    told,
-)
-from regard.measures.intervals import holm
+from regard.experiments.studies.statistics import peak_of, ranks, side_by_side, spread_of, told
+from regard.stats.estimates import correlation_of
+from regard.stats.means import holm
 from regard.tap import AttentionCall, Edit, Tap
 from regard.views.curves import curves, matrix, scatter
 from regard.views.report import Plate, Section

@@ -12,14 +12,9 @@ from regard.experiments.studies.finding import Finding
 from regard.experiments.studies.hypotheses import WRONG_IN_CLASS, WRONG_LESS_FOCUSED
 from regard.experiments.studies.looking import even_distance, reach_and_spread, read_all
 from regard.experiments.studies.setting import Numbers, Setting
-from regard.experiments.studies.statistics import (
-    Estimate,
-    difference_of,
-    mean_of,
-    right_of_class,
-    spread_of,
-)
-from regard.measures.intervals import holm
+from regard.experiments.studies.statistics import right_of_class, spread_of
+from regard.stats.estimates import Estimate, difference_of, mean_of
+from regard.stats.means import holm
 from regard.views.curves import curves, dots
 from regard.views.report import Plate, Section
 

@@ -23,8 +23,9 @@ from regard.experiments.studies.looking import (
     read_all,
 )
 from regard.experiments.studies.setting import Numbers, Setting, Size
-from regard.experiments.studies.statistics import mean_of, side_by_side, spread_of, told
-from regard.measures.agreement import pearson_of_rows
+from regard.experiments.studies.statistics import side_by_side, spread_of, told
+from regard.stats.correlation import pearson_of_rows
+from regard.stats.estimates import mean_of
 from regard.tap import Tap
 from regard.trace import resize
 from regard.views.curves import curves, dots

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from regard.experiments.folder import RECIPE, listed_folder
 from regard.experiments.store import begun
+from regard.saved.folder import RECIPE, SavedFolder, unlisted
 from regard.views.report import Plate, Section, png_of, report, with_ends
 
 PAGE, SUMMARY, FINDINGS = "report.html", "summary.md", "findings.json"
@@ -22,7 +22,7 @@ Report = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is."""
 
 STAMP = "regard-study"
-FOLDER = listed_folder("Study.save", "study", STAMP)
+FOLDER = SavedFolder("Study.save", "study", partial(unlisted, stamp=STAMP))
 check_folder = FOLDER.check
 begin = partial(begun, FOLDER)
 

@@ -85,8 +85,8 @@ class Reader:
         from regard.look import look
         from regard.look.generate import generate_each, hiding
         from regard.look.hidden import hide_words
-        from regard.look.judges import evidence, judges_of
         from regard.look.proof import controls, settings_of
+        from regard.scores.judges import evidence, judges_of
 
         pipeline, judges = self.pipeline, judges_of(self.pipeline)
         if judges is None or judges.sight is None:

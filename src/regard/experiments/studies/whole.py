@@ -12,17 +12,12 @@ from regard.experiments.studies.finding import Finding
 from regard.experiments.studies.hypotheses import FOCUS_RISES
 from regard.experiments.studies.looking import AnswerRows, answer_maps, numbered
 from regard.experiments.studies.setting import Setting
-from regard.experiments.studies.statistics import (
-    mean_of,
-    peak_of,
-    side_by_side,
-    spread_of,
-    told,
-    trend_of,
-)
-from regard.measures.agreement import head_diversity, pearson_of_rows
+from regard.experiments.studies.statistics import peak_of, side_by_side, spread_of, told, trend_of
+from regard.measures.agreement import head_diversity
 from regard.measures.artefacts import sink_mass
 from regard.measures.spread import attention_focus, coverage, entropy
+from regard.stats.correlation import pearson_of_rows
+from regard.stats.estimates import mean_of
 from regard.tap import Tap
 from regard.views.curves import curves, dots, matrix
 from regard.views.mosaic import mosaic

@@ -8,10 +8,10 @@ import numpy as np
 from PIL import Image
 
 from regard.data.scenes import mentions_in
-from regard.look.judges import bundled_judges
-from regard.measures import alignment
-from regard.measures.presence import neglected_subjects
 from regard.measures.words import SAME, pixel_distance
+from regard.scores import clip, pairs, perceptual
+from regard.scores.judges import bundled_judges
+from regard.scores.presence import neglected_subjects
 
 BUNDLED = "openmoji-clip"
 
@@ -69,10 +69,10 @@ class Judges:
             "distance": [pixel_distance(pixels[0], each) for each in pixels[1:]]
         }
         if self.encoder is not None and self.encoder.layers is not None:
-            apart = alignment.perceptual_distance([bare] * len(others), others, model=self.encoder)
+            apart = perceptual.perceptual_distance([bare] * len(others), others, model=self.encoder)
             found["perceptual_distance"] = apart.values.tolist()
         if self.encoder is not None and self.encoder.texts is not None:
-            fits = alignment.clip_score(pictures, [prompt] * len(pictures), model=self.encoder)
+            fits = clip.clip_score(pictures, [prompt] * len(pictures), model=self.encoder)
             found["clip_score"] = fits.values[1:].tolist()
             found["clip_change"] = (fits.values[1:] - fits.values[0]).tolist()
         if self.segmenter and mentions_in(prompt):
@@ -89,7 +89,7 @@ def judges_of(pipeline: Any, encoder: Any) -> Judges:
     if encoder is None and bundled_judges(pipeline) is None:
         return Judges()
     which = BUNDLED if encoder is None else encoder
-    opened = alignment.open_encoder(which)
+    opened = pairs.open_encoder(which)
     # Whoever takes the encoder of the scenes says that the pictures are scenes.
     return Judges(opened, segmenter=opened.name == BUNDLED)
 

@@ -10,8 +10,8 @@ from regard.experiments.store import Done
 from regard.experiments.sweeps.ablations import Layer
 from regard.experiments.sweeps.judging import UNITS
 from regard.experiments.sweeps.result import Sweep, shown
-from regard.measures.ends import LEAST
 from regard.measures.words import SAME
+from regard.stats.ends import LEAST
 from regard.views import Plate, Section, contact_sheet, dots, matrix, report
 
 ON_PAGE = 6

@@ -13,15 +13,15 @@ import pandas as pd
 import xarray as xr
 
 from regard.axes import SAMPLE
-from regard.experiments.folder import RECIPE, listed_folder
 from regard.experiments.store import Done, begun
 from regard.experiments.studies.study import plain_rows
-from regard.measures.intervals import intervals
+from regard.saved.folder import RECIPE, SavedFolder, unlisted
+from regard.stats.means import intervals
 
 TABLE, SUMMARY, PAGE, FIGURES = "table.csv", "summary.csv", "report.html", "figures"
 
 STAMP = "regard-sweep"
-FOLDER = listed_folder("Sweep.save", "sweep", STAMP)
+FOLDER = SavedFolder("Sweep.save", "sweep", partial(unlisted, stamp=STAMP))
 check_folder = FOLDER.check
 begin = partial(begun, FOLDER)
 

@@ -7,7 +7,7 @@ import pandas as pd
 
 from regard.axes import PROMPT, SEED
 from regard.errors import ArgumentError
-from regard.measures.intervals import holm, paired
+from regard.stats.means import holm, paired
 
 
 def compare(

@@ -8,7 +8,17 @@ from typing import Any
 
 from array_api_compat import array_namespace
 
-from regard.measures.rows import or_nan
+
+def or_nan(divisor: Any) -> Any:
+    """What to divide by, or NaN where it is not above 0: the quotient is undefined, unwarned.
+
+    Example:
+        >>> import numpy as np
+        >>> 1 / or_nan(np.array([2.0, 0.0]))
+        array([0.5, nan])
+    """
+    xp = array_namespace(divisor)
+    return xp.where(divisor > 0, divisor, xp.full_like(divisor, float("nan")))
 
 
 def average_precision_of_rows(scores: Any, positive: Any) -> Any:

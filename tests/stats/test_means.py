@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from regard.errors import ArgumentError, AxisError
-from regard.measures import clusters
-from regard.measures.clusters import exchange_p
-from regard.measures.intervals import bootstrap, holm, intervals, paired
+from regard.stats import clusters
+from regard.stats.clusters import exchange_p
+from regard.stats.means import bootstrap, holm, intervals, paired
 
 SKEWED = np.random.default_rng(1).exponential(size=40)
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from regard.measures.clusters import Floats, draws
+from regard.stats.clusters import Floats, draws
 
 LEAST = 5
 """Clusters that an interval needs; of fewer nothing known covers skewed data."""

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from regard.measures.ends import LEAST
-from regard.measures.intervals import bootstrap, intervals, paired
+from regard.stats.ends import LEAST
+from regard.stats.means import bootstrap, intervals, paired
 
 REPEATS = 400
 

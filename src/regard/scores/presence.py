@@ -9,7 +9,7 @@ import xarray as xr
 from regard.axes import SAMPLE
 from regard.data.scenes import Mention, mentions_in
 from regard.measures.about import VERDICTS, labelled, measure
-from regard.measures.alignment import check_pairs
+from regard.scores.pairs import check_pairs
 
 
 @measure(unit="share of subjects", higher="more is missing", reads=VERDICTS, reduce="over subjects")

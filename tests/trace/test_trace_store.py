@@ -121,12 +121,12 @@ def test_what_is_no_trace_is_never_replaced(trace, tmp_path):
 @pytest.mark.parametrize(
     "failure", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()]
 )
-@pytest.mark.parametrize("moment", ["store._to_zarr", "folder.swap"])
+@pytest.mark.parametrize("moment", ["trace.store._to_zarr", "saved.folder.swap"])
 def test_a_save_that_fails_leaves_what_was_there(trace, saved, monkeypatch, failure, moment):
     def fail(*_):
         raise failure
 
-    monkeypatch.setattr(f"regard.trace.{moment}", fail)
+    monkeypatch.setattr(f"regard.{moment}", fail)
     expected = OutputError if isinstance(failure, OSError) else KeyboardInterrupt
     with pytest.raises(expected) as raised:
         replace(trace, recipe={}).save(saved, overwrite=True)

@@ -9,10 +9,11 @@ from scipy import spatial
 import tiny
 from looks import PROMPT, pipeline, seen
 from regard.errors import ArgumentError
-from regard.look import Judges, generate, judges, look, proof, prove
+from regard.look import Judges, generate, look, proof, prove
 from regard.look.proof import without_words
 from regard.look.settings import Settings
 from regard.methods import drop
+from regard.scores import judges
 from regard.tap import Tap, hide
 from regard.zoo import judge
 

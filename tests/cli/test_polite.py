@@ -8,7 +8,7 @@ import typer
 from typer.testing import CliRunner
 
 from regard.cli.polite import NO_MEMORY, Polite
-from regard.trace.claim import beside
+from regard.saved.claim import beside
 
 
 def command(raised):
@@ -60,7 +60,7 @@ import sys, time
 from pathlib import Path
 import typer
 from regard.cli.polite import Polite, end_politely
-from regard.trace.claim import claim
+from regard.saved.claim import claim
 app = typer.Typer(cls=Polite, pretty_exceptions_enable=False)
 @app.command()
 def one(out: Path):

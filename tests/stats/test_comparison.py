@@ -3,8 +3,8 @@ import pandas as pd
 import pytest
 
 from regard.errors import ArgumentError
-from regard.measures.comparison import compare
-from regard.measures.intervals import paired
+from regard.stats.comparison import compare
+from regard.stats.means import paired
 
 
 def scores(shift=0.0):

@@ -13,7 +13,7 @@ import xarray as xr
 
 from regard.errors import ArgumentError, need
 from regard.measures.about import PICTURES, measure
-from regard.measures.alignment import BATCH, features, open_encoder
+from regard.scores.pairs import BATCH, features, open_encoder
 
 ENOUGH_FOR_FID = 10_000
 """Pictures on each side from which on papers quote FID; its bias falls with 1/n."""

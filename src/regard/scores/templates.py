@@ -13,13 +13,7 @@ import xarray as xr
 
 from regard.axes import SAMPLE
 from regard.measures.about import PICTURES_AND_TEXTS, TEXTS, labelled, measure
-from regard.measures.alignment import (
-    BATCH,
-    check_pairs,
-    cosine_of_rows,
-    features,
-    open_encoder,
-)
+from regard.scores.pairs import BATCH, check_pairs, cosine_of_rows, features, open_encoder
 
 TEMPLATES = tuple(
     """

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from regard.errors import ArgumentError
-from regard.measures.presence import misbound_colours, neglected_subjects
+from regard.scores.presence import misbound_colours, neglected_subjects
 from regard.zoo.judge import Seen, Sighting
 
 

@@ -8,9 +8,9 @@ import pytest
 
 from regard.errors import OutputError
 from regard.look import check_folder
-from regard.trace import claim as claiming
-from regard.trace.claim import beside, claim
-from regard.trace.folder import SavedFolder, stranger
+from regard.saved import claim as claiming
+from regard.saved.claim import beside, claim
+from regard.saved.folder import SavedFolder, stranger
 from regard.trace.names import file_names
 
 KIND = SavedFolder("Toy.save", "toy", lambda folder: stranger(folder, {"a"}, {"a"}))

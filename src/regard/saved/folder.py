@@ -1,18 +1,23 @@
 """Folders that are complete under their name, or not there at all."""
 
+import json
 import os
 from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from regard.errors import OutputError
-from regard.trace.claim import LONGEST, NEW, OLD, claim, swap, tidy, unwritten
+from regard.saved.claim import LONGEST, NEW, OLD, claim, swap, tidy, unwritten
 
 __all__ = [
     "SavedFolder", "check_above", "claimed", "complete", "free", "is_junk", "listed", "readable",
     "real", "stranger", "unwritten",
 ]  # fmt: skip
+
+RECIPE = "recipe.json"
+"""What tells of most results how they were made."""
 
 JUNK = frozenset({".ds_store", "thumbs.db", "ehthumbs.db", "desktop.ini", ".directory"})
 """What file managers leave in folders that they showed, in small letters; it is nobody's."""
@@ -284,6 +289,33 @@ def stranger(folder: Path, parts: Collection[str], needed: Collection[str]) -> s
     if strange:
         return strange[0]
     return None if set(needed) <= set(names) else names[0]
+
+
+def unlisted(folder: Path, stamp: str) -> str | None:
+    """Something in a folder that the recipe in it does not list; None if it lists all.
+
+    Args:
+        folder: Not empty.
+        stamp: What marks the recipe, as ``format``; its ``files`` are all that were written.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as room:
+        ...     (Path(room) / "notes.txt").touch()
+        ...     unlisted(Path(room), "regard-study")
+        'notes.txt'
+    """
+    try:
+        saved: Any = json.loads((folder / RECIPE).read_bytes())
+        files = set(saved["files"]) if saved["format"] == stamp else set()
+    except (OSError, ValueError, KeyError, TypeError):
+        files = set()
+    there = [
+        each for each in sorted(folder.rglob("*")) if not each.is_dir() and not is_junk(each.name)
+    ]
+    names = [each.relative_to(folder).as_posix() for each in there]
+    alien = next((name for name in names if name not in files), None)
+    return alien or (None if files else listed(folder)[0])
 
 
 def check_above(target: Path, *, who: str) -> None:

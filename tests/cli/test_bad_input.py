@@ -129,8 +129,8 @@ def test_a_folder_with_files_in_it(at, model):
     (at / "out").mkdir()
     (at / "out" / "notes.txt").write_text("mine")
     command = ("look", "a cat", "--model", model, "--steps", 1, "--out", "out")
-    assert "exists and is not empty" in refused(*command)
-    assert "holds 'notes.txt', which no look wrote" in refused(*command, "--overwrite")
+    for more in ([], ["--overwrite"]):
+        assert "holds 'notes.txt', which no look wrote" in refused(*command, *more)
     assert files(at / "out") == ["notes.txt"]
 
 
@@ -139,6 +139,13 @@ def test_a_file_where_a_folder_is_wanted(at):
     assert "is a file" in refused("look", "a cat", "--out", "out")
     assert "no folder" in refused("look", "a cat", "--out", "out/deeper")
     assert (at / "out").read_text() == "mine"
+
+
+def test_another_look_is_replaced_only_when_told_so(tmp_path):
+    seen().save(tmp_path / "out")
+    with pytest.raises(OutputError, match=r"out' holds a look\. Choose another folder, or overw"):
+        seen().save(tmp_path / "out")
+    seen().save(tmp_path / "out", overwrite=True)
 
 
 @pytest.mark.parametrize("added", ["notes.txt", "heatmaps/mine.png"])

@@ -10,7 +10,7 @@ from encoders import lettered, noise_pictures, save_clip
 from regard.data.pictures import pictures
 from regard.data.prompts import prompts
 from regard.errors import ArgumentError
-from regard.measures.templates import (
+from regard.scores.templates import (
     TEMPLATES,
     caption_similarity,
     filled,

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.stats import rankdata
 
-from regard.measures.curves import average_precision_of_rows, greatest_so_far, ranks_of_rows
+from regard.stats.ranks import average_precision_of_rows, greatest_so_far, ranks_of_rows
 
 tied = arrays(float, (2, 9), elements=st.integers(0, 4).map(float))
 

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from regard.axes import SAMPLE
 from regard.errors import ArgumentError, AxisError
-from regard.measures.clusters import Floats, exchange_p, groups_of, per_cluster
-from regard.measures.ends import LEAST, ends_of
+from regard.stats.clusters import Floats, exchange_p, groups_of, per_cluster
+from regard.stats.ends import LEAST, ends_of
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def bootstrap(
 
     Differs from the paper:
         The longer side of few clusters is lengthened and both are held near Student's t, as
-        simulations asked for: `regard.measures.ends` has the numbers.
+        simulations asked for: `regard.stats.ends` has the numbers.
     """
     row = _row(values, "bootstrap")
     return _interval("bootstrap", row, clusters, level, seed, repeats, bounds)

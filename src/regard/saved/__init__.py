@@ -1,0 +1,5 @@
+"""Folders that are complete under their name, or not there at all.
+
+* `folder`: a kind of folder that something is saved as, checked before the work is done.
+* `claim`: a place on disk that one process writes at a time.
+"""

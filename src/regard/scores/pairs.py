@@ -1,0 +1,78 @@
+"""Images or texts pair by pair before an encoder, which is the judge of most scores.
+
+A score means what the encoder's training taught it, and scores of two encoders cannot be compared.
+So every result says which encoder it was, with the SHA-256 of its weights.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from array_api_compat import array_namespace
+
+from regard.axes import SAMPLE
+from regard.errors import ArgumentError
+
+BATCH = 32
+"""Pictures encoded at a time."""
+
+
+def open_encoder(which: Any) -> Any:
+    """`regard.zoo.encoder.encoder`; all scores go through here."""
+    from regard.zoo.encoder import encoder
+
+    return encoder(which)
+
+
+def features(which: Any, items: Sequence[Any], *, batch: int, caller: str) -> Any:
+    """`regard.zoo.encoder.encoded`: features of pictures or texts, a tensor [item, feature]."""
+    from regard.zoo.encoder import encoded
+
+    return encoded(which, items, batch=batch, caller=caller)
+
+
+def cosine_of_rows(first: Any, second: Any) -> Any:
+    """Cosine over the last axis of NumPy arrays or tensors; differentiable; NaN for a zero row."""
+    xp = array_namespace(first, second)
+    lengths = xp.sqrt(xp.sum(first * first, axis=-1)) * xp.sqrt(xp.sum(second * second, axis=-1))
+    return xp.sum(first * second, axis=-1) / lengths
+
+
+def check_pairs(caller: str, first: Sequence[Any], second: Sequence[Any]) -> None:
+    """Refuse what cannot be taken pair by pair.
+
+    Raises:
+        ArgumentError: the numbers differ, or there are none.
+
+    Example:
+        >>> check_pairs("example", ["a cat"], ["a dog"])
+    """
+    if isinstance(first, str) or isinstance(second, str):
+        raise ArgumentError(f"{caller}: got one text; give lists, with one member for each pair.")
+    if len(first) != len(second) or not len(first):
+        raise ArgumentError(
+            f"{caller}: got {len(first)} and {len(second)}; give one for each, and one pair at "
+            f"least."
+        )
+
+
+def cosines(
+    caller: str, first: Sequence[Any], second: Sequence[Any], model: Any, batch: int
+) -> tuple[Any, Any]:
+    """Cosines [sample] and the encoder that made them."""
+    which = open_encoder(model)
+    pair = [features(which, each, batch=batch, caller=caller).numpy() for each in (first, second)]
+    with np.errstate(invalid="ignore"):  # a vector of length 0 points nowhere: NaN, and counted
+        return cosine_of_rows(*pair), which
+
+
+def labelled_by(
+    name: str, values: Any, first: Sequence[Any], which: Any, **attrs: Any
+) -> xr.DataArray:
+    """A score over sample, with the names of its images and the encoder that gave it."""
+    names = getattr(first, "names", None)
+    coords = {} if names is None else {SAMPLE: list(names)}
+    told = {"encoder": which.name, **which.recipe, "undefined": int(np.isnan(values).sum())}
+    found = xr.DataArray(values, dims=(SAMPLE,), coords=coords, name=name)
+    return found.assign_attrs({**attrs, **told})
