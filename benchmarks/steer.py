@@ -18,8 +18,8 @@ from regard.look.prompt import read_whole
 from regard.look.settings import Settings
 from regard.look.variants import Variant, generate_variants
 from regard.methods import Method, drop, nudge, scale, scale_heads, scale_layers, temperature
+from regard.models import load
 from regard.tap import attention_layers
-from regard.zoo import load
 from regard.zoo.memory import keep_memory
 
 GOAL = 1.05

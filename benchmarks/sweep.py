@@ -23,8 +23,8 @@ from regard.look.generate import ROWS
 from regard.look.prompt import read_whole
 from regard.look.settings import Settings
 from regard.look.variants import Variant, generate_variants
+from regard.models import load
 from regard.steering import steer
-from regard.zoo import load
 from regard.zoo.memory import keep_memory
 
 GOAL = 3.0

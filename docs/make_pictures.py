@@ -19,10 +19,10 @@ from regard.experiments.generation import draw
 from regard.experiments.sweeps.report import figures_of
 from regard.look.generate import pixels_of
 from regard.methods import drop
+from regard.models import load
 from regard.steering.table import finest_map
 from regard.views import contact_sheet, differences
 from regard.views.stamp import stamp
-from regard.zoo import load
 
 FOLDER = Path(__file__).parent / "pictures"
 

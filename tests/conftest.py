@@ -38,3 +38,36 @@ def model(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models") / "tiny"
     pipeline().save_pretrained(folder)
     return str(folder)
+
+
+@pytest.fixture(scope="session")
+def stand_ins(tmp_path_factory):
+    """A folder as REGARD_MODELS wants it: every bundled model in small, trained for one step."""
+    from regard.zoo.train import train
+    from small_recipes import NAMES, shrink
+
+    folder = tmp_path_factory.mktemp("models")
+    with pytest.MonkeyPatch.context() as patch:
+        shrink(patch)
+        patch.setenv("REGARD_MODELS", str(folder))
+        patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+        for name in NAMES:
+            train(name, folder / name, steps=1)
+    return folder
+
+
+@pytest.fixture
+def small(stand_ins, monkeypatch):
+    """Shrunken recipes, and the stand-ins in the place of the bundled weights."""
+    from regard.models import detector
+    from regard.models.load import opened_once
+    from small_recipes import shrink
+
+    shrink(monkeypatch)
+    monkeypatch.setenv("REGARD_MODELS", str(stand_ins))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(stand_ins / "cache"))
+    opened_once.cache_clear()
+    detector._tokenizer.cache_clear()
+    yield stand_ins
+    opened_once.cache_clear()
+    detector._tokenizer.cache_clear()

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from regard.zoo.encoder import Encoder
+from regard.models.encoder import Encoder
 from tiny import tiny_tokenizer
 
 

@@ -14,7 +14,7 @@ import torch
 from regard.data import FashionMNIST
 from regard.data.fashion_mnist import NAMES
 from regard.experiments.studies.plan import Plan
-from regard.zoo import Preparation, Vision
+from regard.models import Preparation, Vision
 
 TINY = Plan(
     images=40, sampled=10, clustered=4, resized=20, resized_dense=4, matched=4, ablated=10,

@@ -30,6 +30,7 @@ ROOMS = (
     "look",
     "measures",
     "methods",
+    "models",
     "scores",
     "stats",
     "steering",
@@ -214,12 +215,14 @@ def blocks(page):
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
     """Bundled weights, or small stand-ins where they were not trained yet."""
-    from regard.zoo import judge, weights_folder
+    from regard.models import detector
+    from regard.models.load import opened_once
+    from regard.zoo import weights_folder
     from regard.zoo.train import train
 
     def forget():
-        judge._network.cache_clear()
-        judge._tokenizer.cache_clear()
+        opened_once.cache_clear()
+        detector._tokenizer.cache_clear()
 
     with pytest.MonkeyPatch.context() as patch:
         forget()

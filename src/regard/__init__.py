@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from regard import data, experiments, explain, measures, methods, scores, stats, views
     from regard.experiments.sweeps import sweep
     from regard.look import Look, look, look_at
+    from regard.models import load
     from regard.steering import steer
     from regard.tap import Select, Tap
     from regard.trace import Trace
-    from regard.zoo import load
 
 __all__ = [
     "Look",
@@ -55,7 +55,7 @@ hand_out(
         "Select": "regard.tap:Select",
         "Tap": "regard.tap:Tap",
         "Trace": "regard.trace:Trace",
-        "load": "regard.zoo:load",
+        "load": "regard.models:load",
         "look": "regard.look:look",
         "look_at": "regard.look:look_at",
         "steer": "regard.steering:steer",

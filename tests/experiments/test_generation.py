@@ -18,16 +18,18 @@ from regard.experiments.generation import (
     single_prompts,
     word_map,
 )
+from regard.models.detector import Detection, Detections
 from regard.zoo.cards import FIGURES, READINGS, reading_key
-from regard.zoo.judge import Seen, Sighting
 
 EMPTY = xr.DataArray(np.zeros((1, 1, 1)), dims=("token", "y", "x"))
 
 
 def drawn(prompt, **seen):
     """A picture of which the segmenter says ``subject=colour``."""
-    subjects = {name: Sighting(np.ones((2, 2), bool), colour, 1.0) for name, colour in seen.items()}
-    return Drawn(prompt, 0, None, Seen(subjects), EMPTY)
+    subjects = {
+        name: Detection(np.ones((2, 2), bool), colour, 1.0) for name, colour in seen.items()
+    }
+    return Drawn(prompt, 0, None, Detections(subjects), EMPTY)
 
 
 def test_single_figures_by_hand():
@@ -168,7 +170,7 @@ def test_every_reading_has_its_words_in_the_card():
 def test_what_is_watched_in_a_batch_is_what_it_is_alone():
     import torch
 
-    from regard.zoo import load
+    from regard.models import load
 
     pipeline, prompts = load("openmoji"), ["a cat", "a red car on the beach"]
 

@@ -7,12 +7,12 @@ from encoders import noise_pictures, save_clip
 from regard.data.pictures import Pictures, pictures
 from regard.errors import ArgumentError
 from regard.experiments.score import remembering, score
+from regard.models.encoder import Encoder, encoder
 from regard.scores.clip import clip_score, image_similarity
 from regard.scores.fidelity import fid, kid
 from regard.scores.perceptual import perceptual_distance
 from regard.stats.comparison import compare
 from regard.stats.means import bootstrap, paired
-from regard.zoo.encoder import Encoder, encoder
 
 SAID = {f"{n}.png": (text,) for n, text in enumerate(["a cat", "a cat", "two dogs", "a car"])}
 

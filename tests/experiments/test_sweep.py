@@ -17,10 +17,10 @@ from regard.experiments.sweeps.report import figures_of, page_of
 from regard.look import look
 from regard.look.settings import Settings
 from regard.methods import drop
+from regard.models.detector import Detection, Detections
 from regard.scores.clip import clip_score
 from regard.scores.perceptual import perceptual_distance
 from regard.stats.means import bootstrap
-from regard.zoo.judge import Seen, Sighting
 from tiny import seeded, tiny_pipeline
 
 OTHER = "a dog on grass"
@@ -176,11 +176,11 @@ def test_an_encoder_that_is_named_judges_and_so_does_the_segmenter():
 
 
 def test_what_is_shown_no_more_is_counted(monkeypatch):
-    sighting = Sighting(np.ones((1, 1), bool), "blue", 0.5)
-    seen = [Seen(dict.fromkeys(names, sighting)) for names in (
+    sighting = Detection(np.ones((1, 1), bool), "blue", 0.5)
+    seen = [Detections(dict.fromkeys(names, sighting)) for names in (
         ["cat", "car"], ["car"], [], ["car", "cat"], ["car", "cat", "dog"],
     )]  # fmt: skip
-    monkeypatch.setattr("regard.zoo.judge.see", lambda images: seen)
+    monkeypatch.setattr("regard.models.detector.detect", lambda images: seen)
     judges = Judges(segmenter=True)
     image = Image.new("RGB", (2, 2))
     found = judges.measured("a cat and a blue car", [image] * 5)

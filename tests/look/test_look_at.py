@@ -13,9 +13,9 @@ from regard.cli.see import artefacts_of
 from regard.errors import ArgumentError, DataError, OutputError, UnknownName
 from regard.look import Look, look, look_at, prove
 from regard.look import picture as room
+from regard.models import load
 from regard.tap import Tap
 from regard.trace import Trace, layer_weights
-from regard.zoo import load
 from visions import LABELS, NAMES, picture, tiny_vision, vision_folder
 
 CLASSIFIER = "ViTForImageClassification"
@@ -66,7 +66,7 @@ PREFIXES = {
 def test_the_tokens_before_the_patches_have_their_names(name):
     from dataclasses import replace
 
-    from regard.zoo import vision_of
+    from regard.models import vision_of
 
     model = vision_of(tiny_vision(name))
     how = replace(model.preparation, mean=(0.5,) * 3, std=(0.5,) * 3)

@@ -13,9 +13,9 @@ from regard.look import Judges, generate, look, proof, prove
 from regard.look.proof import without_words
 from regard.look.settings import Settings
 from regard.methods import drop
+from regard.models import detector
 from regard.scores import judges
 from regard.tap import Tap, hide
-from regard.zoo import judge
 
 
 def latents(edits, rows=1):
@@ -236,8 +236,13 @@ def test_what_prove_is_asked_is_checked():
 
 def test_only_objects_are_named_with_their_colour(monkeypatch):
     mask = np.ones((2, 2), bool)
-    shown = {"cat": judge.Sighting(mask, "gray", 0.5), "car": judge.Sighting(mask, "blue", 0.4)}
-    monkeypatch.setattr(judge, "see", lambda images: [judge.Seen(shown)] * len(images))
+    shown = {
+        "cat": detector.Detection(mask, "gray", 0.5),
+        "car": detector.Detection(mask, "blue", 0.4),
+    }
+    monkeypatch.setattr(
+        detector, "detect", lambda images: [detector.Detections(shown)] * len(images)
+    )
     assert judges._sight([seen().image]) == [("cat", "blue car")]
 
 

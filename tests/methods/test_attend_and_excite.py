@@ -67,7 +67,7 @@ def theirs(model, tokens, **options):
 def openmoji():
     import regard.zoo
 
-    return regard.zoo.load("openmoji")
+    return regard.models.load("openmoji")
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,10 @@ from PIL import Image
 from encoders import lettered, noise_pictures, save_clip
 from regard.data.pictures import pictures
 from regard.errors import ArgumentError, DataError
+from regard.models import load
+from regard.models.encoder import Encoder
 from regard.scores.clip import clip_score, image_similarity, text_similarity
 from regard.scores.perceptual import perceptual_distance
-from regard.zoo import load
-from regard.zoo.encoder import Encoder
 
 TEXTS = ["a cat", "a red car on the beach", "two dogs"]
 

@@ -12,10 +12,10 @@ from torchmetrics.image.kid import KernelInceptionDistance
 from encoders import gaussian, lettered, noise_pictures, save_clip
 from regard.errors import ArgumentError, DataError, MissingDependency
 from regard.measures.about import READS
+from regard.models.encoder import Encoder, encoder
 from regard.scores.clip import clip_score, image_similarity, text_similarity
 from regard.scores.fidelity import fid, kid
 from regard.scores.perceptual import perceptual_distance
-from regard.zoo.encoder import Encoder, encoder
 
 SCORES = (clip_score, image_similarity, perceptual_distance, text_similarity)
 REAL = gaussian(60, 6, 0.0, 0)

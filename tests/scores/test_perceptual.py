@@ -4,9 +4,9 @@ import torch
 import transformers
 
 from encoders import noise_pictures, save_clip
+from regard.models import load
 from regard.scores.pairs import cosine_of_rows
 from regard.scores.perceptual import distance_of_layers, perceptual_distance
-from regard.zoo import load
 
 
 @pytest.fixture(scope="module")

@@ -2,14 +2,14 @@ import numpy as np
 import pytest
 
 from regard.errors import ArgumentError
+from regard.models.detector import Detection, Detections
 from regard.scores.presence import misbound_colours, neglected_subjects
-from regard.zoo.judge import Seen, Sighting
 
 
 def seen(**subjects):
     """What the segmenter says: ``subject=colour``."""
     mask = np.ones((2, 2), bool)
-    return Seen({name: Sighting(mask, colour, 1.0) for name, colour in subjects.items()})
+    return Detections({name: Detection(mask, colour, 1.0) for name, colour in subjects.items()})
 
 
 @pytest.mark.parametrize(

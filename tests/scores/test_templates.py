@@ -10,6 +10,8 @@ from encoders import lettered, noise_pictures, save_clip
 from regard.data.pictures import pictures
 from regard.data.prompts import prompts
 from regard.errors import ArgumentError
+from regard.models import load
+from regard.models.encoder import Encoder
 from regard.scores.templates import (
     TEMPLATES,
     caption_similarity,
@@ -19,8 +21,6 @@ from regard.scores.templates import (
     template_features,
     weaker_half,
 )
-from regard.zoo import load
-from regard.zoo.encoder import Encoder
 
 PROMPTS = ["a cat and a red car", "a cat with a bow", "a cat and a red car"]
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-import regard.zoo as zoo
+import regard.models as models
 from joint import tiny_flux_pipeline
 from regard.errors import ArgumentError
 from regard.look import look
@@ -39,8 +39,8 @@ def test_a_compiled_denoiser_is_looked_through(tmp_path):
 
 def test_the_fingerprint_is_that_of_names_and_bytes_compiled_or_not():
     model = tiny_vit()
-    assert zoo.fingerprint(model) == by_hand(model)
-    assert zoo.fingerprint(torch.compile(model, backend="eager")) == by_hand(model)
+    assert models.fingerprint(model) == by_hand(model)
+    assert models.fingerprint(torch.compile(model, backend="eager")) == by_hand(model)
 
 
 def offloaded(model, *, known: bool = True):
@@ -60,11 +60,11 @@ def offloaded(model, *, known: bool = True):
 def test_offloaded_weights_are_read_where_they_lie():
     model = tiny_vit()
     expected = by_hand(model)
-    assert zoo.fingerprint(offloaded(model)) == expected
+    assert models.fingerprint(offloaded(model)) == expected
 
 
 def test_weights_that_cannot_be_read_are_unknown_with_the_reason():
-    told = zoo.fingerprint(offloaded(tiny_vit(), known=False))
+    told = models.fingerprint(offloaded(tiny_vit(), known=False))
     assert told.startswith("unknown: ")
     assert "it is offloaded, and where to is not known" in told
 

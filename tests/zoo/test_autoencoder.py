@@ -3,7 +3,8 @@ import math
 import pytest
 import torch
 
-from regard.zoo import load, recipe
+from regard.models import load
+from regard.zoo import recipe
 from regard.zoo.autoencoder import psnr
 
 

@@ -8,9 +8,10 @@ import transformers
 from encoders import noise_pictures
 from regard.data.scenes import scene
 from regard.errors import ArgumentError, DataError
-from regard.zoo import judge, load, vision_of
+from regard.models import load, vision_of
+from regard.models.captioner import LONGEST, captions
+from regard.models.load import opened_once
 from regard.zoo.captioner import task
-from regard.zoo.judge import LONGEST, captions
 from regard.zoo.pixels import scenes_for_judges, to_tensor
 from regard.zoo.recipe import recipe
 from regard.zoo.train import Job
@@ -76,7 +77,7 @@ def learnt(tmp_path_factory):
     folder = tmp_path_factory.mktemp("captioner")
     job.export(folder / "model")
     yield folder / "model", scenes
-    judge._network.cache_clear()
+    opened_once.cache_clear()
 
 
 def test_what_was_learnt_is_said_again(learnt):

@@ -7,7 +7,7 @@ from torch import nn
 
 from regard.data import FashionMNIST
 from regard.experiments import evaluate
-from regard.zoo import library_model, load
+from regard.models import library_model, load
 from regard.zoo.classifier import MEAN, STD, of_step, some_patches, to_pixels, varied
 from small_recipes import clothes
 

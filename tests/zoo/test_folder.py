@@ -14,9 +14,9 @@ from typer.testing import CliRunner
 from looks import pipeline
 from regard.cli import app
 from regard.errors import DataError
-from regard.zoo import load
-from regard.zoo.encoder import encoder
-from regard.zoo.judge import captions
+from regard.models import load
+from regard.models.captioner import captions
+from regard.models.encoder import encoder
 from visions import vision_folder
 
 HARM = """

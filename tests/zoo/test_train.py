@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from regard.errors import ArgumentError, DataError, OutputError, RegardError, UnknownName
+from regard.models import library_model
 from regard.saved.claim import claim
-from regard.zoo import library_model
 from regard.zoo.recipe import Recipe
 from regard.zoo.train import Job, optimisers, train
 from small_recipes import NAMES

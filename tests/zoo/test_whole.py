@@ -8,7 +8,7 @@ from safetensors.torch import load_file, save_file
 
 from looks import pipeline
 from regard.errors import DataError
-from regard.zoo import fingerprint, load
+from regard.models import fingerprint, load
 from visions import tiny_vision, vision_folder
 
 

@@ -61,7 +61,7 @@ def autoencoder(*, quick: bool, report: Report) -> dict[str, float]:
     """Peak signal-to-noise ratio of reconstructions, mean over test scenes."""
     import torch
 
-    from regard.zoo import load
+    from regard.models import load
     from regard.zoo.autoencoder import psnr
     from regard.zoo.pixels import to_tensor
 
@@ -85,16 +85,16 @@ def clip(*, quick: bool, report: Report) -> dict[str, float]:
     """Share of single-subject test scenes whose nearest subject name is the right one."""
     import torch.nn.functional as F
 
-    from regard.zoo import judge
+    from regard.models import detector
 
     scenes = unseen_scenes(240 if quick else 2000, count=1)
     report(f"classifying {len(scenes)} test scenes among {len(SUBJECTS)} subjects")
-    names = [judge.text_features(zero_shot_texts(s)).mean(0) for s in SUBJECTS]
+    names = [detector.text_features(zero_shot_texts(s)).mean(0) for s in SUBJECTS]
     anchors = F.normalize(_stack(names), dim=-1)
     right = 0
     for first in range(0, len(scenes), 100):
         part = scenes[first : first + 100]
-        nearest = (judge.image_features([s.image for s in part]) @ anchors.mT).argmax(1)
+        nearest = (detector.image_features([s.image for s in part]) @ anchors.mT).argmax(1)
         right += sum(
             SUBJECTS[i] == s.mentions[0].subject for i, s in zip(nearest, part, strict=True)
         )
@@ -109,11 +109,11 @@ def _stack(rows: list[Any]) -> Any:
 
 def segmenter(*, quick: bool, report: Report) -> dict[str, float]:
     """How well the judge judges: presence, masks and colours on test scenes."""
-    from regard.zoo import judge
+    from regard.models import detector
 
     scenes = unseen_scenes(200 if quick else 2000)
     report(f"segmenting {len(scenes)} test scenes")
-    seen = judge.see([s.image for s in scenes])
+    seen = detector.detect([s.image for s in scenes])
     presence = [
         ({p.mention.subject for p in truth.placed}, set(found.subjects))
         for truth, found in zip(scenes, seen, strict=True)
@@ -152,11 +152,11 @@ def _iou(one: np.ndarray, other: np.ndarray) -> float:
 
 def captioner(*, quick: bool, report: Report) -> dict[str, float]:
     """How often a caption names the subjects and colours of a test scene, whatever their order."""
-    from regard.zoo import judge
+    from regard.models.captioner import captions
 
     scenes = unseen_scenes(200 if quick else 2000)
     report(f"captioning {len(scenes)} test scenes")
-    said = judge.captions([each.image for each in scenes])
+    said = captions([each.image for each in scenes])
     return {**caption_figures(scenes, said), "images": float(len(scenes))}
 
 
@@ -192,11 +192,11 @@ def confusion(count: int = 2000) -> np.ndarray:
         int [24 true, 25 reported]; the last column counts scenes in which nothing was seen. Where
         several subjects are reported the largest counts.
     """
-    from regard.zoo import judge
+    from regard.models import detector
 
     scenes = unseen_scenes(count, count=1)
     table = np.zeros((len(SUBJECTS), len(SUBJECTS) + 1), int)
-    for truth, found in zip(scenes, judge.see([s.image for s in scenes]), strict=True):
+    for truth, found in zip(scenes, detector.detect([s.image for s in scenes]), strict=True):
         first = next(iter(found.subjects), None)
         column = len(SUBJECTS) if first is None else SUBJECTS.index(first)
         table[SUBJECTS.index(truth.mentions[0].subject), column] += 1
@@ -227,7 +227,7 @@ def predictions(images: np.ndarray, *, batch: int = 250) -> np.ndarray:
     """The classes that `fashion-vit` names, int [picture]."""
     import torch
 
-    from regard.zoo import load
+    from regard.models import load
 
     model, found = load("fashion-vit"), []
     for first in range(0, len(images), batch):

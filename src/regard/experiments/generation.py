@@ -12,11 +12,11 @@ from regard.data.prompts import prompts
 from regard.data.scenes import HELD_OUT_PAIRS, HELD_OUT_SINGLES, Scene, mentions_in
 from regard.experiments.evaluate import Report, unseen_scenes
 from regard.measures.place import best_threshold, disc, iou
+from regard.models.detector import Detections, detect
 from regard.scores.presence import misbound_colours, neglected_subjects
 from regard.stats.means import bootstrap, paired
 from regard.trace import resize
 from regard.zoo.cards import READINGS, reading_key
-from regard.zoo.judge import Seen, see
 
 STEPS, GUIDANCE, BATCH = 30, 4.0, 24
 NOISED_AT = 200
@@ -34,7 +34,7 @@ class Drawn:
     prompt: str
     seed: int
     image: Any
-    seen: Seen
+    seen: Detections
     maps: xr.DataArray  # token, y, x: mean over the layers of the finest grid, heads and steps
     others: Maps = field(default_factory=dict)
 
@@ -72,7 +72,7 @@ def draw(
                 guidance_scale=guidance,
                 generator=[torch.Generator().manual_seed(seed) for _, seed in part],
             ).images
-        found = zip(part, images, see(images), watch.maps(), strict=True)
+        found = zip(part, images, detect(images), watch.maps(), strict=True)
         for (prompt, seed), image, seen, maps in found:
             drawn.append(Drawn(prompt, seed, image, seen, maps["finest"], maps))
         if on_batch is not None:
@@ -154,7 +154,7 @@ def every(heats: Sequence[Any]) -> list[xr.DataArray]:
 
 def openmoji(*, quick: bool, report: Report) -> dict[str, float]:
     """Subjects and colours of one- and two-subject prompts, and the overlap of maps with masks."""
-    from regard.zoo import load
+    from regard.models import load
 
     pipeline = load("openmoji")
     singles = single_prompts(1 if quick else 4)

@@ -73,7 +73,7 @@ def score(
         against: Real pictures, or those of another method.
         said: Texts by file name, as `regard.data.pictures.captions` reads them; the score of a
             picture with several is their mean.
-        encoder: What `regard.zoo.encoder.encoder` takes.
+        encoder: What `regard.models.encoder.encoder` takes.
         scale: As for `regard.scores.clip.clip_score`.
         prefix: As for `regard.scores.clip.clip_score`.
         level: Share of such intervals that hold the true value.
@@ -234,7 +234,7 @@ def remembering(which: Any, total: int, progress: Report) -> Any:
     """The same encoder, which encodes no picture twice, and tells how many it has encoded.
 
     Args:
-        which: An `regard.zoo.encoder.Encoder`.
+        which: An `regard.models.encoder.Encoder`.
         total: How many pictures there are.
         progress: Called with the number of pictures encoded so far, and ``total``.
     """

@@ -67,7 +67,7 @@ def knock_out(
 
     Example:
         >>> from regard.explain import Word
-        >>> from regard.zoo import load
+        >>> from regard.models import load
         >>> table = knock_out(load("openmoji"), "a cat", Word("cat"), steps=1, controls=1)
         >>> table["knocked_out"].tolist()[0], len(table)
         ('cat', 2)

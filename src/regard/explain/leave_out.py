@@ -57,7 +57,7 @@ def word_deletion(
         ArgumentError: another argument lies outside what it may be.
 
     Example:
-        >>> from regard.zoo import load
+        >>> from regard.models import load
         >>> blame = {"a": 0.1, "cat": 0.9}
         >>> table = word_deletion(load("openmoji"), "a cat", blame, steps=1)
         >>> table.attrs["order"], table.attrs["pictures"]

@@ -23,9 +23,9 @@ from regard.explain.words import word_rollout
 from regard.look.generate import generate, opened
 from regard.look.observe import recipe_of
 from regard.look.settings import Settings
+from regard.models import fingerprint, name_of, vision_of
 from regard.saved.folder import SavedFolder, stranger
 from regard.trace.names import file_names
-from regard.zoo import fingerprint, name_of, vision_of
 
 PICTURE, MAPS, VALUES, RECIPE = "image.png", "maps", "values.csv", "recipe.json"
 PARTS = {PICTURE, MAPS, VALUES, RECIPE}

@@ -88,7 +88,7 @@ def word_gradients(
             the region.
 
     Example:
-        >>> from regard.zoo import load
+        >>> from regard.models import load
         >>> shares = word_gradients(load("openmoji"), "a cat", steps=1, points=4)
         >>> round(shares.attrs["answer_change"], 4)
         1.0

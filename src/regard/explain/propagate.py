@@ -268,7 +268,7 @@ def propagated_words(
         NothingObserved: there was no attention to text, or no self-attention on such a grid.
 
     Example:
-        >>> from regard.zoo import load
+        >>> from regard.models import load
         >>> propagated_words(load("openmoji"), "a cat", words=["cat"], steps=1).dims
         ('step', 'token', 'y', 'x')
 

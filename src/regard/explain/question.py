@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from regard.arguments import indices, shown, whole_or_none
 from regard.errors import ArgumentError, NothingObserved
+from regard.models import Vision, vision_of
 from regard.tap import AttentionCall, Tap
-from regard.zoo import Vision, vision_of
 
 Images = Float[Tensor, "sample channel high wide"]
 Target = Int[Tensor, " sample"]

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+import regard.models as models
 import regard.zoo as zoo
 from regard.axes import STEP, TOKEN, X, Y
 from regard.explain.propagate import Propagation
@@ -59,7 +60,7 @@ def word_regions(
         NothingObserved: there was no attention to text, or no self-attention in such layers.
 
     Example:
-        >>> from regard.zoo import load
+        >>> from regard.models import load
         >>> found = word_regions(load("openmoji"), "a cat", words=["cat"], steps=1)
         >>> found.dims, found.sizes["word"]
         (('word', 'y', 'x'), 1)
@@ -97,7 +98,7 @@ def measured(pipeline: Any) -> dict[str, Any]:
         >>> measured(None)
         {}
     """
-    name = zoo.name_of(pipeline)
+    name = models.name_of(pipeline)
     return dict(zoo.recipe(name).reading) if name in zoo.recipes() else {}
 
 

@@ -174,7 +174,7 @@ def word_rollout(
         NothingObserved: the model has no attention to text.
 
     Example:
-        >>> from regard.zoo import load
+        >>> from regard.models import load
         >>> shares = word_rollout(load("openmoji"), "a cat", steps=2)
         >>> bool((shares.sum("token") <= 1).all())
         True

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-import regard.zoo as zoo
+import regard.models as models
 from regard.arguments import shown
 from regard.errors import ArgumentError
 from regard.look.noise import Noise, noise_of, seeded
@@ -69,8 +69,8 @@ def opened(model: Any, who: str = "look") -> Any:
         UnknownName: there is no such model.
         ArgumentError: it is no text-to-image pipeline, or its denoiser is of no known family.
     """
-    pipeline = zoo.load(model) if isinstance(model, str | os.PathLike) else model
-    if isinstance(pipeline, zoo.Vision):
+    pipeline = models.load(model) if isinstance(model, str | os.PathLike) else model
+    if isinstance(pipeline, models.Vision):
         raise ArgumentError(
             f"{who}: '{pipeline.name}' looks at pictures and draws none. Use "
             f"look_at(model, picture), or regard look --image PICTURE."

@@ -97,7 +97,7 @@ def hide_words(
             `regard.look.generate.generate`.
 
     Example:
-        >>> from regard.zoo import load
+        >>> from regard.models import load
         >>> done = hide_words(load("openmoji"), Settings("a cat", steps=1), [[], [2]])
         >>> len(done.images), done.how
         (2, 'masked')

@@ -97,7 +97,7 @@ def noise_of(pipeline: Any, steps: int) -> Noise:
         steps: How many steps a generation has.
 
     Example:
-        >>> from regard.zoo import load
+        >>> from regard.models import load
         >>> noise_of(load("openmoji"), 4)
         Noise(drawn=False, apart=True, repeats=True, scheduler='DDIMScheduler', untried='')
     """

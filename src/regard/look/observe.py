@@ -167,13 +167,13 @@ def look(
 
 def recipe_of(pipeline: Any, settings: Settings) -> dict[str, Any]:
     """What made an image, as plain JSON values: the model, its scheduler and the settings."""
-    import regard.zoo as zoo
+    import regard.models as models
     from regard.look.generate import network_of
 
     scheduler = pipeline.scheduler
     return {
-        "model": zoo.name_of(pipeline),
-        "weights_sha256": zoo.fingerprint(pipeline),
+        "model": models.name_of(pipeline),
+        "weights_sha256": models.fingerprint(pipeline),
         "dtype": str(network_of(pipeline).dtype).removeprefix("torch."),
         "prompt": settings.prompt,
         "negative_prompt": settings.negative_prompt,
@@ -192,9 +192,10 @@ def _reading(
     pipeline: Any, carriers: bool | None, words: Sequence[str] | None, keep: Sequence[str]
 ) -> dict[str, Any]:
     """Which maps of words to show, as `Trace.reading` has it, and why these."""
+    import regard.models as models
     import regard.zoo as zoo
 
-    name = zoo.name_of(pipeline)
+    name = models.name_of(pipeline)
     measured = zoo.recipe(name).reading if name in zoo.recipes() else {}
     why = f"measured for {name}" if measured else "not measured for this model: own tokens"
     told = dict(measured) if LAYER in keep else {**measured, "layers": None}

@@ -75,11 +75,11 @@ def look_at(
     started = time.perf_counter()
     import torch  # once there is a picture to look at
 
-    import regard.zoo as zoo
+    import regard.models as models
     from regard.tap import Parity, Tap
 
     whole = as_rgb(picture)
-    vision = zoo.vision_of(model, processor=processor)
+    vision = models.vision_of(model, processor=processor)
     check_names(queries, "queries", "look_at", "['cls']")
     sides = pair(size, "size", "look_at", both=True, cure="Leave it out for the model's own.")
     pixels = vision.pixels([whole], sides)
@@ -111,12 +111,12 @@ def look_at(
 
 def recipe_of(vision: Any, picture: Image.Image, size: tuple[int, int] | None) -> dict[str, Any]:
     """What a picture was looked at with, as plain JSON values."""
-    import regard.zoo as zoo
+    import regard.models as models
 
     how = vision.preparation
     return {
-        "model": zoo.name_of(vision),
-        "weights_sha256": zoo.fingerprint(vision),
+        "model": models.name_of(vision),
+        "weights_sha256": models.fingerprint(vision),
         "dtype": str(next(vision.model.parameters()).dtype).removeprefix("torch."),
         "image": fingerprint_of(picture),
         "size": list(size or vision.size),

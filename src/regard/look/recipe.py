@@ -95,12 +95,12 @@ def differences(pipeline: Any, told: Mapping[str, Any], who: str) -> list[str]:
     Raises:
         DataError: the recipe does not say with what it was made.
     """
-    import regard.zoo as zoo
+    from regard import models
     from regard.look.generate import network_of
 
     scheduler = pipeline.scheduler
     here = {
-        "weights_sha256": zoo.fingerprint(pipeline),
+        "weights_sha256": models.fingerprint(pipeline),
         "dtype": str(network_of(pipeline).dtype).removeprefix("torch."),
         "scheduler": type(scheduler).__name__,
     }

@@ -29,7 +29,7 @@ def clip_score(
     Args:
         images: Pictures: PIL, uint8 arrays, or `regard.data.pictures.pictures`.
         texts: One for each.
-        model: What `regard.zoo.encoder.encoder` takes, and reads texts.
+        model: What `regard.models.encoder.encoder` takes, and reads texts.
         scale: ``cosine``; ``2.5`` for 2.5 max(cosine, 0), the paper's; ``100`` for
             100 max(cosine, 0), as many tools print it.
         prefix: Put before each text. The paper has "A photo depicts "; the bundled model was
@@ -80,7 +80,7 @@ def image_similarity(
     Args:
         images: As for `clip_score`.
         others: One for each.
-        model: What `regard.zoo.encoder.encoder` takes.
+        model: What `regard.models.encoder.encoder` takes.
         batch: How many are encoded at a time.
 
     Returns:
@@ -118,7 +118,7 @@ def text_similarity(
     Args:
         texts: Texts.
         others: One for each.
-        model: What `regard.zoo.encoder.encoder` takes, and reads texts.
+        model: What `regard.models.encoder.encoder` takes, and reads texts.
         batch: How many are encoded at a time.
 
     Returns:

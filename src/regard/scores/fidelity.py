@@ -41,7 +41,7 @@ def fid(
     Args:
         real: Pictures: PIL, uint8 arrays, or `regard.data.pictures.pictures`; two or more.
         made: Others; their number need not be the same.
-        encoder: What `regard.zoo.encoder.encoder` takes, such as a function from pictures to the
+        encoder: What `regard.models.encoder.encoder` takes, such as a function from pictures to the
             2048 features of an Inception network.
         batch: How many are encoded at a time; only sums over the pictures are kept.
 

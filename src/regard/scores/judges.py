@@ -61,10 +61,11 @@ def _latent_judges(pipeline: Any) -> Judges | None:
 
 def bundled_judges(pipeline: Any) -> Judges | None:
     """The bundled judges, if this is a bundled model and their weights are there."""
+    import regard.models as models
     import regard.zoo as zoo
 
     try:
-        if zoo.name_of(pipeline) in zoo.recipes():
+        if models.name_of(pipeline) in zoo.recipes():
             zoo.weights_folder("openmoji-clip")
             zoo.weights_folder("openmoji-segmenter")
             return Judges(_likeness, _sight, "the space of the image encoder openmoji-clip")
@@ -74,14 +75,14 @@ def bundled_judges(pipeline: Any) -> Judges | None:
 
 
 def _likeness(image: Image.Image, others: Sequence[Image.Image]) -> list[float]:
-    from regard.zoo import judge
+    from regard.models import detector
 
-    return [float(each) for each in judge.similarity([image], list(others))[0]]
+    return [float(each) for each in detector.similarity([image], list(others))[0]]
 
 
 def _sight(images: Sequence[Image.Image]) -> list[Sight]:
     from regard.data.drawings import OBJECTS
-    from regard.zoo import judge
+    from regard.models import detector
 
     return [
         tuple(
@@ -89,7 +90,7 @@ def _sight(images: Sequence[Image.Image]) -> list[Sight]:
             f"{sighting.colour} {name}" if name in OBJECTS else name
             for name, sighting in seen.subjects.items()
         )
-        for seen in judge.see(list(images))
+        for seen in detector.detect(list(images))
     ]
 
 

@@ -19,15 +19,15 @@ BATCH = 32
 
 
 def open_encoder(which: Any) -> Any:
-    """`regard.zoo.encoder.encoder`; all scores go through here."""
-    from regard.zoo.encoder import encoder
+    """`regard.models.encoder.encoder`; all scores go through here."""
+    from regard.models.encoder import encoder
 
     return encoder(which)
 
 
 def features(which: Any, items: Sequence[Any], *, batch: int, caller: str) -> Any:
-    """`regard.zoo.encoder.encoded`: features of pictures or texts, a tensor [item, feature]."""
-    from regard.zoo.encoder import encoded
+    """`regard.models.encoder.encoded`: features of pictures or texts, a tensor [item, feature]."""
+    from regard.models.encoder import encoded
 
     return encoded(which, items, batch=batch, caller=caller)
 

@@ -36,7 +36,7 @@ def perceptual_distance(
     Args:
         images: As for `clip_score`.
         others: One for each.
-        model: What `regard.zoo.encoder.encoder` takes, and shows its layers.
+        model: What `regard.models.encoder.encoder` takes, and shows its layers.
         layers: Numbers of the layers to compare, 0 the first, -1 the last; by default all.
         batch: How many are encoded at a time.
 
@@ -62,7 +62,7 @@ def perceptual_distance(
         No weights learnt from human judgements (so this is not LPIPS), any encoder, and the mean
         over layers where the paper has the sum.
     """
-    from regard.zoo.encoder import as_pictures
+    from regard.models.encoder import as_pictures
 
     check_pairs("perceptual_distance", images, others)
     which = open_encoder(model)

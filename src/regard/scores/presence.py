@@ -18,7 +18,7 @@ def neglected_subjects(prompts: Sequence[str], seen: Sequence[Any]) -> xr.DataAr
 
     Args:
         prompts: Texts that name subjects of `regard.data.SUBJECTS`.
-        seen: What the segmenter sees in the picture of each, from `regard.zoo.judge.see`.
+        seen: What the segmenter sees in the picture of each, from `regard.models.detector.detect`.
 
     Returns:
         ``sample``; above 0 the picture neglects a subject. NaN for a prompt that names none.
@@ -27,8 +27,8 @@ def neglected_subjects(prompts: Sequence[str], seen: Sequence[Any]) -> xr.DataAr
         ArgumentError: the numbers differ, or there are none.
 
     Example:
-        >>> from regard.zoo.judge import Seen
-        >>> neglected_subjects(["a cat and a dog", "a house"], [Seen({})] * 2).values
+        >>> from regard.models.detector import Detections
+        >>> neglected_subjects(["a cat and a dog", "a house"], [Detections({})] * 2).values
         array([ 1., nan])
 
     Source:
@@ -65,8 +65,8 @@ def misbound_colours(prompts: Sequence[str], seen: Sequence[Any]) -> xr.DataArra
         ArgumentError: the numbers differ, or there are none.
 
     Example:
-        >>> from regard.zoo.judge import Seen, Sighting
-        >>> blue = Seen({"car": Sighting(np.ones((1, 1), bool), "blue", 1.0)})
+        >>> from regard.models.detector import Detections, Detection
+        >>> blue = Detections({"car": Detection(np.ones((1, 1), bool), "blue", 1.0)})
         >>> misbound_colours(["a red car and a red bow", "a blue car"], [blue, blue]).values
         array([1., 0.])
 

@@ -68,7 +68,7 @@ def prompt_similarity(
     Args:
         images: Pictures: PIL, uint8 arrays, or `regard.data.pictures.pictures`.
         prompts: One for each.
-        model: What `regard.zoo.encoder.encoder` takes, and reads texts.
+        model: What `regard.models.encoder.encoder` takes, and reads texts.
         legacy: As for `filled`.
         batch: How many pictures or texts are encoded at a time.
 
@@ -184,9 +184,9 @@ def caption_similarity(
     The caption stands alone, in no template, so that equal texts reach less than 1.
 
     Args:
-        captions: What a captioner says, such as `regard.zoo.judge.captions`.
+        captions: What a captioner says, such as `regard.models.captioner.captions`.
         prompts: One for each.
-        model: What `regard.zoo.encoder.encoder` takes, and reads texts.
+        model: What `regard.models.encoder.encoder` takes, and reads texts.
         legacy: As for `filled`.
         batch: How many texts are encoded at a time.
 
@@ -277,7 +277,7 @@ def template_features(
 
     Args:
         prompts: Texts; one that comes twice is encoded once.
-        model: What `regard.zoo.encoder.encoder` takes, and reads texts.
+        model: What `regard.models.encoder.encoder` takes, and reads texts.
         legacy: As for `filled`.
         batch: How many texts are encoded at a time.
         caller: Who asks, for errors.

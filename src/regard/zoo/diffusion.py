@@ -13,7 +13,7 @@ from torch import Tensor
 from regard.data.scenes import scene
 from regard.saved.claim import claim
 from regard.zoo.autoencoder import save_half
-from regard.zoo.load import fingerprint, ready, weights_folder
+from regard.zoo.bundled import ready, weights_folder, weights_sha256
 from regard.zoo.pixels import to_tensor
 from regard.zoo.recipe import Recipe
 from regard.zoo.train import write_tensors
@@ -121,7 +121,7 @@ class DiffusionTask:
         return {"latents": torch.cat(latents), "captions": json.dumps(captions)}
 
     def _encoder_mark(self) -> str:
-        return f"{self.settings['seed']}-{fingerprint(self.autoencoder.encoder)[:12]}"
+        return f"{self.settings['seed']}-{weights_sha256(self.autoencoder.encoder)[:12]}"
 
 
 def cache_folder() -> Path:

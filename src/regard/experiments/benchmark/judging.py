@@ -49,7 +49,7 @@ def judges_of(pipeline: Any, encoder: Any, captioner: Any) -> Judges:
         UnknownName: there is no such captioner.
         ArgumentError: it reads no texts.
     """
-    from regard.zoo.judge import captions
+    from regard.models.captioner import captions
 
     notes = []
     opened = open_encoder(encoder)
@@ -82,9 +82,9 @@ def judged(prompts: Sequence[str], pictures: Sequence[np.ndarray], judges: Judge
     found: dict[str, Any] = {}
     texts = list(prompts)
     if judges.segmenter:
-        from regard.zoo.judge import see
+        from regard.models.detector import detect
 
-        seen = see(list(pictures))
+        seen = detect(list(pictures))
         missing = neglected_subjects(texts, seen).values
         found["neglected"] = np.where(np.isnan(missing), np.nan, missing > 0)
         found["neglected_subjects"] = missing
@@ -92,7 +92,7 @@ def judged(prompts: Sequence[str], pictures: Sequence[np.ndarray], judges: Judge
     found["full_prompt"] = prompt_similarity(pictures, texts, model=judges.encoder).values
     found["weaker_half"] = weaker_half(pictures, texts, model=judges.encoder).values
     if judges.captioner is not None:
-        from regard.zoo.judge import captions
+        from regard.models.captioner import captions
 
         told = captions(list(pictures), model=judges.captioner)
         similar = caption_similarity(told, texts, model=judges.encoder)

@@ -60,8 +60,8 @@ def benchmark(
         seeds: Pictures of each prompt, from seed 0 on.
         steps: Denoising steps.
         guidance: Weight of classifier-free guidance; up to 1 is off.
-        encoder: Of pictures and texts, as `regard.zoo.encoder.encoder` takes it.
-        captioner: As `regard.zoo.judge.captions` takes it; None for no captions.
+        encoder: Of pictures and texts, as `regard.models.encoder.encoder` takes it.
+        captioner: As `regard.models.captioner.captions` takes it; None for no captions.
         store: A folder to which what each prompt gave is written at once. A call with the same
             settings and folder goes on from there, and the result reads its pictures there: keep
             it until that is saved. None keeps all in memory.

@@ -248,7 +248,7 @@ def _planted_part(words: pd.DataFrame) -> Section:
 
 
 def _recipe(pipeline: Any, plan: Plan, *, quick: bool) -> dict[str, Any]:
-    from regard.zoo import fingerprint, name_of
+    from regard.models import fingerprint, name_of
 
     return {
         "model": name_of(pipeline),

@@ -14,8 +14,8 @@ from regard.errors import ArgumentError
 from regard.experiments.studies.plan import Plan
 from regard.experiments.studies.study import Report
 from regard.explain.layers import reader
+from regard.models import Vision, vision_of
 from regard.tap import AttentionCall, Parity, Tap
-from regard.zoo import Vision, vision_of
 
 Size = tuple[int, int]
 Numbers = NDArray[np.int64]

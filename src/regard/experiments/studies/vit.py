@@ -34,7 +34,7 @@ def vit(
     compared), a p raised for the number of hypotheses, and a verdict.
 
     Args:
-        model: A `regard.zoo.Vision` that names the classes of the data, or its name or folder.
+        model: A `regard.models.Vision` that names the classes of the data, or its name or folder.
         data: Test pictures, or the folder with the files of Fashion-MNIST; by default where
             `regard.data.fashion_mnist` finds them.
         quick: A tenth of the work, to see whether all is well; not to be quoted.
@@ -106,7 +106,7 @@ def vit(
 
 def recipe_of(setting: Any, *, quick: bool) -> dict[str, Any]:
     """With what the study was made, as plain values."""
-    from regard.zoo import fingerprint
+    from regard.models import fingerprint
 
     shape = setting.shape
     return {

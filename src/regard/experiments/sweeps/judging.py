@@ -95,9 +95,9 @@ def judges_of(pipeline: Any, encoder: Any) -> Judges:
 
 
 def _verdicts(prompt: str, pictures: Sequence[Image.Image]) -> dict[str, list[Any]]:
-    from regard.zoo.judge import see
+    from regard.models.detector import detect
 
-    seen = see(list(pictures))
+    seen = detect(list(pictures))
     neglected = neglected_subjects([prompt] * len(seen), seen).values
     named = {mention.subject for mention in mentions_in(prompt)}
     before = named & set(seen[0].subjects)

@@ -51,8 +51,8 @@ def sweep(
         during: In which steps something is missing: one, a range, or its first step and the one
             after its last; None for all.
         encoder: Who judges how well a picture fits its prompt and how far two are apart, as
-            `regard.zoo.encoder.encoder` takes it; None takes ``openmoji-clip`` for bundled models,
-            and nobody for others. With ``openmoji-clip`` the segmenter is asked too.
+            `regard.models.encoder.encoder` takes it; None takes ``openmoji-clip`` for bundled
+            models, and nobody for others. With ``openmoji-clip`` the segmenter is asked too.
         store: A folder to which what each prompt and seed gave is written at once. A call with
             the same settings and folder goes on from there, and the result reads its pictures
             there: keep it until that is saved. None keeps all in memory.

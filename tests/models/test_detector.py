@@ -7,8 +7,8 @@ from PIL import Image
 
 from regard.data.drawings import COLOURS, SUBJECTS
 from regard.data.scenes import scene
-from regard.zoo import judge
-from regard.zoo.judge import LEAST_AREA, Seen, see, similarity
+from regard.models import detector
+from regard.models.detector import LEAST_AREA, Detections, detect, similarity
 
 CAT, CAR = 1 + SUBJECTS.index("cat"), 1 + SUBJECTS.index("car")
 BLUE, RED = (25 + list(COLOURS).index(name) for name in ("blue", "red"))
@@ -32,8 +32,8 @@ def test_a_segmenters_logits_read_by_hand(monkeypatch):
     # The cat fills the upper quarter, the car the lower half, which is mostly blue.
     areas = {f"_{CAT}": slice(0, 16), f"_{CAR}": slice(32, 64)}
     areas |= {f"_{BLUE}": slice(32, 60), f"_{RED}": slice(60, 64)}
-    monkeypatch.setattr(judge, "_network", network_that_sees(**areas))
-    (seen,) = see(NOTHING)
+    monkeypatch.setattr(detector, "opened_once", network_that_sees(**areas))
+    (seen,) = detect(NOTHING)
     assert list(seen.subjects) == ["car", "cat"]  # the largest first
     assert seen.subjects["car"].colour == "blue"
     assert seen.subjects["car"].area == 0.5
@@ -45,28 +45,28 @@ def test_a_segmenters_logits_read_by_hand(monkeypatch):
 def test_stray_pixels_do_not_count_as_a_subject(monkeypatch):
     # Two rows of 64 are 3.1 % of the picture and count; one counts not.
     assert 1 / 64 < LEAST_AREA < 2 / 64
-    monkeypatch.setattr(judge, "_network", network_that_sees(**{f"_{CAT}": slice(0, 2)}))
-    assert list(see(NOTHING)[0].subjects) == ["cat"]
-    monkeypatch.setattr(judge, "_network", network_that_sees(**{f"_{CAT}": slice(0, 1)}))
-    assert str(see(NOTHING)[0]) == "nothing"
+    monkeypatch.setattr(detector, "opened_once", network_that_sees(**{f"_{CAT}": slice(0, 2)}))
+    assert list(detect(NOTHING)[0].subjects) == ["cat"]
+    monkeypatch.setattr(detector, "opened_once", network_that_sees(**{f"_{CAT}": slice(0, 1)}))
+    assert str(detect(NOTHING)[0]) == "nothing"
 
 
 def test_a_verdict_reads_like_a_caption(monkeypatch):
     areas = {f"_{CAR}": slice(0, 32), f"_{BLUE}": slice(0, 32)}
-    monkeypatch.setattr(judge, "_network", network_that_sees(**areas))
-    assert str(see(NOTHING)[0]) == "blue car"
-    assert str(Seen({})) == "nothing"
+    monkeypatch.setattr(detector, "opened_once", network_that_sees(**areas))
+    assert str(detect(NOTHING)[0]) == "blue car"
+    assert str(Detections({})) == "nothing"
 
 
 @pytest.mark.parametrize("batch", [1, 2, 64])
 def test_pictures_are_judged_alike_in_batches_of_any_size(small, batch):
     pictures = [scene(i).image for i in range(3)]
-    once = [str(each) for each in see(pictures)]
-    assert [str(each) for each in see(pictures, batch=batch)] == once
+    once = [str(each) for each in detect(pictures)]
+    assert [str(each) for each in detect(pictures, batch=batch)] == once
 
 
 def test_larger_pictures_are_reduced_to_what_the_judges_know(small):
-    (seen,) = see([Image.new("RGB", (128, 128))])
+    (seen,) = detect([Image.new("RGB", (128, 128))])
     assert all(each.mask.shape == (64, 64) for each in seen.subjects.values())
 
 

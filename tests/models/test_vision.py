@@ -7,7 +7,7 @@ from PIL import Image
 
 import visions
 from regard.errors import ArgumentError, DataError
-from regard.zoo import Vision, fingerprint, library_model, load, name_of, vision_of
+from regard.models import Vision, fingerprint, library_model, load, name_of, vision_of
 from tiny import VISION
 from visions import LABELS, NAMES, picture, tiny_vision, vision_folder
 
@@ -186,7 +186,7 @@ def test_the_vision_tower_of_a_two_tower_model_can_look_at_pictures(small):
     tower = vision_of(both)
     assert tower.name == vision_of("openmoji-clip").name == "openmoji-clip"
     assert tower.model is both.vision_model
-    from regard.zoo.judge import _prepared
+    from regard.models.detector import _prepared
 
     shown = picture(64, 64)
     torch.testing.assert_close(tower.pixels([shown]), _prepared([shown]), atol=1e-6, rtol=0)

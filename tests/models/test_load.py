@@ -6,10 +6,11 @@ import pytest
 import torch
 
 from regard.errors import DataError, UnknownName
-from regard.zoo import Vision, bundled, fingerprint, load, name_of, recipe, weights_folder
+from regard.models import Vision, fingerprint, load, name_of
+from regard.zoo import bundled, recipe, weights_folder
 from small_recipes import NAMES
 
-HERE = sys.modules["regard.zoo.load"]
+HERE = sys.modules["regard.zoo.bundled"]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -112,7 +113,7 @@ def test_weights_that_are_cut_short_are_one_clear_line(small, tmp_path):
 
 def test_missing_weights_come_with_the_command_that_makes_them(tmp_path, monkeypatch):
     monkeypatch.delenv("REGARD_MODELS", raising=False)
-    monkeypatch.setattr(HERE, "__file__", str(tmp_path / "load.py"))
+    monkeypatch.setattr(HERE, "__file__", str(tmp_path / "bundled.py"))
     with pytest.raises(DataError, match="make them with: regard train openmoji-clip"):
         load("openmoji-clip")
 

@@ -9,8 +9,8 @@ from PIL import Image
 from encoders import noise_pictures, save_clip
 from regard.data import scene
 from regard.errors import ArgumentError, DataError, UnknownName
-from regard.zoo import judge, load
-from regard.zoo.encoder import Encoder, encoded, encoder
+from regard.models import detector, load
+from regard.models.encoder import Encoder, encoded, encoder
 from tiny import VISION
 
 
@@ -46,9 +46,9 @@ def test_the_bundled_model_encodes_as_the_judge_does():
     which = encoder("openmoji-clip")
     unit = torch.nn.functional.normalize
     rows = unit(encoded(which, pictures, batch=1, caller="test"), dim=-1)
-    torch.testing.assert_close(rows, judge.image_features(pictures), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(rows, detector.image_features(pictures), atol=1e-5, rtol=1e-5)
     said = unit(encoded(which, ["a cat", "a red car"], batch=8, caller="test"), dim=-1)
-    torch.testing.assert_close(said, judge.text_features(["a cat", "a red car"]))
+    torch.testing.assert_close(said, detector.text_features(["a cat", "a red car"]))
 
 
 def test_texts_that_are_cut_are_counted(folder):

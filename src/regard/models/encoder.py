@@ -16,9 +16,10 @@ from torch import Tensor
 
 from regard.data.pictures import as_rgb
 from regard.errors import ArgumentError, DataError
-from regard.zoo.load import fingerprint, folder_of, library_model, vision_of
+from regard.models.load import folder_of, library_model, vision_of
+from regard.models.vision import PROCESSOR, processor_file, sees_pictures
+from regard.zoo.bundled import weights_sha256
 from regard.zoo.recipe import recipes
-from regard.zoo.vision import PROCESSOR, processor_file, sees_pictures
 from regard.zoo.whole import LOCAL, could_not
 
 Prepare = Callable[..., Tensor]
@@ -116,7 +117,7 @@ def _of_network(network: Any, folder: Path, name: str) -> Encoder:
     def cut(said: Sequence[str]) -> int:
         return sum(len(ids) > limit for ids in tokenizer(list(said), verbose=False).input_ids)
 
-    told = {"weights_sha256": fingerprint(network)}
+    told = {"weights_sha256": weights_sha256(network)}
     if not reads:
         return Encoder(name, features, layers=layers, recipe=told)
     limit = min(tokenizer.model_max_length, network.config.text_config.max_position_embeddings)
