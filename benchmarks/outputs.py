@@ -29,6 +29,9 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 PROMPT, OTHER = "a cat and a blue car on the beach", "a lion and a yellow balloon"
 SWAPPED = "a dog and a blue car on the beach"
 TINY = "a cat and a dog on grass"
+OLD = {"guidance_scale": 4.0}
+"""What was the guidance of every model when outputs were first recorded."""
+
 PLAIN = 1e-6
 """Largest difference, by the larger of 1 and the number itself, of what counts as equal."""
 
@@ -160,7 +163,7 @@ def picture(rows: int, columns: int) -> Image.Image:
 def look_bundled() -> Any:
     from regard import look
 
-    return of_look(look("openmoji", PROMPT, seed=3, steps=4, prove=2))
+    return of_look(look("openmoji", PROMPT, seed=3, num_inference_steps=4, prove=2))
 
 
 @run
@@ -171,17 +174,20 @@ def look_settings() -> Any:
     shape = torch.randn((1, 4, 16, 16), generator=torch.Generator().manual_seed(5))
     ways: dict[str, dict[str, Any]] = {
         "negative": {"negative_prompt": "snow"},
-        "unguided": {"guidance": 1.0},
-        "wide": {"size": (64, 96)},
+        "unguided": {"guidance_scale": 1.0},
+        "wide": {"height": 64, "width": 96},
         "one layer": {"keep": ("step",)},
         "words": {"words": ["cat", "car"]},
         "method": {"methods": [drop("blue")]},
         "other prompt": {"methods": [prompt_to_prompt(SWAPPED)]},
         "carriers": {"carriers": True},
     }
-    found = {name: of_look(look("openmoji", PROMPT, steps=3, **how)) for name, how in ways.items()}
+    found = {
+        name: of_look(look("openmoji", PROMPT, num_inference_steps=3, **how))
+        for name, how in ways.items()
+    }
     try:
-        found["latents"] = of_look(look("openmoji", PROMPT, steps=3, latents=shape))
+        found["latents"] = of_look(look("openmoji", PROMPT, num_inference_steps=3, latents=shape))
     except ValueError as refused:
         found["latents"] = str(refused)
     return found
@@ -192,7 +198,17 @@ def look_families() -> Any:
     from regard import look
 
     return {
-        name: of_look(look(model, TINY, steps=3, seed=2, negative_prompt="snow", prove=True))
+        name: of_look(
+            look(
+                model,
+                TINY,
+                **OLD,
+                num_inference_steps=3,
+                seed=2,
+                negative_prompt="snow",
+                prove=True,
+            )
+        )
         for name, model in tiny_models().items()
     }
 
@@ -235,7 +251,9 @@ def steer_bundled() -> Any:
     }  # fmt: skip
     found = {}
     for name, methods in ways.items():
-        found[name] = of_steered(steer("openmoji", PROMPT, methods, steps=4, keep=("layer",)))
+        found[name] = of_steered(
+            steer("openmoji", PROMPT, methods, num_inference_steps=4, keep=("layer",))
+        )
     return found
 
 
@@ -248,11 +266,15 @@ def steer_families() -> Any:
     for name, model in tiny_models().items():
         extra = [nudge(["cat"])] if name in ("sd", "xl") else []
         methods = [drop("dog"), scale({"cat": 2.0}), *extra]
-        found[name] = of_steered(steer(model, TINY, methods, steps=3, keep=("layer",)))
+        found[name] = of_steered(
+            steer(model, TINY, methods, **OLD, num_inference_steps=3, keep=("layer",))
+        )
         guide = [smoothed_energy_guidance(2.0, layers=0 if name in ("sd", "xl") else None,
                                           place=None)]  # fmt: skip
         try:
-            found[f"{name} guide"] = of_steered(steer(model, TINY, guide, steps=3))
+            found[f"{name} guide"] = of_steered(
+                steer(model, TINY, guide, **OLD, num_inference_steps=3)
+            )
         except ValueError as refused:
             found[f"{name} guide"] = str(refused)
     return found
@@ -264,7 +286,7 @@ def replayed() -> Any:
     from regard.methods import drop
     from regard.steering import replay
 
-    first = steer("openmoji", PROMPT, [drop("car")], steps=3)
+    first = steer("openmoji", PROMPT, [drop("car")], num_inference_steps=3)
     return of_steered(replay("openmoji", first.recipe))
 
 
@@ -285,9 +307,17 @@ def swept() -> Any:
 
     found = {}
     for over in ("heads", "layers", "words", "places"):
-        made = sweep("openmoji", PROMPT, over, seeds=1, steps=2)
+        made = sweep("openmoji", PROMPT, over, seeds=1, num_inference_steps=2)
         found[over] = {"table": made.table, "summary": made.summary()}
-    made = sweep(tiny_sd(), [TINY, "a dog"], "heads", seeds=[1, 4], steps=3, during=[1, 3])
+    made = sweep(
+        tiny_sd(),
+        [TINY, "a dog"],
+        "heads",
+        seeds=[1, 4],
+        **OLD,
+        num_inference_steps=3,
+        during=[1, 3],
+    )
     found["tiny"] = {"table": made.table, "summary": made.summary()}
     return found
 
@@ -300,7 +330,7 @@ def benchmarked() -> Any:
         methods=["attend-and-excite", "nudge every=3"],
         prompts=["a cat and a dog", "a bear with a glasses"],
         seeds=2,
-        steps=3,
+        num_inference_steps=3,
     )
     table = made.table.drop(columns=[name for name in made.table if "second" in name])
     return {"table": table}
@@ -377,24 +407,30 @@ def explained_curves() -> Any:
 
 @run
 def explained_prompts() -> Any:
-    from regard import explain, load
+    from regard import explain
 
     model = tiny_sd()
     return {
-        "rollout": explain.word_rollout("openmoji", PROMPT, steps=2),
-        "propagated": explain.propagated_words("openmoji", PROMPT, steps=2),
-        "gradients": explain.word_gradients("openmoji", PROMPT, steps=2, points=4),
+        "rollout": explain.word_rollout("openmoji", PROMPT, num_inference_steps=2),
+        "propagated": explain.propagated_words("openmoji", PROMPT, num_inference_steps=2),
+        "gradients": explain.word_gradients("openmoji", PROMPT, num_inference_steps=2, points=4),
         "through": explain.word_gradients(
-            "openmoji", "a cat", steps=2, points=4, through_encoder=True
+            "openmoji", "a cat", num_inference_steps=2, points=4, through_encoder=True
         ),
-        "regions": explain.word_regions(load("openmoji"), PROMPT, words=["cat", "car"], steps=3),
-        "word": explain.knock_out("openmoji", PROMPT, explain.Word("car"), steps=2),
-        "head": explain.knock_out("openmoji", PROMPT, explain.Head("car", "mid_block", 0), steps=2),
+        "regions": explain.word_regions(
+            "openmoji", PROMPT, words=["cat", "car"], num_inference_steps=3
+        ),
+        "word": explain.knock_out("openmoji", PROMPT, explain.Word("car"), num_inference_steps=2),
+        "head": explain.knock_out(
+            "openmoji", PROMPT, explain.Head("car", "mid_block", 0), num_inference_steps=2
+        ),
         "deletion": explain.word_deletion(
-            "openmoji", PROMPT, {"cat": 0.5, "car": 0.4, "blue": 0.1}, steps=2
+            "openmoji", PROMPT, {"cat": 0.5, "car": 0.4, "blue": 0.1}, num_inference_steps=2
         ),
-        "tiny": explain.word_rollout(model, TINY, steps=2),
-        "prompt": explain.explain_prompt("openmoji", "a cat", words=["cat"], steps=2).maps,
+        "tiny": explain.word_rollout(model, TINY, **OLD, num_inference_steps=2),
+        "prompt": explain.explain_prompt(
+            "openmoji", "a cat", words=["cat"], num_inference_steps=2
+        ).maps,
     }
 
 
@@ -419,9 +455,9 @@ def saved_folders() -> Any:
 
     with tempfile.TemporaryDirectory() as room:
         folder = Path(room)
-        look("openmoji", "a cat", steps=2).save(folder / "look")
+        look("openmoji", "a cat", num_inference_steps=2).save(folder / "look")
         look_at("fashion-vit", picture(28, 28)).save(folder / "at")
-        steer("openmoji", "a cat", [drop("cat")], steps=2).save(folder / "steer")
+        steer("openmoji", "a cat", [drop("cat")], num_inference_steps=2).save(folder / "steer")
         names = sorted(str(each.relative_to(folder)) for each in folder.rglob("*.*")
                        if "zarr/" not in str(each))  # fmt: skip
         pictures = {name: Image.open(folder / name).copy() for name in names

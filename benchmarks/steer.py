@@ -11,15 +11,13 @@ import json
 import statistics
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 
-from regard.look.prompt import read_whole
-from regard.look.settings import Settings
-from regard.look.variants import Variant, generate_variants
+from regard.generation import Request, generate
 from regard.methods import Method, drop, nudge, scale, scale_heads, scale_layers, temperature
 from regard.models import load
-from regard.tap import attention_layers
 from regard.zoo.memory import keep_memory
 
 GOAL = 1.05
@@ -40,13 +38,13 @@ def cases(layers: Sequence[str]) -> dict[str, list[Method]]:
 
 def measure(rounds: int, steps: int, images: int) -> dict[str, dict[str, float]]:
     """Median processor seconds of each, and their ratio to the bare pictures around."""
-    pipeline, settings = load("openmoji"), Settings("a lion and a blue car", steps=steps)
-    text = read_whole(pipeline, settings)
+    model = load("openmoji")
+    request = model.decide(Request("a lion and a blue car", num_inference_steps=steps))
 
     def seconds(methods: list[Method]) -> float:
         started = time.process_time()
-        variants = [Variant(tuple(methods), seed) for seed in range(images)]
-        generate_variants(pipeline, settings, text, variants)
+        seeds = range(images)
+        generate(model, [replace(request, methods=methods, seed=seed) for seed in seeds])
         return time.process_time() - started
 
     seconds([])  # the first run allocates
@@ -54,7 +52,7 @@ def measure(rounds: int, steps: int, images: int) -> dict[str, dict[str, float]]
     ratios: dict[str, list[float]] = {}
     before = seconds([])
     for _ in range(rounds):
-        for name, methods in cases(list(attention_layers(pipeline))).items():
+        for name, methods in cases([layer.path for layer in model.layers]).items():
             own, after = seconds(methods), seconds([])
             taken.setdefault(name, []).append(own)
             ratios.setdefault(name, []).append(2 * own / (before + after))

@@ -14,16 +14,14 @@ import argparse
 import json
 import time
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import replace
 
 import torch
 
 from regard.experiments.sweeps.ablations import ablations, layers_of
-from regard.look.generate import ROWS
-from regard.look.prompt import read_whole
-from regard.look.settings import Settings
-from regard.look.variants import Variant, generate_variants
-from regard.models import load
+from regard.generation import Request, generate
+from regard.generation.batches import ROWS
+from regard.models import TextToImage, load
 from regard.steering import steer
 from regard.zoo.memory import keep_memory
 
@@ -48,25 +46,25 @@ class Stopwatch:
 
 
 def compare(
-    pipeline: Any, settings: Settings, heads: int | None, during: Sequence[int] | None
+    model: TextToImage, request: Request, heads: int | None, during: Sequence[int] | None
 ) -> dict[str, float]:
     """Seconds of both ways, and how many times as long the single runs take."""
-    text = read_whole(pipeline, settings)
-    plan = ablations("heads", layers_of(pipeline, settings), text, during)[:heads]
-    variants = [Variant(), *(Variant((each.method,)) for each in plan)]
+    text = model.tokenize(request.prompt, whole=True)
+    plan = ablations("heads", layers_of(model, request), text, during)[:heads]
+    requests = [request, *(replace(request, methods=[each.method]) for each in plan)]
     together, alone, steered = Stopwatch(), Stopwatch(), Stopwatch()
-    for first in range(0, len(variants), ROWS):
-        batch = variants[first : first + ROWS]
+    for first in range(0, len(requests), ROWS):
+        batch = requests[first : first + ROWS]
         with together:
-            generate_variants(pipeline, settings, text, batch)
-        for variant in batch:
+            generate(model, batch)
+        for each in batch:
             with alone:
-                generate_variants(pipeline, settings, text, [variant])
+                generate(model, [each])
         with steered:
-            one_run(pipeline, settings, batch[-1])
-    batches = -(-len(variants) // ROWS)
+            one_run(model, batch[-1])
+    batches = -(-len(requests) // ROWS)
     return {
-        "pictures": len(variants),
+        "pictures": len(requests),
         "seconds_together": together.wall,
         "seconds_alone": alone.wall,
         "seconds_steered": steered.wall * len(plan) / batches,
@@ -76,24 +74,24 @@ def compare(
     }
 
 
-def one_run(pipeline: Any, settings: Settings, variant: Variant) -> None:
+def one_run(model: TextToImage, request: Request) -> None:
     """What `regard.steer` does for one head, as a user calls it."""
     steer(
-        pipeline,
-        settings.prompt,
-        list(variant.methods),
-        seed=settings.seed,
-        steps=settings.steps,
-        guidance=settings.guidance,
+        model,
+        request.prompt,
+        list(request.methods),
+        seed=request.seed,
+        num_inference_steps=request.num_inference_steps,
     )
 
 
 def measure(heads: int | None, steps: int, prompt: str) -> dict[str, dict[str, float]]:
     """Both comparisons."""
-    pipeline, settings = load("openmoji"), Settings(prompt, steps=steps)
-    layers_of(pipeline, settings)  # the first run allocates
+    model = load("openmoji")
+    request = model.decide(Request(prompt, num_inference_steps=steps))
+    layers_of(model, request)  # the first run allocates
     spans = {"in all steps": None, "in the second half": [steps // 2, steps]}
-    return {name: compare(pipeline, settings, heads, span) for name, span in spans.items()}
+    return {name: compare(model, request, heads, span) for name, span in spans.items()}
 
 
 def main() -> None:

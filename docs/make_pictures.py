@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import numpy as np
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
@@ -17,7 +18,6 @@ from regard.data.scenes import HELD_OUT_SINGLES, scene
 from regard.experiments.evaluate import confusion
 from regard.experiments.generation import draw
 from regard.experiments.sweeps.report import figures_of
-from regard.look.generate import pixels_of
 from regard.methods import drop
 from regard.models import load
 from regard.steering.table import finest_map
@@ -38,7 +38,7 @@ def generated() -> None:
     """Generated pictures: what was asked, and in brackets what the segmenter sees."""
     singles = [pair[number % 2] for number, pair in enumerate(HELD_OUT_SINGLES.values())]
     doubles = prompts()[::18][:16]
-    drawn = draw(load("openmoji"), [(prompt, 0) for prompt in [*singles, *doubles]])
+    drawn = draw(load("openmoji").pipeline, [(prompt, 0) for prompt in [*singles, *doubles]])
     captions = [f"{each.prompt} [{each.seen}]" for each in drawn]
     contact_sheet([d.image for d in drawn], captions, scale=3).save(FOLDER / "generated.png")
 
@@ -48,7 +48,7 @@ def steered() -> None:
     done = steer("openmoji", "a lion and a blue car on the beach", [drop("car")], seed=0)
     words = ("lion", "car", "on")
     maps = {word: (finest_map(done.before, word), finest_map(done.after, word)) for word in words}
-    pictures = tuple(pixels_of([each.image])[0] for each in (done.before, done.after))
+    pictures = tuple(np.asarray(each.image) for each in (done.before, done.after))
     differences(maps, pictures=pictures).savefig(
         FOLDER / "steered.png", metadata={"Software": None}
     )

@@ -60,7 +60,7 @@ def stand_ins(tmp_path_factory):
 def small(stand_ins, monkeypatch):
     """Shrunken recipes, and the stand-ins in the place of the bundled weights."""
     from regard.models import detector
-    from regard.models.load import opened_once
+    from regard.models.opening import opened_once
     from small_recipes import shrink
 
     shrink(monkeypatch)

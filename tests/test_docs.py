@@ -27,6 +27,7 @@ ROOMS = (
     "data",
     "experiments",
     "explain",
+    "generation",
     "look",
     "measures",
     "methods",
@@ -216,7 +217,7 @@ def blocks(page):
 def weights(tmp_path_factory):
     """Bundled weights, or small stand-ins where they were not trained yet."""
     from regard.models import detector
-    from regard.models.load import opened_once
+    from regard.models.opening import opened_once
     from regard.zoo import weights_folder
     from regard.zoo.train import train
 

@@ -3,16 +3,66 @@
 A NumPy or torch scalar that means a whole number is one; text that looks like a number is none.
 """
 
+import functools
 import math
 import operator
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, SupportsIndex
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, SupportsIndex, TypeVar, cast
 
 from regard.errors import ArgumentError
 
 Indices = SupportsIndex | slice | Iterable[SupportsIndex] | None
 """One index, several, or a slice; None for all."""
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+_verb: ContextVar[str] = ContextVar("verb", default="")
+
+
+@contextmanager
+def speaking(name: str) -> Iterator[None]:
+    """Name what is under way in all messages; the outermost name counts.
+
+    Example:
+        >>> with speaking("look"), speaking("generate"):
+        ...     caller()
+        'look'
+    """
+    if _verb.get():
+        yield
+        return
+    token = _verb.set(name)
+    try:
+        yield
+    finally:
+        _verb.reset(token)
+
+
+def verb(function: Function) -> Function:
+    """Let a public function's name stand in the messages of all that it calls.
+
+    Example:
+        >>> @verb
+        ... def look():
+        ...     return caller()
+        >>> look(), caller()
+        ('look', 'regard')
+    """
+
+    @functools.wraps(function)
+    def named(*args: Any, **kwargs: Any) -> Any:
+        with speaking(function.__name__):
+            return function(*args, **kwargs)
+
+    return cast(Function, named)
+
+
+def caller() -> str:
+    """The public function that is under way, for messages."""
+    return _verb.get() or "regard"
 
 
 def whole_or_none(value: Any) -> int | None:

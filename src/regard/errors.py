@@ -54,6 +54,10 @@ class DataError(RegardError, ValueError):
     """A data set or folder is missing, incomplete or not what it claims to be."""
 
 
+class Cancelled(RegardError, RuntimeError):
+    """A generation was ended from within: raise it in ``on_step``."""
+
+
 class MissingDependency(RegardError, ImportError):
     """An optional library is not installed."""
 

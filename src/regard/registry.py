@@ -152,6 +152,9 @@ def hand_out(package: str, homes: Mapping[str, str], *registries: Registry) -> N
     room.__dict__["_more"] = lambda: {
         _spelled(name): place for each in registries for name, place in each.places().items()
     }
+    for name in room.__dict__["_homes"]:  # submodules that were imported before
+        if isinstance(vars(room).get(name), ModuleType):
+            del room.__dict__[name]
     room.__class__ = _Room
 
 

@@ -13,7 +13,8 @@ import regard.zoo.train
 from looks import PROMPT, pipeline, seen
 from regard.cli import app
 from regard.errors import ArgumentError, OutputError, PromptError, RegardError, UnknownName
-from regard.look import check_folder, look, variants
+from regard.generation import batches
+from regard.look import check_folder, look
 
 
 @pytest.fixture(scope="module")
@@ -92,19 +93,21 @@ def test_a_model_that_draws_nothing(model):
 
 @pytest.mark.parametrize("steps", [0, -3])
 def test_steps_below_one(at, steps):
-    assert f"steps is {steps} and must be 1 or more" in refused("look", "a cat", "--steps", steps)
+    assert f"num_inference_steps is {steps} and must be 1 or more" in refused(
+        "look", "a cat", "--num-inference-steps", steps
+    )
     assert "must be 1 or more" in refused("train", "openmoji", "--steps", steps)
     assert files(at) == []
 
 
 def test_more_steps_than_the_scheduler_knows():
     with pytest.raises(ArgumentError, match="steps is 1001 and must be at most 1000"):
-        look(pipeline(), "a cat", steps=1001)
+        look(pipeline(), "a cat", num_inference_steps=1001)
 
 
 @pytest.mark.parametrize("guidance", [-1, "nan", "inf"])
 def test_guidance_that_is_negative_or_no_number(guidance):
-    assert "must be 0 or more" in refused("look", "a cat", "--guidance", guidance)
+    assert "must be 0 or more" in refused("look", "a cat", "--guidance-scale", guidance)
 
 
 @pytest.mark.parametrize("seed", [-1, 2**63])
@@ -113,11 +116,11 @@ def test_a_seed_that_is_none(seed):
 
 
 def test_sizes_that_the_model_cannot_draw(at, model):
-    said = refused("look", "a cat", "--model", model, "--size", "20x64")
+    said = refused("look", "a cat", "--model", model, "--height", 20, "--width", 64)
     assert "size is 20 x 64" in said
     assert "multiples of 8 pixels. The nearest is 16 x 64." in said
-    assert "pixels a side, such as 64" in refused("look", "a cat", "--size", "big")
-    assert "both sides must be 1 or more" in refused("look", "a cat", "--size", "0")
+    assert "--size is for --image" in refused("look", "a cat", "--size", "64")
+    assert "height is 0 and must be 1 or more pixels" in refused("look", "a cat", "--height", "0")
 
 
 def test_an_axis_that_cannot_be_kept(at, model):
@@ -128,7 +131,7 @@ def test_an_axis_that_cannot_be_kept(at, model):
 def test_a_folder_with_files_in_it(at, model):
     (at / "out").mkdir()
     (at / "out" / "notes.txt").write_text("mine")
-    command = ("look", "a cat", "--model", model, "--steps", 1, "--out", "out")
+    command = ("look", "a cat", "--model", model, "--num-inference-steps", 1, "--out", "out")
     for more in ([], ["--overwrite"]):
         assert "holds 'notes.txt', which no look wrote" in refused(*command, *more)
     assert files(at / "out") == ["notes.txt"]
@@ -184,7 +187,7 @@ def test_no_space_or_no_permission_while_saving(at, model, monkeypatch, code):
         raise OSError(code, os.strerror(code))
 
     monkeypatch.setattr(regard.views, "page", fail)
-    command = ("look", "a cat", "--model", model, "--steps", 1)
+    command = ("look", "a cat", "--model", model, "--num-inference-steps", 1)
     said = refused(*command, "--out", "new")
     assert f"could not be written: {os.strerror(code)}" in said
     assert "make room or choose another folder" in said
@@ -230,9 +233,9 @@ def test_ctrl_c_leaves_nothing_half_written(at, model, monkeypatch, moment):
     def stop(*arguments, **options):
         raise KeyboardInterrupt
 
-    where = {"while looking": (variants, "generate"), "while saving": (regard.views, "page")}
+    where = {"while looking": (batches, "run"), "while saving": (regard.views, "page")}
     monkeypatch.setattr(*where[moment], stop)
-    command = ("look", "a cat", "--model", model, "--steps", 1)
+    command = ("look", "a cat", "--model", model, "--num-inference-steps", 1)
     assert "stopped; nothing was written" in refused(*command, "--out", "new", code=130)
     refused(*command, "--out", "out", "--overwrite", code=130)
     assert files(at) == before
@@ -257,5 +260,5 @@ def test_an_option_that_there_is_not_has_no_traceback():
 
 def test_every_message_is_one_line():
     with pytest.raises(RegardError) as told:
-        look(pipeline(), "a cat", size=20)
+        look(pipeline(), "a cat", height=20, width=20)
     assert "\n" not in str(told.value)

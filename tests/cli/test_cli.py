@@ -44,7 +44,7 @@ def test_the_version_is_that_of_the_package():
 
 def test_look_writes_a_folder_and_shows_the_words(model, tmp_path):
     out = tmp_path / "out"
-    done = regard_("look", PROMPT, "--model", model, "--steps", 2, "--out", out)
+    done = regard_("look", PROMPT, "--model", model, "--num-inference-steps", 2, "--out", out)
     assert done.exit_code == 0, done.output
     trace = Trace.load(out / "trace.zarr")
     assert trace.word_names == seen().trace.word_names
@@ -55,16 +55,18 @@ def test_look_writes_a_folder_and_shows_the_words(model, tmp_path):
 
 def test_look_passes_its_options_on(model, tmp_path):
     out = tmp_path / "out"
-    options = {"seed": 3, "steps": 1, "guidance": 2, "size": "24x16", "words": "cat, grass"}
+    options = {"seed": 3, "num-inference-steps": 1, "guidance-scale": 2, "height": 24, "width": 16}
+    options["words"] = "cat, grass"
     flat = [part for name, value in options.items() for part in (f"--{name}", value)]
     done = regard_(
         *("look", PROMPT, "--model", model, "--out", out, "--keep", "layer", "--seeds", "2"),
-        *("--negative", "a dog", *flat),
+        *("--negative-prompt", "a dog", *flat),
     )
     assert done.exit_code == 0, done.output
     trace = Trace.load(out / "trace.zarr")
     assert trace.word_names == ("cat", "grass")
-    asked = {"seed": 3, "steps": 1, "guidance_scale": 2.0, "size": [24, 16], "keep": ["layer"]}
+    asked = {"seed": 3, "num_inference_steps": 1, "guidance_scale": 2.0, "size": [24, 16]}
+    asked["keep"] = ["layer"]
     assert {key: trace.recipe[key] for key in asked} == asked
     assert trace.recipe["negative_prompt"] == "a dog"
     assert trace.words()["seeds"].dropna().unique().tolist() == [2]
@@ -73,14 +75,18 @@ def test_look_passes_its_options_on(model, tmp_path):
 
 def test_without_out_the_folder_is_named_after_prompt_and_seed(model, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    done = regard_("look", "A cat,  blue!", "--model", model, "--steps", 1, "--seed", 7)
+    done = regard_(
+        "look", "A cat,  blue!", "--model", model, "--num-inference-steps", 1, "--seed", 7
+    )
     assert done.exit_code == 0, done.output
     assert (tmp_path / "a-cat-blue-seed7" / "page.html").is_file()
 
 
 def test_a_prompt_that_is_cut_is_told(model, tmp_path):
     long = "a cat and a dog on the road in the snow with a red clock"
-    done = regard_("look", long, "--model", model, "--steps", 1, "--out", tmp_path / "out")
+    done = regard_(
+        "look", long, "--model", model, "--num-inference-steps", 1, "--out", tmp_path / "out"
+    )
     assert done.exit_code == 0, done.output
     assert "regard: the prompt is longer than the text encoder takes" in done.stderr
     assert "'clock'" in done.stderr

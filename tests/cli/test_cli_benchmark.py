@@ -20,7 +20,7 @@ def run(*words):
     return CliRunner().invoke(app, ["benchmark", "attend-and-excite", *map(str, words)])
 
 
-QUICK = ("--quick", "--steps", 2, "--captioner", "none", "--out", "b")
+QUICK = ("--quick", "--num-inference-steps", 2, "--captioner", "none", "--out", "b")
 
 
 def test_a_table_is_printed_and_the_folder_is_complete(model, there):

@@ -50,8 +50,8 @@ def test_an_image_is_explained_as_a_folder(dress, tmp_path):
 def test_a_prompt_is_explained_word_by_word(tmp_path):
     out, model = tmp_path / "found", tmp_path / "model"
     tiny.tiny_pipeline().save_pretrained(model)
-    run("--prompt", "a cat on grass", "--model", model, "--steps", 1, "--words", "cat,grass",
-        "--out", out)  # fmt: skip
+    few = ("--num-inference-steps", 1, "--words", "cat,grass")
+    run("--prompt", "a cat on grass", "--model", model, *few, "--out", out)
     assert sorted(each.name for each in (out / "maps").iterdir()) == ["cat.png", "grass.png"]
     assert set(pd.read_csv(out / "values.csv")["of"]) == {"cat", "grass"}
 
@@ -70,7 +70,7 @@ def test_a_prompt_is_explained_word_by_word(tmp_path):
         (["{image}", "--model", "openmoji-clip"], "names no classes"),
         (["{image}", "--model", "nowhere"], "nowhere"),
         (["--prompt", "a cat", "--method", "rollout"], "word-rollout"),
-        (["--prompt", "a cat", "--steps", "0"], "steps is 0"),
+        (["--prompt", "a cat", "--num-inference-steps", "0"], "steps is 0"),
         (["--prompt", " "], "the prompt is empty"),
     ],
 )
@@ -95,7 +95,7 @@ def test_names_folders_and_what_load_gives_mean_the_same(dress, tmp_path):
 def test_explanations_of_prompts_take_a_folder(tmp_path):
     pipeline().save_pretrained(tmp_path / "model")
     blame = {"cat": 1.0, "grass": 0.5}
-    told = {"steps": 1, "orders": 10}
+    told = {"num_inference_steps": 1, "orders": 10}
     by_name = word_deletion(tmp_path / "model", "cat grass", blame, **told)
     own = word_deletion(pipeline(), "cat grass", blame, **told)
     pd.testing.assert_frame_equal(by_name, own)
@@ -106,5 +106,5 @@ def test_what_names_no_class_and_what_is_no_pipeline_is_told():
         explain_image("fashion-vit", np.zeros((28, 28), np.uint8), target="Spoon")
     with pytest.raises(ArgumentError, match="explain: 'openmoji-clip' names no classes"):
         explain_image("openmoji-clip", np.zeros((64, 64, 3), np.uint8))
-    with pytest.raises(ArgumentError, match="explain: 'fashion-vit' looks at pictures"):
+    with pytest.raises(ArgumentError, match="explain_prompt: 'fashion-vit' looks at images"):
         explain_prompt("fashion-vit", "a cat")

@@ -8,8 +8,8 @@ from typer.testing import CliRunner
 
 from regard.cli import app
 from regard.cli.see import text_of
-from regard.look.observe import KEEPABLE
-from regard.look.settings import Settings
+from regard.generation import Request
+from regard.look.asked import KEEPABLE
 from regard.measures.words import judge, word_table
 from regard.trace import toy_trace
 
@@ -28,9 +28,9 @@ def refused(*arguments):
     "option",
     [
         ("--seed", "0"),
-        ("--steps", "30"),
-        ("--guidance", "4.0"),
-        ("--negative", ""),
+        ("--num-inference-steps", "30"),
+        ("--guidance-scale", "4.0"),
+        ("--negative-prompt", ""),
         ("--words", "cat"),
         ("--keep", "step,layer,head"),
         ("--prove",),
@@ -40,12 +40,12 @@ def refused(*arguments):
 )
 def test_an_option_of_drawing_is_refused_beside_a_picture_though_it_is_the_default(option):
     said = refused("--image", "boot.png", *option)
-    assert f"look: {option[0]} is for drawing, and --image looks at a picture" in said
+    assert f"look: {option[0]} is for generating, and --image looks at an image" in said
 
 
 def test_all_that_is_for_drawing_is_named():
     said = refused("a cat", "--image", "boot.png", "--seed", "0", "--prove")
-    assert "look: a prompt, --seed and --prove are for drawing, and --image looks" in said
+    assert "look: a prompt, --seed and --prove are for generating, and --image looks" in said
     assert said.endswith("Leave these or --image away.")
 
 
@@ -91,20 +91,25 @@ def test_several_seeds_are_shown_with_their_share_and_interval():
 
 def test_the_help_tells_the_defaults_of_a_drawing():
     done = CliRunner().invoke(app, ["look", "--help"], env=WIDE)
-    default = {each.name: each.default for each in fields(Settings)}
+    default = {each.name: each.default for each in fields(Request)}
     for said in (
         f"Seed of the initial noise; by default {default['seed']}.",
-        f"Denoising steps; by default {default['steps']}.",
-        f"Classifier-free guidance; by default {default['guidance']}, and",
+        "Denoising steps; by default the model's own.",
+        "Weight of classifier-free guidance, up to 1 is off; by default the model's own.",
         f"Axes to keep, by default {','.join(KEEPABLE)};",
     ):
         assert said in done.stdout
     assert default["negative_prompt"] == ""
-    assert default["size"] is None
+    assert default["num_inference_steps"] is default["guidance_scale"] is default["width"] is None
 
 
-def test_what_is_not_given_is_what_the_settings_say():
-    from regard.cli.see import _settings
+def test_what_is_not_given_is_left_to_the_model():
+    from regard.cli.options import given
 
-    given = {"seed": None, "steps": 2, "guidance": None, "negative_prompt": None, "size": None}
-    assert _settings("a cat", **given) == Settings("a cat", steps=2)
+    options = {
+        "seed": None,
+        "num_inference_steps": 2,
+        "guidance_scale": None,
+        "negative_prompt": "",
+    }
+    assert given(**options) == {"num_inference_steps": 2, "negative_prompt": ""}

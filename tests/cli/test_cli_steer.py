@@ -20,7 +20,8 @@ def run(*words):
 def test_changes_are_those_asked_for_in_the_order_of_the_help(model, there):
     head = "mid_block.attentions.0.transformer_blocks.0.attn2:0=0"
     done = run(
-        PROMPT, "--model", model, "--steps", 2, "--temperature", 0.5, "--scale", "turtle=2",
+        PROMPT, "--model", model, "--num-inference-steps", 2, "--temperature", 0.5,
+        "--scale", "turtle=2",
         "--scale", "a#2=0.5", "--drop", "cat", "--head", head, "--scale-layers", 0.9,
         "--method", "shuffled", "--during", "1-", "--out", "new",
     )  # fmt: skip
@@ -43,7 +44,7 @@ def test_another_prompt_and_its_settings_are_those_of_the_method(model, there):
         PROMPT, "--to", "a dog and a turtle on grass", "--cross-steps", 0.5, "--cross-steps",
         "dog=0-1", "--self-steps", 0.5, "--reweight", "dog=2", "--local-blend", "cat, dog",
         "--mode", "refine", "--legacy", "--drop", "grass", "--during", 1, "--model", model,
-        "--steps", 2, "--out", "new",
+        "--num-inference-steps", 2, "--out", "new",
     )  # fmt: skip
     assert done.exit_code == 0, done.output
     methods = json.loads((there / "new" / "recipe.json").read_text())["methods"]
@@ -56,7 +57,9 @@ def test_another_prompt_and_its_settings_are_those_of_the_method(model, there):
 
 
 def test_a_word_of_the_same_prompt_can_be_reweighted(model, there):
-    done = run(PROMPT, "--reweight", "cat=2", "--model", model, "--steps", 2, "--out", "new")
+    done = run(
+        PROMPT, "--reweight", "cat=2", "--model", model, "--num-inference-steps", 2, "--out", "new"
+    )
     assert done.exit_code == 0, done.output
     [method] = json.loads((there / "new" / "recipe.json").read_text())["methods"]
     assert method == {"method": "prompt-to-prompt", "prompt": PROMPT, "reweight": {"cat": 2.0}}
@@ -93,13 +96,13 @@ def test_a_word_of_the_same_prompt_can_be_reweighted(model, there):
         ([PROMPT, "--to", "a dog", "--mode", "swap"], "no mode is named 'swap'"),
         ([PROMPT, "--drop", "cat", "--during", "early"], "--during is 'early' and must be"),
         ([PROMPT, "--drop", "cat", "--during", "0-9"], "step 9 is asked for, and the run has 2"),
-        ([PROMPT, "--recipe", "x.json"], "Leave the prompt and the changes away, --seed, --steps"),
+        ([PROMPT, "--recipe", "x.json"], "Leave the prompt and the changes away, --seed and all"),
         (["--recipe", "x.json", "--place", "up"], "Leave the prompt and the changes away, --seed"),
-        (["--recipe", "x.json"], "Leave the prompt and the changes away, --seed, --steps"),
+        (["--recipe", "x.json"], "Leave the prompt and the changes away, --seed and all"),
     ],
 )
 def test_a_mistake_is_one_line_and_writes_nothing(model, there, words, message):
-    done = run(*words, "--model", model, "--steps", 2, "--out", "new")
+    done = run(*words, "--model", model, "--num-inference-steps", 2, "--out", "new")
     assert done.exit_code == 2
     assert message in done.stderr
     assert done.stderr.count("\n") == 1
@@ -114,7 +117,14 @@ def test_a_recipe_that_is_not_there_is_one_line(model, there):
 
 
 def test_a_method_gets_its_words(model, there):
-    options = ("--method", "attend-and-excite", "--words", "cat, turtle", "--steps", 2)
+    options = (
+        "--method",
+        "attend-and-excite",
+        "--words",
+        "cat, turtle",
+        "--num-inference-steps",
+        2,
+    )
     done = run(PROMPT, "--model", model, *options, "--out", "new")
     assert done.exit_code == 0, done.output
     [method] = json.loads((there / "new" / "recipe.json").read_text())["methods"]

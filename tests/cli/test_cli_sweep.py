@@ -21,7 +21,18 @@ def run(*words):
 
 
 def test_it_writes_a_folder_and_tells_the_strongest(model, there):
-    done = run("heads", PROMPT, "--model", model, "--steps", 2, "--seeds", 1, "--during", "1-")
+    done = run(
+        "heads",
+        PROMPT,
+        "--model",
+        model,
+        "--num-inference-steps",
+        2,
+        "--seeds",
+        1,
+        "--during",
+        "1-",
+    )
     assert done.exit_code == 0, done.output
     assert "Wrote" in done.stdout
     assert "... and 16 more, in summary.csv." in done.stdout
@@ -33,7 +44,18 @@ def test_it_writes_a_folder_and_tells_the_strongest(model, there):
 
 
 def test_json_is_all_that_is_printed(model, there):
-    done = run("places", PROMPT, "a cat", "--model", model, "--steps", 1, "--json", "--out", "new")
+    done = run(
+        "places",
+        PROMPT,
+        "a cat",
+        "--model",
+        model,
+        "--num-inference-steps",
+        1,
+        "--json",
+        "--out",
+        "new",
+    )
     assert done.exit_code == 0, done.output
     told = json.loads(done.stdout)
     assert told["prompts"] == [PROMPT, "a cat"]
@@ -46,7 +68,17 @@ def test_json_is_all_that_is_printed(model, there):
 
 
 def test_stopped_it_says_how_to_go_on_and_goes_on(model, there, monkeypatch):
-    command = ("places", PROMPT, "a cat", "--model", model, "--steps", 2, "--seeds", 1)
+    command = (
+        "places",
+        PROMPT,
+        "a cat",
+        "--model",
+        model,
+        "--num-inference-steps",
+        2,
+        "--seeds",
+        1,
+    )
     stop_after = [10]
 
     def stopped(*args, progress, **options):
@@ -100,7 +132,7 @@ def test_stopped_before_anything_was_finished_it_says_so(model, there, monkeypat
 def test_a_mistake_is_one_line_and_writes_nothing(model, there, words, message):
     (there / "mine").mkdir()
     (there / "mine" / "photo").write_text("kept")
-    done = run(*words, "--model", model, "--steps", 2)
+    done = run(*words, "--model", model, "--num-inference-steps", 2)
     assert done.exit_code == 2
     assert message in done.stderr
     assert done.stderr.count("\n") == 1

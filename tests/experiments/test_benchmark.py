@@ -13,7 +13,7 @@ from regard.experiments.store import Done
 from regard.look import look
 
 PROMPTS = ["a cat and a dog", "a bird and a yellow apple"]
-HOW = {"methods": ["attend-and-excite"], "steps": 2, "captioner": None}
+HOW = {"methods": ["attend-and-excite"], "num_inference_steps": 2, "captioner": None}
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def test_each_prompt_seed_and_method_has_its_row_and_its_picture(found):
     assert list(columns) == [
         (prompt, method, seed) for prompt in PROMPTS for method in found.methods for seed in (0, 1)
     ]
-    bare = look(pipeline(), PROMPTS[1], steps=2, guidance=4.0, seed=1).image
+    bare = look(pipeline(), PROMPTS[1], num_inference_steps=2, seed=1).image
     difference = found.cells[PROMPTS[1]].pictures[1].astype(int) - np.asarray(bare)
     assert abs(difference).max() <= 1
     assert (found.table["seconds"] > 0).all()
@@ -83,7 +83,9 @@ def made_up(**columns):
         for seed in (0, 1)
     ]
     cells = {prompt: Done([], [], np.zeros((0, 1, 1, 3), np.uint8)) for prompt in PROMPTS}
-    return Benchmark(pd.DataFrame(rows).assign(**columns), {"seeds": 2, "steps": 1}, (), cells)
+    return Benchmark(
+        pd.DataFrame(rows).assign(**columns), {"seeds": 2, "num_inference_steps": 1}, (), cells
+    )
 
 
 def test_the_summary_is_what_is_worked_out_by_hand():
@@ -122,7 +124,7 @@ def test_shares_that_are_never_seen_are_not_taken_for_impossible():
     rows = pd.DataFrame(
         {"set": "animals", "prompt": [f"p{n}" for n in range(8)], "seed": 0, "method": "bare"}
     )
-    found = Benchmark(rows.assign(neglected=0.0), {"seeds": 1, "steps": 1}, (), {})
+    found = Benchmark(rows.assign(neglected=0.0), {"seeds": 1, "num_inference_steps": 1}, (), {})
     row = found.summary().iloc[-1]
     # Wilson's interval of 0 of 8: 1.96^2 / (8 + 1.96^2).
     assert (row["low"], row["high"]) == pytest.approx((0.0, 3.841459 / 11.841459))
@@ -173,7 +175,12 @@ def test_mistakes_are_told_before_anything_is_drawn(settings, error, message, mo
         raise AssertionError("it drew")
 
     monkeypatch.setattr("regard.experiments.benchmark.run._drawn", never)
-    asked = {"methods": ["attend-and-excite"], "captioner": None, "steps": 1, **settings}
+    asked = {
+        "methods": ["attend-and-excite"],
+        "captioner": None,
+        "num_inference_steps": 1,
+        **settings,
+    }
     with pytest.raises(error, match=message):
         benchmark(pipeline(), **asked)
 

@@ -172,7 +172,7 @@ def test_what_is_watched_in_a_batch_is_what_it_is_alone():
 
     from regard.models import load
 
-    pipeline, prompts = load("openmoji"), ["a cat", "a red car on the beach"]
+    pipeline, prompts = load("openmoji").pipeline, ["a cat", "a red car on the beach"]
 
     def watched(texts):
         watch = Watch(pipeline, texts)

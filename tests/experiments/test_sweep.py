@@ -14,9 +14,10 @@ from regard.experiments.sweeps import check_folder, sweep
 from regard.experiments.sweeps.ablations import layers_of
 from regard.experiments.sweeps.judging import Judges
 from regard.experiments.sweeps.report import figures_of, page_of
+from regard.generation import Request
 from regard.look import look
-from regard.look.settings import Settings
 from regard.methods import drop
+from regard.models import TextToImage
 from regard.models.detector import Detection, Detections
 from regard.scores.clip import clip_score
 from regard.scores.perceptual import perceptual_distance
@@ -28,7 +29,7 @@ OTHER = "a dog on grass"
 
 @pytest.fixture(scope="module")
 def heads():
-    return sweep(pipeline(), [PROMPT, OTHER], "heads", seeds=1, steps=2)
+    return sweep(pipeline(), [PROMPT, OTHER], "heads", seeds=1, num_inference_steps=2)
 
 
 def pictures(found, prompt=PROMPT, seed=0):
@@ -66,7 +67,6 @@ def without(head_channels, steps=(0, 1), prompt=PROMPT, seed=0):
         image = model(
             prompt,
             num_inference_steps=2,
-            guidance_scale=4.0,
             generator=torch.Generator().manual_seed(seed),
             callback_on_step_end=after,
         ).images[0]
@@ -89,11 +89,11 @@ def test_each_head_is_taken_away_as_by_a_run_of_its_own(heads):
 
 
 def test_each_layer_and_place_is_taken_away_as_by_a_run_of_its_own():
-    layers = pictures(sweep(pipeline(), PROMPT, "layers", seeds=[3], steps=2), seed=3)
+    layers = pictures(sweep(pipeline(), PROMPT, "layers", seeds=[3], num_inference_steps=2), seed=3)
     assert len(layers) == 1 + 14
     for path in [name for name in layers if name]:
         same(layers[path], without({path: slice(None)}, seed=3))
-    found = sweep(pipeline(), PROMPT, "places", seeds=1, steps=2)
+    found = sweep(pipeline(), PROMPT, "places", seeds=1, num_inference_steps=2)
     assert list(found.table["ablation"]) == [
         f"{place} {kind}" for place in ("down", "mid", "up") for kind in ("cross", "self")
     ]
@@ -103,18 +103,18 @@ def test_each_layer_and_place_is_taken_away_as_by_a_run_of_its_own():
 
 
 def test_during_some_steps_only_these_are_changed():
-    found = sweep(pipeline(), PROMPT, "layers", seeds=1, steps=2, during=1)
+    found = sweep(pipeline(), PROMPT, "layers", seeds=1, num_inference_steps=2, during=1)
     assert found.recipe["during"] == [1, 2]
     for path, shown in pictures(found).items():
         same(shown, without({path: slice(None)} if path else {}, steps=(1,)))
 
 
 def test_each_word_is_hidden_as_in_a_look_of_its_own():
-    found = sweep(pipeline(), PROMPT, "words", seeds=1, steps=2)
+    found = sweep(pipeline(), PROMPT, "words", seeds=1, num_inference_steps=2)
     words = ["a", "cat", "and", "a#2", "turtle", "on", "grass"]
     assert list(found.table["word"]) == words
     for word in words:
-        alone = look(pipeline(), PROMPT, steps=2, methods=[drop(word)]).image
+        alone = look(pipeline(), PROMPT, num_inference_steps=2, methods=[drop(word)]).image
         same(pictures(found)[word], np.asarray(alone))
 
 
@@ -137,10 +137,11 @@ def test_the_table_tells_what_was_missing_and_how_far_that_moved_the_picture(hea
 
 def test_the_summary_has_means_with_intervals_of_whole_prompts():
     prompts = [PROMPT, OTHER, "a cat", "a turtle", "grass"]
-    found = sweep(pipeline(), prompts, "places", seeds=2, steps=1)
+    found = sweep(pipeline(), prompts, "places", seeds=2, num_inference_steps=1)
     summary = found.summary()
     assert list(summary["distance"]) == sorted(summary["distance"], reverse=True)
-    rows = found.table.query("ablation == 'up cross'")
+    # Resampling goes through the prompts in the order of the alphabet.
+    rows = found.table.query("ablation == 'up cross'").sort_values(["prompt", "seed"])
     expected = bootstrap(rows["distance"], clusters=list(rows["prompt"]))
     told = summary.set_index("ablation").loc["up cross"]
     assert told["distance"] == pytest.approx(rows["distance"].mean())
@@ -149,12 +150,12 @@ def test_the_summary_has_means_with_intervals_of_whole_prompts():
     )
     assert told["distance_low"] < told["distance"] < told["distance_high"]
     assert told["pictures"] == 10
-    few = sweep(pipeline(), prompts[:2], "places", seeds=2, steps=1).summary()
+    few = sweep(pipeline(), prompts[:2], "places", seeds=2, num_inference_steps=1).summary()
     assert few["distance_low"].isna().all()  # two prompts are no sample of prompts
 
 
 def test_an_encoder_that_is_named_judges_and_so_does_the_segmenter():
-    found = sweep(pipeline(), [PROMPT, "a red a"], "places", seeds=1, steps=1,
+    found = sweep(pipeline(), [PROMPT, "a red a"], "places", seeds=1, num_inference_steps=1,
                   encoder="openmoji-clip")  # fmt: skip
     shown = pictures(found)
     bare, images = (
@@ -213,7 +214,9 @@ def evaluated(**options):
     rows, model = [], pipeline()
     hook = model.unet.register_forward_hook(lambda _, args, out: rows.append(len(args[0])))
     try:
-        return sweep(model, [PROMPT, OTHER], "places", seeds=1, steps=2, **options), sum(rows)
+        return sweep(
+            model, [PROMPT, OTHER], "places", seeds=1, num_inference_steps=2, **options
+        ), sum(rows)
     finally:
         hook.remove()
 
@@ -251,8 +254,17 @@ def test_progress_counts_pictures_up_to_all(tmp_path):
 
 def test_another_sweep_is_not_mixed_with_an_unfinished_one(tmp_path):
     evaluated(store=tmp_path / "new")
-    with pytest.raises(OutputError, match="unfinished sweep with another steps. Give what that"):
-        sweep(pipeline(), [PROMPT, OTHER], "places", seeds=1, steps=1, store=tmp_path / "new")
+    with pytest.raises(
+        OutputError, match="unfinished sweep with another num_inference_steps. Give"
+    ):
+        sweep(
+            pipeline(),
+            [PROMPT, OTHER],
+            "places",
+            seeds=1,
+            num_inference_steps=1,
+            store=tmp_path / "new",
+        )
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "photo").write_text("kept")
     with pytest.raises(OutputError, match="holds something that no unfinished sweep wrote"):
@@ -295,7 +307,7 @@ def test_a_folder_has_all_of_it(heads, tmp_path):
 def test_the_heat_table_has_layers_in_running_order_and_the_means_of_the_summary(heads):
     axes = dict(figures_of(heads))["effect-distance"].axes[0]
     names = [each.get_text() for each in axes.get_yticklabels()]
-    seen = layers_of(pipeline(), Settings(PROMPT, steps=1))
+    seen = layers_of(TextToImage.of(pipeline()), Request(PROMPT, num_inference_steps=1))
     assert names == [layer.short for layer in seen]
     assert names[0] == "down 0.0.0 self"
     summary = heads.summary().set_index(["layer", "head"])["distance"]
@@ -315,7 +327,7 @@ def test_a_sheet_begins_with_the_picture_as_it_is_and_the_strongest_effect(heads
 
 
 def test_only_some_sheets_are_on_the_page_and_the_others_are_named():
-    found = sweep(pipeline(), PROMPT, "places", seeds=7, steps=1)
+    found = sweep(pipeline(), PROMPT, "places", seeds=7, num_inference_steps=1)
     page = page_of(found, dict(figures_of(found)))
     assert "1 more sheets lie in the folder figures." in page
     assert page.count("data:image/png") == 1 + 6
@@ -335,7 +347,7 @@ def test_only_some_sheets_are_on_the_page_and_the_others_are_named():
         ({"seeds": 0}, ArgumentError, "sweep: seeds is 0 and must be 1 or more"),
         ({"seeds": [1, 1]}, ArgumentError, "each once"),
         ({"seeds": [-1]}, ArgumentError, "seed is -1 and must lie in"),
-        ({"steps": 0}, ArgumentError, "sweep: steps is 0"),
+        ({"num_inference_steps": 0}, ArgumentError, "sweep: num_inference_steps is 0"),
         ({"during": 2}, ArgumentError, "sweep: step 2 is asked for, and the run has 2: 0..1."),
         ({"during": [1, 1]}, ArgumentError, "are none"),
         ({"model": "openmogi"}, UnknownName, "Did you mean 'openmoji'"),
@@ -344,7 +356,13 @@ def test_only_some_sheets_are_on_the_page_and_the_others_are_named():
 )
 def test_what_cannot_be_is_refused_before_anything_is_drawn(options, error, message):
     drawn = []
-    given = {"model": pipeline(), "prompts": PROMPT, "over": "heads", "steps": 2, **options}
+    given = {
+        "model": pipeline(),
+        "prompts": PROMPT,
+        "over": "heads",
+        "num_inference_steps": 2,
+        **options,
+    }
     with pytest.raises(error, match=message):
         sweep(**given, progress=lambda *at: drawn.append(at))
     assert not drawn
@@ -361,16 +379,18 @@ def test_a_model_that_reads_no_words_has_none_to_leave_out():
         "attention_head_dim": 4, "norm_num_groups": 4,
     }  # fmt: skip
     model.unet = seeded(lambda: UNet2DConditionModel(**options))
-    assert set(sweep(model, PROMPT, "layers", seeds=1, steps=1).table["kind"]) == {"self"}
+    assert set(sweep(model, PROMPT, "layers", seeds=1, num_inference_steps=1).table["kind"]) == {
+        "self"
+    }
     with pytest.raises(ArgumentError, match="does the image read the text, so there are no words"):
-        sweep(model, PROMPT, "words", seeds=1, steps=1)
+        sweep(model, PROMPT, "words", seeds=1, num_inference_steps=1)
 
 
 def test_a_model_without_attention_has_nothing_to_sweep():
     model = tiny_pipeline(attention_at=(False, False))
     model.unet.mid_block = None
     with pytest.raises(NothingObserved):
-        sweep(model, PROMPT, "heads", seeds=1, steps=1)
+        sweep(model, PROMPT, "heads", seeds=1, num_inference_steps=1)
 
 
 def test_the_package_hands_it_out():

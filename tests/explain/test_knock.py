@@ -2,23 +2,23 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from looks import PROMPT, pipeline, seen
+from looks import PROMPT, generated, pipeline, seen
 from regard.errors import ArgumentError, UnknownName
 from regard.explain import Head, Region, Word, knock_out
 from regard.explain.blame import unread
-from regard.look.generate import generate, pixels_of
-from regard.look.settings import Settings
+from regard.generation import Request
 from regard.tap import Select, Tap, hide
 
 LAYER = "down_blocks.0.attentions.0.transformer_blocks.0.attn2"
 LEFT = xr.DataArray(np.tile(np.arange(8) < 4, (8, 1)), dims=["y", "x"])
-RUN = {"steps": 2, "controls": 3}
+RUN = {"num_inference_steps": 2, "controls": 3}
 
 
 def change(edit, where):
     """Inside and outside, by drawing one image at a time."""
     with Tap(pipeline(), edit=[edit]):
-        other = pixels_of(generate(pipeline(), Settings(PROMPT, steps=2)).images)[0]
+        (made,) = generated(pipeline(), Request(PROMPT, num_inference_steps=2))
+    other = np.asarray(made.image)
     distance = np.abs(seen().trace.image.astype(float) - other).mean(-1) / 255
     return distance[where].mean(), distance[~where].mean()
 
@@ -38,7 +38,7 @@ def test_a_word_is_hidden_and_its_controls_are_padding():
 
 
 def test_a_word_of_many_tokens_has_other_words_as_controls():
-    found = knock_out(pipeline(), PROMPT, Word("turtle"), steps=1, controls=1)
+    found = knock_out(pipeline(), PROMPT, Word("turtle"), num_inference_steps=1, controls=1)
     assert found["knocked_out"][1].startswith("words ")
     assert len(found["knocked_out"][1].removeprefix("words ").split(", ")) == 6
 
@@ -59,7 +59,10 @@ def test_a_head_is_silenced_and_its_control_is_its_neighbour():
 
 def test_in_a_region_a_word_is_not_read_and_controls_lie_elsewhere():
     found = knock_out(pipeline(), PROMPT, Region("cat", LEFT), **RUN)
-    assert found["knocked_out"].tolist() == ["cat in the region", *["cat elsewhere"] * 3]
+    assert found["knocked_out"].tolist() == [
+        "cat in the region",
+        *(f"cat elsewhere, {n}" for n in (1, 2, 3)),
+    ]
     np.testing.assert_array_equal(found.attrs["region"], np.tile(np.arange(16) < 8, (16, 1)))
     assert (found["inside"] > 0).all()
 
@@ -71,8 +74,8 @@ def test_the_word_is_masked_for_the_queries_of_the_region_alone():
         if call.layer == LAYER:
             maps.setdefault(call.step, call.probs(batch=call.rows_of("cond"))[0].mean(0))
 
-    with Tap(pipeline(), observe=[keep], edit=[unread([2], LEFT.values)(0)]):
-        generate(pipeline(), Settings(PROMPT, steps=1))
+    request = Request(PROMPT, num_inference_steps=1, methods=[unread([2], LEFT.values)])
+    generated(pipeline(), request, observe=[keep])
     cat = maps[0][:, 2].reshape(8, 8)
     assert (cat[:, :4] == 0).all()
     assert (cat[:, 4:] > 0).all()
@@ -80,7 +83,9 @@ def test_the_word_is_masked_for_the_queries_of_the_region_alone():
 
 
 def test_the_region_can_be_given():
-    found = knock_out(pipeline(), PROMPT, Word("cat"), region=LEFT, steps=1, controls=1)
+    found = knock_out(
+        pipeline(), PROMPT, Word("cat"), region=LEFT, num_inference_steps=1, controls=1
+    )
     assert found.attrs["region"].values.mean() == 0.5
 
 

@@ -3,11 +3,10 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from looks import PROMPT, pipeline, seen
+from looks import PROMPT, generated, pipeline, seen
 from regard.errors import ArgumentError, UnknownName
 from regard.explain import word_deletion
-from regard.look.generate import generate, pixels_of
-from regard.look.settings import Settings
+from regard.generation import Request
 from regard.tap import Tap, hide
 
 BLAME = {"and": 0.1, "cat": 0.9, "grass": 0.5}
@@ -22,12 +21,13 @@ def counted(picture, others):
 def alike(words):
     hidden = sorted(token for word in words for token in TOKENS[word])
     with Tap(pipeline(), edit=[hide(hidden)] if hidden else []):
-        other = pixels_of(generate(pipeline(), Settings(PROMPT, steps=2)).images)[0]
+        (made,) = generated(pipeline(), Request(PROMPT, num_inference_steps=2))
+    other = np.asarray(made.image)
     return np.abs(seen().trace.image.astype(float) - other).mean()
 
 
 def test_words_go_in_the_order_of_blame():
-    found = word_deletion(pipeline(), PROMPT, BLAME, steps=2).set_index("kind")
+    found = word_deletion(pipeline(), PROMPT, BLAME, num_inference_steps=2).set_index("kind")
     assert found.attrs["order"] == ["cat", "grass", "and"]
     most = alike(["cat", "grass", "and"])
     curve = [1, 1 - alike(["cat"]) / most, 1 - alike(["cat", "grass"]) / most, 0]
@@ -40,7 +40,7 @@ def test_words_go_in_the_order_of_blame():
 
 
 def test_each_set_of_words_is_drawn_once():
-    found = word_deletion(pipeline(), PROMPT, BLAME, steps=1, orders=30)
+    found = word_deletion(pipeline(), PROMPT, BLAME, num_inference_steps=1, orders=30)
     assert found.attrs["pictures"] == 2**3
 
 
@@ -48,13 +48,15 @@ def test_the_best_order_of_all_has_a_gap_above_zero():
     areas = {}
     for order in permutations(BLAME):
         blame = {word: -float(place) for place, word in enumerate(order)}
-        found = word_deletion(pipeline(), PROMPT, blame, steps=1, orders=30).set_index("kind")
+        found = word_deletion(
+            pipeline(), PROMPT, blame, num_inference_steps=1, orders=30
+        ).set_index("kind")
         areas[order] = (found.loc["deletion", "area"], found.loc["deletion", "gap"])
     assert min(areas.values())[1] > 0 > max(areas.values())[1]
 
 
 def test_a_likeness_of_ones_own():
-    found = word_deletion(pipeline(), PROMPT, BLAME, steps=1, likeness=counted)
+    found = word_deletion(pipeline(), PROMPT, BLAME, num_inference_steps=1, likeness=counted)
     assert found["curve"][0][0] == 1.0
 
 

@@ -84,10 +84,12 @@ def test_streamed_it_is_the_definition_on_dense_maps(grid, power, gamma):
 
 def test_a_generation_is_labelled_and_its_power_zero_is_the_maps():
     pipeline = tiny.tiny_pipeline()
-    found = propagated_words(pipeline, "a cat on grass", words=["cat", "grass"], steps=2)
+    found = propagated_words(
+        pipeline, "a cat on grass", words=["cat", "grass"], num_inference_steps=2
+    )
     assert dict(found.sizes) == {"step": 2, "token": 2, "y": 8, "x": 8}
     assert found["word"].values.tolist() == ["cat", "grass"]
-    every = propagated_words(pipeline, "a cat on grass", steps=2, power=2)
+    every = propagated_words(pipeline, "a cat on grass", num_inference_steps=2, power=2)
     # Both maps of words over all tokens and rows of self-attention sum to 1.
     np.testing.assert_allclose(every.sum("token"), 1.0, atol=1e-5)
 

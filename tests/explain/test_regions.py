@@ -45,7 +45,7 @@ def dense(pipeline):
 
 def test_regions_are_what_whole_maps_give(pipeline):
     shares = dense(pipeline)
-    found = word_regions(pipeline, PROMPT, steps=2)
+    found = word_regions(pipeline, PROMPT, num_inference_steps=2)
     assert list(found.word.values) == ["a", "cat", "on", "grass"]
     np.testing.assert_allclose(found.values.reshape(4, -1), shares, rtol=1e-4)
     np.testing.assert_allclose(found.sum("word"), 1.0, rtol=1e-6)
@@ -53,10 +53,10 @@ def test_regions_are_what_whole_maps_give(pipeline):
 
 def test_words_that_are_named_keep_their_tokens_to_themselves(pipeline):
     shares = dense(pipeline)
-    both = word_regions(pipeline, PROMPT, words=["cat", "on"], steps=2, carriers=True)
+    both = word_regions(pipeline, PROMPT, words=["cat", "on"], num_inference_steps=2, carriers=True)
     expected = [shares[1], shares[2] + shares[3]]  # "on" is asked for, so it is not the cat's
     np.testing.assert_allclose(both.values.reshape(2, -1), expected, rtol=1e-4)
-    alone = word_regions(pipeline, PROMPT, words=["cat"], steps=2, carriers=True)
+    alone = word_regions(pipeline, PROMPT, words=["cat"], num_inference_steps=2, carriers=True)
     np.testing.assert_allclose(alone.values.reshape(-1), shares[1] + shares[2], rtol=1e-4)
 
 
@@ -76,6 +76,6 @@ def test_a_share_that_cannot_stay_is_refused(stay):
 
 def test_bad_questions_are_refused(pipeline):
     with pytest.raises(UnknownName):
-        word_regions(pipeline, PROMPT, words=["dog"], steps=1)
+        word_regions(pipeline, PROMPT, words=["dog"], num_inference_steps=1)
     with pytest.raises(UnknownName, match="no layer is named 'nowhere'"):
-        word_regions(pipeline, PROMPT, words=["cat"], steps=1, through="nowhere")
+        word_regions(pipeline, PROMPT, words=["cat"], num_inference_steps=1, through="nowhere")

@@ -42,7 +42,7 @@ def test_of_a_linear_denoiser_each_token_has_its_share_exactly():
 
 
 def test_shares_sum_to_the_whole_guidance_and_the_start_token_has_none(pipeline):
-    found = word_gradients(pipeline, PROMPT, steps=2, points=32)
+    found = word_gradients(pipeline, PROMPT, num_inference_steps=2, points=32)
     assert found.attrs["answer_change"] == pytest.approx(1.0, abs=1e-5)
     assert found.attrs["completeness_error"] < 0.05
     off = abs(float(found.sum()) - found.attrs["answer_change"])
@@ -53,7 +53,7 @@ def test_shares_sum_to_the_whole_guidance_and_the_start_token_has_none(pipeline)
 
 
 def test_through_the_encoder_only_the_words_differ_from_the_empty_prompt(pipeline):
-    found = word_gradients(pipeline, PROMPT, steps=1, points=32, through_encoder=True)
+    found = word_gradients(pipeline, PROMPT, num_inference_steps=1, points=32, through_encoder=True)
     assert found.attrs["completeness_error"] < 0.05
     same = [0, *range(6, 16)]  # start and padding have the embeddings of the empty prompt
     np.testing.assert_allclose(found[same], 0.0, atol=1e-6)
@@ -63,17 +63,17 @@ def test_a_question_of_ones_own(pipeline):
     def read(predicted):
         return predicted[:, 0].mean((1, 2))
 
-    found = word_gradients(pipeline, PROMPT, steps=1, read=read, points=32)
+    found = word_gradients(pipeline, PROMPT, num_inference_steps=1, read=read, points=32)
     error, change = (found.attrs[name] for name in ("completeness_error", "answer_change"))
     assert error < 0.05 * abs(change)
     assert found.attrs["units"] == "answer"
 
 
 def test_another_region_and_another_step_give_other_shares(pipeline):
-    whole = word_gradients(pipeline, PROMPT, steps=2, points=4)
+    whole = word_gradients(pipeline, PROMPT, num_inference_steps=2, points=4)
     left = xr.DataArray(np.arange(16) < 8, dims="x").expand_dims(y=16)
-    half = word_gradients(pipeline, PROMPT, steps=2, points=4, region=left)
-    later = word_gradients(pipeline, PROMPT, steps=2, points=4, step=1)
+    half = word_gradients(pipeline, PROMPT, num_inference_steps=2, points=4, region=left)
+    later = word_gradients(pipeline, PROMPT, num_inference_steps=2, points=4, step=1)
     assert not np.allclose(whole, half)
     assert not np.allclose(whole, later)
     assert half.attrs["answer_change"] == pytest.approx(1.0, abs=1e-5)
@@ -81,7 +81,7 @@ def test_another_region_and_another_step_give_other_shares(pipeline):
 
 def test_the_model_is_as_before(pipeline):
     before = [len(module._forward_pre_hooks) for module in pipeline.unet.modules()]
-    word_gradients(pipeline, PROMPT, steps=1, points=2, through_encoder=True)
+    word_gradients(pipeline, PROMPT, num_inference_steps=1, points=2, through_encoder=True)
     assert [len(module._forward_pre_hooks) for module in pipeline.unet.modules()] == before
     assert not pipeline.text_encoder.get_input_embeddings()._forward_hooks
     assert all(weights.grad is None for weights in pipeline.unet.parameters())
@@ -89,11 +89,11 @@ def test_the_model_is_as_before(pipeline):
 
 def test_wrong_arguments_are_told(pipeline):
     with pytest.raises(ArgumentError, match=r"step is 2 and must lie in 0\.\.1"):
-        word_gradients(pipeline, PROMPT, steps=2, step=2)
-    with pytest.raises(ArgumentError, match="guidance is 1.0 and must be above 1"):
-        word_gradients(pipeline, PROMPT, guidance=1.0)
+        word_gradients(pipeline, PROMPT, num_inference_steps=2, step=2)
+    with pytest.raises(ArgumentError, match="guidance_scale is 1.0 and must be above 1"):
+        word_gradients(pipeline, PROMPT, guidance_scale=1.0)
     nowhere = xr.DataArray(np.zeros((4, 4), bool), dims=["y", "x"])
     with pytest.raises(ArgumentError, match="the prompt changes nothing in the region"):
-        word_gradients(pipeline, PROMPT, steps=1, region=nowhere)
+        word_gradients(pipeline, PROMPT, num_inference_steps=1, region=nowhere)
     with pytest.raises(ArgumentError, match="region holds float64 and must be boolean"):
-        word_gradients(pipeline, PROMPT, steps=1, region=nowhere.astype(float))
+        word_gradients(pipeline, PROMPT, num_inference_steps=1, region=nowhere.astype(float))

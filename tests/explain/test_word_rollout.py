@@ -154,11 +154,11 @@ def test_an_even_plane_stays_even_on_another_grid():
 
 
 def test_a_generation_is_labelled_by_step_and_token():
-    found = word_rollout(tiny.tiny_pipeline(), "a cat on grass", steps=3)
+    found = word_rollout(tiny.tiny_pipeline(), "a cat on grass", num_inference_steps=3)
     assert dict(found.sizes) == {"step": 3, "token": 16, "y": 8, "x": 8}
     assert found["word"].values[1:5].tolist() == ["a", "cat", "on", "grass"]
     assert ((found["rho"] > 0) & (found["rho"] < 1)).all()
-    cat = word_rollout(tiny.tiny_pipeline(), "a cat on grass", words=["cat"], steps=3)
+    cat = word_rollout(tiny.tiny_pipeline(), "a cat on grass", words=["cat"], num_inference_steps=3)
     xr.testing.assert_equal(cat, found.sel(token=[2]))
 
 

@@ -7,13 +7,10 @@ import pytest
 import torch
 
 import joint
-from looks import PROMPT
+from looks import PROMPT, generated, tokenized
 from regard.errors import ArgumentError
+from regard.generation import Request
 from regard.look import look
-from regard.look.generate import generate
-from regard.look.prompt import read_whole
-from regard.look.settings import Settings
-from regard.look.variants import Variant, generate_variants
 from regard.methods import Changes, Extra, Guide, Method, drop, from_recipe
 from regard.steering.steer import steer
 from regard.tap import Select, Tap, layer_places
@@ -54,11 +51,10 @@ NEUTRAL = {
 STRENGTHS = pytest.mark.parametrize("name", STRONG)
 
 
-def made(model, *variants, steps=STEPS, **settings):
-    wanted = Settings(PROMPT, steps=steps, **settings)
-    text = read_whole(model, wanted)
-    listed = [each if isinstance(each, Variant) else Variant(tuple(each)) for each in variants]
-    return [each.latents for each in generate_variants(model, wanted, text, listed)]
+def made(model, *variants, steps=STEPS, guidance=None, **settings):
+    wanted = Request(PROMPT, num_inference_steps=steps, guidance_scale=guidance, **settings)
+    listed = [each if isinstance(each, dict) else {"methods": tuple(each)} for each in variants]
+    return [each.latents for each in generated(model, wanted, listed)]
 
 
 @functools.cache
@@ -81,7 +77,8 @@ def same(one, other, atol=1e-5):
 def test_neutral_settings_give_the_bare_picture_bit_for_bit(which):
     neutral = [from_recipe({"method": name, **settings}) for name, settings in NEUTRAL.items()]
     assert torch.equal(made(which(), neutral)[0], bare(which))
-    assert torch.equal(generate(which(), Settings(PROMPT, steps=STEPS)).latents, bare(which))
+    (made_alone,) = generated(which(), Request(PROMPT, num_inference_steps=STEPS))
+    assert torch.equal(made_alone.latents, bare(which))
 
 
 @BOTH
@@ -139,10 +136,10 @@ def test_a_word_that_is_dropped_gets_nothing_from_any_patch_or_token(which):
             keys = [start + token for token in text.spelled(["turtle"])]
             most.append(float(call.columns(keys, batch=call.rows_of("cond")).max()))
 
-    settings = Settings(PROMPT, steps=1)
-    text = read_whole(which(), settings)
-    variant = Variant((drop("turtle"),))
-    generate_variants(which(), settings, text, [variant], observe=[note])
+    settings = Request(PROMPT, num_inference_steps=1)
+    text = tokenized(which(), settings.prompt)
+    variant = {"methods": (drop("turtle"),)}
+    generated(which(), settings, [variant], observe=[note])
     assert most
     assert max(most) == 0
 
@@ -157,10 +154,10 @@ def test_a_place_that_there_is_not_is_refused_before_anything_is_drawn(which):
 
 @BOTH
 def test_steering_tells_what_changed_and_proof_what_words_did(which):
-    steered = steer(which(), PROMPT, [drop("turtle")], steps=1)
+    steered = steer(which(), PROMPT, [drop("turtle")], num_inference_steps=1)
     table = steered.table.query("measure == 'mass'").set_index("word")
     assert table.loc["turtle", "after"] == 0 < table.loc["turtle", "before"]
-    proved = look(which(), "a cat", steps=1, prove=True).proof
+    proved = look(which(), "a cat", num_inference_steps=1, prove=True).proof
     assert proved.query("kind == 'word'")["word"].tolist() == ["a", "cat"]
     assert "padding token" in proved.attrs["note"]
 
@@ -169,7 +166,7 @@ def test_steering_tells_what_changed_and_proof_what_words_did(which):
 
 
 def guiding(guide):
-    return Variant((Method("mine", {}, lambda run: Changes(guide=guide)),))
+    return {"methods": (Method("mine", {}, lambda run: Changes(guide=guide)),)}
 
 
 @GUIDED
@@ -210,7 +207,7 @@ def attention_to(moment, tokens, latents):
 @GUIDED
 def test_a_guide_moves_latents_by_the_gradient_of_attention(which, guided):
     """The gradient against finite differences, and the move as the scheduler receives it."""
-    tokens = read_whole(which(), Settings(PROMPT)).spelled(["turtle"])
+    tokens = tokenized(which(), PROMPT).spelled(["turtle"])
     slopes, moved, received = [], [], []
 
     def excite(moment):
@@ -264,7 +261,7 @@ def outputs(which, variant, **settings):
         lambda _, args, kwargs, out: calls.append((kwargs, out[0])), with_kwargs=True
     )
     try:
-        made(model, variant, steps=1, **settings)
+        made(model, variant, steps=1, guidance=4.0, **settings)
     finally:
         hook.remove()
         del model.scheduler.step
@@ -316,7 +313,7 @@ def test_a_push_is_told_the_time_of_the_scheduler(which):
 @BOTH
 def test_a_batch_under_a_guide_is_its_images_one_by_one(which):
     guide = Guide(latents=lambda moment: moment.latents * 1.01)
-    seeds = [Variant(guiding(guide).methods, seed=seed) for seed in (0, 5)]
+    seeds = [{"methods": guiding(guide)["methods"], "seed": seed} for seed in (0, 5)]
     together = made(which(), *seeds)
     for one, latents in zip(seeds, together, strict=True):
         same(latents, made(which(), one)[0])
@@ -325,5 +322,9 @@ def test_a_batch_under_a_guide_is_its_images_one_by_one(which):
 def test_a_first_noise_of_ones_own_is_packed_for_flux():
     noise = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
     packed = flux()._pack_latents(noise, 1, 4, 8, 8)
-    assert torch.equal(look(flux(), PROMPT, steps=STEPS, latents=packed).latents, bare(flux))
-    assert torch.equal(look(sd3(), PROMPT, steps=STEPS, latents=noise).latents, bare(sd3))
+    assert torch.equal(
+        look(flux(), PROMPT, num_inference_steps=STEPS, latents=packed).latents, bare(flux)
+    )
+    assert torch.equal(
+        look(sd3(), PROMPT, num_inference_steps=STEPS, latents=noise).latents, bare(sd3)
+    )

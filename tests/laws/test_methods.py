@@ -7,11 +7,9 @@ import json
 import pytest
 import torch
 
-from looks import PROMPT, pipeline
+from looks import PROMPT, generated, pipeline
 from regard.errors import ArgumentError, UnknownName
-from regard.look.prompt import read_whole
-from regard.look.settings import Settings
-from regard.look.variants import Variant, generate_variants
+from regard.generation import Request
 from regard.methods import from_recipe, methods
 from regard.tap import attention_layers
 
@@ -70,12 +68,11 @@ SEVERAL_LAYERS = [name for name in IN_STEPS if name not in ["scale-heads", *MOVE
 LAST = ["identity", *READS]
 
 
-def made(*variants, **settings):
+def made(*variants, guidance=4.0, **settings):
     """The latents of each variant."""
-    wanted = Settings(PROMPT, steps=STEPS, **settings)
-    text = read_whole(pipeline(), wanted)
-    listed = [each if isinstance(each, Variant) else Variant(tuple(each)) for each in variants]
-    return [each.latents for each in generate_variants(pipeline(), wanted, text, listed)]
+    wanted = Request(PROMPT, num_inference_steps=STEPS, guidance_scale=guidance, **settings)
+    listed = [each if isinstance(each, dict) else {"methods": tuple(each)} for each in variants]
+    return [each.latents for each in generated(pipeline(), wanted, listed)]
 
 
 def strong(name, **settings):

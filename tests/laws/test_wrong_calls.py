@@ -47,7 +47,7 @@ def square():
 
 @functools.cache
 def toy_look():
-    return regard.look(pipeline(), TEXT, steps=1)
+    return regard.look(pipeline(), TEXT, num_inference_steps=1)
 
 
 TEXT = "a cat on grass"
@@ -55,8 +55,8 @@ NAN, INF = float("nan"), float("inf")
 
 PROMPTS = [None, 3, True, b"a cat", ["a cat", "a dog"], [], "", "  ", "\ud800", {"a": 1}]
 SEEDS = [-1, 1.5, "0", None, [0, 1], True, 2**63, NAN, np.array([1, 2])]
-STEPS = [0, -1, 2.5, 2.0, NAN, "4", None, True, [4], 10**9]
-GUIDANCE = [None, NAN, INF, -1, "4", True, [4], 4j]
+STEPS = [0, -1, 2.5, 2.0, NAN, "4", True, [4], 10**9]
+GUIDANCE = [NAN, INF, -1, "4", True, [4], 4j]
 SIZES = [(64, 64, 64), "64", 0, 1.5, (16,), True, (16, "16"), -16, (16, 0), 17, {"a": 1}]
 NOISES = [
     3,
@@ -79,9 +79,10 @@ def each(name, values):
 GENERATED = [
     *each("prompt", PROMPTS),
     *each("seed", SEEDS),
-    *each("steps", STEPS),
-    *each("guidance", GUIDANCE),
-    *each("size", SIZES),
+    *each("num_inference_steps", STEPS),
+    *each("guidance_scale", GUIDANCE),
+    *each("height", SIZES),
+    *each("width", SIZES),
     *each("negative_prompt", [None, 3, ["x"]]),
     *each("latents", NOISES),
     *each("methods", LISTS),
@@ -107,8 +108,8 @@ SWEEP = [
     *each("prompts", [None, 3, [], [3], ["a", "a"], b"a cat", [""], {"a": 1}, True]),
     *each("over", ["head", 3, None, ["heads"]]),
     *each("seeds", [0, -1, 1.5, "1", [], [0, 0], [1.5], True, None, [-1]]),
-    *each("steps", STEPS),
-    *each("guidance", GUIDANCE),
+    *each("num_inference_steps", STEPS),
+    *each("guidance_scale", GUIDANCE),
     *each("during", ["0", 1.5, [0, 1, 2], [3, 1], 99, True, -1]),
     *each("encoder", [3, "nowhere"]),
     *each("store", [3, True]),
@@ -118,8 +119,8 @@ BENCHMARK = [
     *each("methods", [3, [], [3], "nudge", ["nowhere"], ["nudge", "nudge"], ["drop x=1"], None]),
     *each("prompts", [3, [], ["a cat"], "a cat and a dog", [3]]),
     *each("seeds", [0, -1, 1.5, "1", None, True, [0]]),
-    *each("steps", STEPS),
-    *each("guidance", GUIDANCE),
+    *each("num_inference_steps", STEPS),
+    *each("guidance_scale", GUIDANCE),
 ]
 
 LEARN = [
@@ -154,7 +155,7 @@ EXPLAINED = [
 with no_type_checks():
     NO_WORD = explain.Word(3)
 
-RUN = {"prompt": TEXT, "steps": 1}
+RUN = {"prompt": TEXT, "num_inference_steps": 1}
 TABLE = [
     *[(regard.look, lambda: {"model": pipeline(), **RUN}, wrong) for wrong in LOOK],
     *[
@@ -172,7 +173,7 @@ TABLE = [
     *[
         (
             regard.sweep,
-            lambda: {"model": pipeline(), "prompts": TEXT, "steps": 1, "seeds": 1},
+            lambda: {"model": pipeline(), "prompts": TEXT, "num_inference_steps": 1, "seeds": 1},
             wrong,
         )
         for wrong in SWEEP
@@ -241,7 +242,7 @@ TABLE = [
     *[
         (
             explain.knock_out,
-            lambda: {"pipeline": pipeline(), **RUN, "blame": explain.Word("cat")},
+            lambda: {"model": pipeline(), **RUN, "blame": explain.Word("cat")},
             w,
         )
         for w in [
@@ -259,7 +260,7 @@ TABLE = [
             ),
             *each("controls", [0, 1.5, "4", None]),
             *each("share", [0, 1, NAN, "1", None, True]),
-            *each("pipeline", [None, 3, "nowhere"]),
+            *each("model", [None, 3, "nowhere"]),
             *each("prompt", PROMPTS[:6]),
         ]
     ],
@@ -501,18 +502,19 @@ def test_a_wrong_call_ends_in_one_line_of_our_own(entry):
     [
         ({"seed": np.int64(3)}, {"seed": 3}),
         ({"seed": np.array(3)}, {"seed": 3}),
-        ({"steps": torch.tensor(1)}, {"steps": 1}),
-        ({"guidance": np.float32(4.0)}, {"guidance": 4.0}),
-        ({"guidance": 4}, {"guidance": 4.0}),
-        ({"size": np.int32(16)}, {"size": 16}),
-        ({"size": np.array([16, 16])}, {"size": (16, 16)}),
+        ({"num_inference_steps": torch.tensor(1)}, {"num_inference_steps": 1}),
+        ({"guidance_scale": np.float32(4.0)}, {"guidance_scale": 4.0}),
+        ({"guidance_scale": 4}, {"guidance_scale": 4.0}),
+        ({"height": np.int32(16)}, {"height": 16}),
+        ({"width": np.array(16)}, {"width": 16}),
     ],
 )
 def test_numbers_of_numpy_and_torch_are_numbers(options, plain):
     with no_type_checks():
         one, other = (
-            regard.look(pipeline(), TEXT, **{"steps": 1, **each}) for each in (options, plain)
+            regard.look(pipeline(), TEXT, **{"num_inference_steps": 1, **each})
+            for each in (options, plain)
         )
     assert torch.equal(one.latents, other.latents)
-    for name in ("seed", "steps", "guidance_scale", "size"):
+    for name in ("seed", "num_inference_steps", "guidance_scale", "size"):
         assert one.trace.recipe[name] == other.trace.recipe[name]

@@ -17,7 +17,7 @@ from regard.trace import Trace
 
 def bare(prompt=PROMPT, **options):
     """What the pipeline makes by itself, latents or image."""
-    settings = {"num_inference_steps": 2, "guidance_scale": 4.0, **options}
+    settings = {"num_inference_steps": 2, **options}
     return pipeline()(prompt, generator=torch.Generator().manual_seed(0), **settings).images
 
 
@@ -33,10 +33,12 @@ def test_the_image_is_the_one_that_the_pipeline_makes():
 def test_nothing_is_random_but_the_seed():
     torch.manual_seed(123)
     before = torch.random.get_rng_state()
-    again = look(pipeline(), PROMPT, steps=2)
+    again = look(pipeline(), PROMPT, num_inference_steps=2)
     assert torch.equal(again.latents, seen().latents)
     assert torch.equal(torch.random.get_rng_state(), before)
-    assert not torch.equal(look(pipeline(), PROMPT, steps=2, seed=1).latents, again.latents)
+    assert not torch.equal(
+        look(pipeline(), PROMPT, num_inference_steps=2, seed=1).latents, again.latents
+    )
 
 
 def test_words_of_several_tokens_and_words_that_come_twice_have_names():
@@ -63,7 +65,7 @@ def test_the_column_of_the_padding_is_the_sum_of_all_padding_tokens():
 
 
 def test_only_the_maps_of_the_words_that_were_named_are_kept():
-    trace = look(pipeline(), PROMPT, steps=2, words=["turtle", "A"]).trace
+    trace = look(pipeline(), PROMPT, num_inference_steps=2, words=["turtle", "A"]).trace
     assert trace.word_names == ("a", "turtle")
     np.testing.assert_allclose(trace.heatmap("turtle"), seen().trace.heatmap("turtle"), atol=1e-6)
     assert trace.words()["word"].tolist() == ["a", "turtle"]
@@ -72,7 +74,7 @@ def test_only_the_maps_of_the_words_that_were_named_are_kept():
 
 @pytest.mark.parametrize("keep", [(), ("layer",), ("step", "head")])
 def test_axes_that_are_not_kept_have_size_one(keep):
-    trace = look(pipeline(), PROMPT, steps=2, keep=keep).trace
+    trace = look(pipeline(), PROMPT, num_inference_steps=2, keep=keep).trace
     first = next(iter(trace.layers.values()))
     assert first.attrs["averaged"] == sorted({"step", "layer", "head"} - set(keep))
     assert first.sizes["step"] == (2 if "step" in keep else 1)
@@ -81,7 +83,7 @@ def test_axes_that_are_not_kept_have_size_one(keep):
 
 
 def test_averaging_while_running_is_averaging_afterwards():
-    trace = look(pipeline(), PROMPT, steps=2, keep=("layer",)).trace
+    trace = look(pipeline(), PROMPT, num_inference_steps=2, keep=("layer",)).trace
     np.testing.assert_allclose(trace.heatmap("cat"), seen().trace.heatmap("cat"), atol=1e-6)
 
 
@@ -89,7 +91,8 @@ def test_the_recipe_says_what_made_the_image():
     recipe = seen().trace.recipe
     assert json.loads(json.dumps(recipe)) == recipe
     assert recipe["prompt"] == PROMPT
-    assert (recipe["seed"], recipe["steps"], recipe["guidance_scale"]) == (0, 2, 4.0)
+    steps, guidance = recipe["num_inference_steps"], recipe["guidance_scale"]
+    assert (recipe["seed"], steps, guidance) == (0, 2, 7.5)
     assert recipe["scheduler"] == "DDIMScheduler"
     assert recipe["scheduler_config"]["beta_schedule"] == "scaled_linear"
     assert (recipe["size"], recipe["dtype"], recipe["cut"]) == ([16, 16], "float32", "")
@@ -103,28 +106,37 @@ def test_the_recipe_says_what_made_the_image():
 
 def test_progress_is_told_after_each_step():
     told = []
-    look(pipeline(), PROMPT, steps=3, progress=lambda done, steps: told.append((done, steps)))
+    look(
+        pipeline(),
+        PROMPT,
+        num_inference_steps=3,
+        progress=lambda done, steps: told.append((done, steps)),
+    )
     assert told == [(1, 3), (2, 3), (3, 3)]
 
 
 def test_a_size_has_rows_and_columns():
-    trace = look(pipeline(), "a cat", steps=1, size=(24, 16)).trace
+    trace = look(pipeline(), "a cat", num_inference_steps=1, height=24, width=16).trace
     assert trace.image.shape == (24, 16, 3)
     assert trace.heatmap("cat").shape == (12, 8)
     assert trace.recipe["size"] == [24, 16]
 
 
 def test_guidance_can_be_off_and_a_negative_prompt_counts():
-    unguided = look(pipeline(), "a cat", steps=1, guidance=1.0)
+    unguided = look(pipeline(), "a cat", num_inference_steps=1, guidance_scale=1.0)
     expected = bare("a cat", num_inference_steps=1, guidance_scale=1.0, output_type="latent")
     assert torch.equal(unguided.latents, expected)
-    away = look(pipeline(), "a cat", steps=1, negative_prompt="a dog")
+    away = look(pipeline(), "a cat", num_inference_steps=1, negative_prompt="a dog")
     options = {"num_inference_steps": 1, "negative_prompt": "a dog", "output_type": "latent"}
     assert torch.equal(away.latents, bare("a cat", **options))
 
 
 def test_what_the_text_encoder_does_not_take_is_named():
-    long = look(pipeline(), "a cat and a dog on the road in the snow with a red clock", steps=1)
+    long = look(
+        pipeline(),
+        "a cat and a dog on the road in the snow with a red clock",
+        num_inference_steps=1,
+    )
     # start, 14 words, end: the fifteenth word is the first that does not fit.
     assert long.cut == "clock"
     assert long.trace.recipe["cut"] == "clock"
@@ -134,7 +146,9 @@ def test_what_the_text_encoder_does_not_take_is_named():
 
 def test_a_model_may_be_a_folder(tmp_path):
     pipeline().save_pretrained(tmp_path / "model")
-    assert torch.equal(look(tmp_path / "model", PROMPT, steps=2).latents, seen().latents)
+    assert torch.equal(
+        look(tmp_path / "model", PROMPT, num_inference_steps=2).latents, seen().latents
+    )
 
 
 def test_a_look_shows_what_it_holds():
@@ -156,7 +170,7 @@ def test_a_saved_look_is_a_folder_with_all_its_parts(tmp_path):
 
 def test_a_look_that_was_saved_can_be_replaced_and_an_empty_folder_filled(tmp_path):
     seen().save(tmp_path)
-    other = look(pipeline(), "a dog", steps=1)
+    other = look(pipeline(), "a dog", num_inference_steps=1)
     other.save(tmp_path, overwrite=True)
     assert Trace.load(tmp_path / "trace.zarr").word_names == ("a", "dog")
     assert {each.stem for each in (tmp_path / "heatmaps").iterdir()} == {"a", "dog"}
@@ -189,7 +203,7 @@ def test_the_model_is_as_before_even_when_a_look_is_stopped():
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        look(pipeline(), PROMPT, steps=2, progress=stop)
+        look(pipeline(), PROMPT, num_inference_steps=2, progress=stop)
     assert torch.equal(tiny.generate(pipeline()), before)
     assert isinstance(seen(), Look)
 
@@ -213,7 +227,7 @@ def test_a_model_that_nobody_measured_is_read_at_own_tokens():
     ],
 )
 def test_a_bundled_model_is_read_as_was_measured(options, carriers, layers, why, tmp_path):
-    found = look("openmoji", "a cat and a dog", steps=1, **options)
+    found = look("openmoji", "a cat and a dog", num_inference_steps=1, **options)
     assert found.trace.recipe["reading"] == {"carriers": carriers, "layers": layers, "why": why}
     found.save(tmp_path / "look")
     heat = found.trace.heatmap("cat", **found.trace.reading)

@@ -208,7 +208,7 @@ def test_patches_without_a_grid_are_refused(folder, monkeypatch):
 
 
 def test_a_model_that_looks_at_pictures_draws_none(folder):
-    with pytest.raises(ArgumentError, match=r"looks at pictures and draws none. Use look_at"):
+    with pytest.raises(ArgumentError, match=r"looks at images and generates none. Use look_at"):
         look(folder, "a cat")
     with pytest.raises(ArgumentError, match="this look is at a picture and has no words"):
         prove(pipeline(), look_at(folder, picture()))
@@ -323,11 +323,11 @@ def test_without_out_the_folder_is_named_after_picture_and_model(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("look",), "give a prompt, such as 'a cat on the beach', or a picture with --image"),
-        (("look", "a cat", "--image", "x.png"), "a prompt is for drawing, and --image looks at"),
-        (("look", "--image", "x.png", "--seed", 3), "--seed is for drawing"),
-        (("look", "--image", "x.png", "--prove"), "--prove is for drawing"),
-        (("look", "a cat", "--queries", "cls"), "--queries is for a picture"),
+        (("look",), "give a prompt, such as 'a cat on the beach', or an image with --image"),
+        (("look", "a cat", "--image", "x.png"), "a prompt is for generating, and --image looks at"),
+        (("look", "--image", "x.png", "--seed", 3), "--seed is for generating"),
+        (("look", "--image", "x.png", "--prove"), "--prove is for generating"),
+        (("look", "a cat", "--queries", "cls"), "--queries is for an image"),
         (("look", "--image", "none.png", "--model", "openmoji-clip"), "none.png could not be read"),
     ],
 )

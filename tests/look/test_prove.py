@@ -7,40 +7,36 @@ from PIL import Image
 from scipy import spatial
 
 import tiny
-from looks import PROMPT, pipeline, seen
+from looks import PROMPT, generated, pipeline, seen
 from regard.errors import ArgumentError
-from regard.look import Judges, generate, look, proof, prove
-from regard.look.proof import without_words
-from regard.look.settings import Settings
+from regard.generation import Request, batches
+from regard.generation.hidden import hide_words, masking
+from regard.look import Judges, look, proof, prove
 from regard.methods import drop
-from regard.models import detector
+from regard.models import TextToImage, detector
 from regard.scores import judges
 from regard.tap import Tap, hide
 
 
-def latents(edits, rows=1):
-    with Tap(pipeline(), edit=edits):
-        return generate.generate(pipeline(), Settings(PROMPT, steps=2), rows=rows).latents
+def hidden_in(request, groups):
+    return hide_words(TextToImage.of(pipeline()), request, groups).images
 
 
 def image(**options):
     generator = torch.Generator().manual_seed(0)
-    made = pipeline()(
-        PROMPT, num_inference_steps=2, guidance_scale=4.0, generator=generator, **options
-    )
+    made = pipeline()(PROMPT, num_inference_steps=2, generator=generator, **options)
     return np.asarray(made.images[0])
 
 
-def test_a_batch_of_two_with_an_edit_each_is_two_batches_of_one():
-    both = latents([hide([2], sample=0), hide([5, 6, 7], sample=1)], rows=2)
-    for row, tokens in enumerate(([2], [5, 6, 7])):
-        torch.testing.assert_close(both[row], latents([hide(tokens)])[0], atol=1e-5, rtol=0)
-    assert not torch.equal(both[0], both[1])
-
-
-def test_a_row_without_an_edit_is_as_if_alone():
-    both = latents([hide([2], sample=0)], rows=2)
-    torch.testing.assert_close(both[1], seen().latents[0], atol=1e-5, rtol=0)
+def test_images_of_a_batch_that_hide_different_tokens_are_what_they_are_alone():
+    request = Request(PROMPT, num_inference_steps=2)
+    changes = [{"methods": (masking([2]),)}, {"methods": (masking([5, 6, 7]),)}, {}]
+    together = [each.latents for each in generated(pipeline(), request, changes)]
+    for change, latents in zip(changes, together, strict=True):
+        (alone,) = generated(pipeline(), request, [change])
+        torch.testing.assert_close(latents, alone.latents, atol=5e-5, rtol=0)
+    assert not torch.equal(together[0], together[1])
+    torch.testing.assert_close(together[2], seen().latents, atol=5e-5, rtol=0)
 
 
 def words_of(found):
@@ -49,8 +45,8 @@ def words_of(found):
 
 def test_a_distance_is_that_of_the_image_without_the_word():
     found = words_of(prove(pipeline(), seen()))
-    whole = Settings(PROMPT, steps=2)
-    made = without_words(pipeline(), whole, [seen().trace.tokens_of("turtle")])
+    whole = Request(PROMPT, num_inference_steps=2)
+    made = hidden_in(whole, [seen().trace.tokens_of("turtle")])
     expected = np.abs(np.asarray(made[0]).astype(float) - seen().trace.image).mean() / 255
     # In a batch sums are added in another order, which may tip a rounding of 768 values.
     assert found.loc["turtle", "pixel_distance"] == pytest.approx(expected, abs=1e-4)
@@ -71,7 +67,7 @@ def test_every_word_has_a_row_and_beside_them_padding_is_hidden():
 
 def test_a_distance_is_that_of_the_latents_of_the_autoencoder():
     found = words_of(prove(pipeline(), seen()))
-    made = without_words(pipeline(), Settings(PROMPT, steps=2), [seen().trace.tokens_of("cat")])
+    made = hidden_in(Request(PROMPT, num_inference_steps=2), [seen().trace.tokens_of("cat")])
     encoded = []
     for each in (seen().image, made[0]):
         pixels = torch.tensor(np.asarray(each)).permute(2, 0, 1)[None] / 127.5 - 1
@@ -85,7 +81,7 @@ def test_a_distance_is_that_of_the_latents_of_the_autoencoder():
 
 def test_batches_change_nothing_and_progress_counts_through_them(monkeypatch):
     whole = words_of(prove(pipeline(), seen()))
-    monkeypatch.setattr(generate, "ROWS", 4)
+    monkeypatch.setattr(batches, "ROWS", 4)
     monkeypatch.setattr(proof, "_spared", lambda trace, rows: [])
     told = []
     parted = prove(pipeline(), seen(), progress=lambda done, steps: told.append((done, steps)))
@@ -141,7 +137,7 @@ def together_of(found):
 
 def test_words_that_were_not_needed_are_hidden_together_the_likeliest_first(monkeypatch):
     monkeypatch.setattr(proof, "PAIRS", 3)
-    twice = look(pipeline(), "a big cat, a cat", steps=1)
+    twice = look(pipeline(), "a big cat, a cat", num_inference_steps=1)
     found = prove(pipeline(), twice, judges=changing([0], []))
     # All of them; then words that are said twice, the nearest first, and then neighbours.
     assert together_of(found) == [
@@ -151,14 +147,14 @@ def test_words_that_were_not_needed_are_hidden_together_the_likeliest_first(monk
         "a + big",
     ]
     tokens = [*twice.trace.tokens_of("cat"), *twice.trace.tokens_of("cat#2")]
-    (made,) = without_words(pipeline(), Settings("a big cat, a cat", steps=1), [tokens])
+    (made,) = hidden_in(Request("a big cat, a cat", num_inference_steps=1), [tokens])
     expected = np.abs(np.asarray(made).astype(float) - twice.trace.image).mean() / 255
     row = found[found["word"] == "cat + cat#2"].iloc[0]
     assert row["pixel_distance"] == pytest.approx(expected, abs=1e-4)
 
 
 def test_where_all_together_change_nothing_no_pair_is_tried():
-    short = look(pipeline(), "a cat on grass", steps=1)
+    short = look(pipeline(), "a cat on grass", num_inference_steps=1)
     assert together_of(prove(pipeline(), short, judges=alike())) == ["a + cat + on + grass"]
 
 
@@ -166,15 +162,19 @@ def test_a_word_that_was_needed_is_hidden_with_none():
     def likeness(image, others):
         return [0.0 if place == 1 else 1.0 for place in range(len(others))]
 
-    found = prove(pipeline(), look(pipeline(), "a cat on grass", steps=1), judges=Judges(likeness))
+    found = prove(
+        pipeline(),
+        look(pipeline(), "a cat on grass", num_inference_steps=1),
+        judges=Judges(likeness),
+    )
     assert together_of(found) == ["a + on + grass"]
 
 
 def test_several_seeds_are_each_compared_with_their_own_image():
-    short = look(pipeline(), "a cat", steps=1, seed=5)
+    short = look(pipeline(), "a cat", num_inference_steps=1, seed=5)
     found = prove(pipeline(), short, seeds=2)
     assert words_of(found)["seed"].tolist() == [5, 5, 6, 6]
-    other = look(pipeline(), "a cat", steps=1, seed=6)
+    other = look(pipeline(), "a cat", num_inference_steps=1, seed=6)
     alone = prove(pipeline(), other)
     np.testing.assert_allclose(
         words_of(found[found["seed"] == 6])["pixel_distance"],
@@ -198,10 +198,10 @@ def test_the_own_key_is_masked_in_the_denoiser_alone():
 
 def test_a_look_that_had_its_own_initial_noise_is_proved_from_it():
     noise = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(3))
-    proved = look(pipeline(), "a cat", steps=2, latents=noise, prove=True)
+    proved = look(pipeline(), "a cat", num_inference_steps=2, latents=noise, prove=True)
     assert len(words_of(proved.proof)) == 2
     with pytest.raises(ArgumentError, match="gave another image, .* pass latents= if the look had"):
-        prove(pipeline(), look(pipeline(), "a cat", steps=2, latents=noise))
+        prove(pipeline(), look(pipeline(), "a cat", num_inference_steps=2, latents=noise))
 
 
 def test_an_image_that_does_not_come_again_proves_nothing():
@@ -210,8 +210,8 @@ def test_an_image_that_does_not_come_again_proves_nothing():
 
     stochastic = tiny.tiny_pipeline()
     stochastic.scheduler = DDPMScheduler.from_config(stochastic.scheduler.config)
-    short = look(stochastic, "a cat", steps=2)
-    other = replace(short, image=look(stochastic, "a cat", steps=2, seed=1).image)
+    short = look(stochastic, "a cat", num_inference_steps=2)
+    other = replace(short, image=look(stochastic, "a cat", num_inference_steps=2, seed=1).image)
     with pytest.raises(ArgumentError, match="gave another image"):
         prove(stochastic, other)
 
@@ -229,7 +229,7 @@ def test_what_prove_is_asked_is_checked():
         prove(pipeline(), seen(), seeds=0)
     with pytest.raises(ArgumentError, match="initial noise was given, which has no seed"):
         prove(pipeline(), seen(), seeds=2, latents=torch.zeros(1, 4, 8, 8))
-    steered = look(pipeline(), "a cat", steps=1, methods=[drop("cat")])
+    steered = look(pipeline(), "a cat", num_inference_steps=1, methods=[drop("cat")])
     with pytest.raises(ArgumentError, match="made under drop, and words are hidden from the bare"):
         prove(pipeline(), steered)
 
@@ -247,7 +247,7 @@ def test_only_objects_are_named_with_their_colour(monkeypatch):
 
 
 def test_a_proof_changes_the_verdicts_and_is_told_in_the_recipe():
-    proved = look(pipeline(), PROMPT, steps=2, prove=True)
+    proved = look(pipeline(), PROMPT, num_inference_steps=2, prove=True)
     table = proved.trace.words()
     tried = table[table["role"] == "word"]
     assert tried["pixel_distance"].notna().all()
@@ -258,7 +258,7 @@ def test_a_proof_changes_the_verdicts_and_is_told_in_the_recipe():
 
 def test_without_padding_the_initial_noise_is_shaken_instead_and_the_note_says_so():
     full = "a cat and a dog on the road in the snow with a red"
-    short = look(pipeline(), full, steps=1)
+    short = look(pipeline(), full, num_inference_steps=1)
     found = prove(pipeline(), short)
     assert (
         "no room for padding: words are compared with a change of the initial"
@@ -267,7 +267,7 @@ def test_without_padding_the_initial_noise_is_shaken_instead_and_the_note_says_s
     noise = found[found["kind"] == "control"]
     assert noise["word"].tolist() == ["[noise]"] * proof.CONTROLS
     assert noise["pixel_distance"].nunique() > 1
-    part = prove(pipeline(), look(pipeline(), full, steps=1, words=["cat"]))
+    part = prove(pipeline(), look(pipeline(), full, num_inference_steps=1, words=["cat"]))
     assert tuple(words_of(part).index) == ("cat",)
 
 

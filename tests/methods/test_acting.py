@@ -3,22 +3,25 @@
 import pytest
 
 import joint
-from looks import pipeline
+from looks import pipeline, told
 from regard.errors import ArgumentError, UnknownName
+from regard.generation import Request
 from regard.look import look
 from regard.methods import drop, identity, scale, scale_heads, scale_layers, temperature
 
 
 def under(method, model=None, **options):
-    return look(model or pipeline(), "a cat on grass", steps=2, methods=[method], **options)
+    return look(
+        model or pipeline(), "a cat on grass", num_inference_steps=2, methods=[method], **options
+    )
 
 
 @pytest.mark.parametrize("make", [drop, lambda *a, **k: scale({"cat": 2.0}, **k)])
 @pytest.mark.parametrize("guidance", [0.0, 1.0])
 def test_a_half_that_guidance_leaves_out_is_refused_before_anything_runs(make, guidance):
     with pytest.raises(ArgumentError, match="condition is 'uncond', and with guidance [01] there"):
-        under(make("cat", condition="uncond"), guidance=guidance)
-    under(make("cat", condition="both"), guidance=guidance)
+        under(make("cat", condition="uncond"), guidance_scale=guidance)
+    under(make("cat", condition="both"), guidance_scale=guidance)
 
 
 @pytest.mark.parametrize(
@@ -50,14 +53,11 @@ def test_a_half_that_this_model_never_shows_is_refused():
 def changed_layers(wanted):
     """The layers whose heads a method silences, by what comes out of them."""
     silent = []
-    from regard.look.prompt import read
-    from regard.look.settings import Settings
-    from regard.look.variants import run_of
     from regard.tap import Tap
     from tiny import generate
 
-    settings = Settings("a cat on grass", steps=1)
-    run = run_of(pipeline(), settings, read(pipeline(), settings))
+    settings = Request("a cat on grass", num_inference_steps=1)
+    run = told(pipeline(), settings)
     edits = scale_layers(0.0, layers=wanted, condition="both").plan(run).edits
     note = lambda c: silent.append(c.layer) if not c.output.any() else None  # noqa: E731
     with Tap(pipeline(), edit=list(edits), observe=[note]):
@@ -69,7 +69,7 @@ def changed_layers(wanted):
     "wanted", ["up", "mid_block", "4x4", "cross", "up_blocks.1", ["mid", "8x8"]]
 )
 def test_the_same_text_means_the_same_layers_in_a_trace_and_in_a_method(wanted):
-    trace = look(pipeline(), "a cat on grass", steps=1).trace
+    trace = look(pipeline(), "a cat on grass", num_inference_steps=1).trace
     in_trace = trace.heatmap("cat", layers=wanted).attrs["layers"]
     cross = [layer for layer in changed_layers(wanted) if layer in trace.layers]
     assert cross == in_trace
@@ -78,8 +78,10 @@ def test_the_same_text_means_the_same_layers_in_a_trace_and_in_a_method(wanted):
 @pytest.mark.parametrize("number", [0, 2, -1])
 def test_a_number_means_the_layer_that_the_word_is_read_in(number):
     text, seen = "a cat on grass", []
-    trace = look(pipeline(), text, steps=1).trace
-    hidden = look(pipeline(), text, steps=1, methods=[drop("cat", layers=number)]).trace
+    trace = look(pipeline(), text, num_inference_steps=1).trace
+    hidden = look(
+        pipeline(), text, num_inference_steps=1, methods=[drop("cat", layers=number)]
+    ).trace
     for layer in trace.layers:
         if not hidden.heatmap("cat", layers=layer).values.any():
             seen.append(layer)

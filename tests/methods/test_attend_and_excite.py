@@ -5,10 +5,9 @@ import pytest
 import torch
 
 import tiny
+from looks import generated
 from regard.errors import ArgumentError, UnknownName
-from regard.look.prompt import read_whole
-from regard.look.settings import Settings
-from regard.look.variants import Variant, generate_variants
+from regard.generation import Request
 from regard.methods import attend_and_excite, drop
 from regard.methods.attend_and_excite import Places, smoothed
 from regard.tap import HeatMap, Select
@@ -31,10 +30,12 @@ def pipeline():
 
 def made(*variants, prompt=PROMPT, steps=STEPS, model=None, guidance=4.0):
     """The latents of each variant."""
-    model, wanted = model or pipeline(), Settings(prompt, steps=steps, guidance=guidance)
-    listed = [each if isinstance(each, Variant) else Variant(tuple(each)) for each in variants]
-    text = read_whole(model, wanted)
-    return [each.latents for each in generate_variants(model, wanted, text, listed)]
+    model, wanted = (
+        model or pipeline(),
+        Request(prompt, num_inference_steps=steps, guidance_scale=guidance),
+    )
+    listed = [each if isinstance(each, dict) else {"methods": tuple(each)} for each in variants]
+    return [each.latents for each in generated(model, wanted, listed)]
 
 
 def theirs(model, tokens, **options):
@@ -67,7 +68,7 @@ def theirs(model, tokens, **options):
 def openmoji():
     import regard.zoo
 
-    return regard.models.load("openmoji")
+    return regard.models.load("openmoji").pipeline
 
 
 @pytest.mark.parametrize(
@@ -99,7 +100,7 @@ def test_images_of_a_batch_are_what_they_are_alone():
     excite = attend_and_excite(
         ["cat", "dog"], steps=range(2), thresholds={0: 0.35}, max_refinements=3
     )
-    seeds = [Variant((excite,), seed=seed) for seed in (0, 1, 2)]
+    seeds = [{"methods": (excite,), "seed": seed} for seed in (0, 1, 2)]
     together = made(*seeds, steps=3)
     for variant, latents in zip(seeds, together, strict=True):
         torch.testing.assert_close(made(variant, steps=3)[0], latents, rtol=0, atol=1e-4)
@@ -182,10 +183,9 @@ def _peak_in_the_first_step(model, methods):
     """Of the map of "cat", as the generation itself sees it, not the guide."""
     words = range(1, 8)
     heat = HeatMap(words, keep=("step",))
-    wanted = Settings(PROMPT, steps=4, guidance=4.0)
-    text = read_whole(model, wanted)
+    wanted = Request(PROMPT, num_inference_steps=4, guidance_scale=4.0)
     observe = [(Select(when=lambda call: call.shape[2] == 256), heat)]
-    generate_variants(model, wanted, text, [Variant(methods)], observe=observe)
+    generated(model, wanted, [{"methods": methods}], observe=observe)
     shares = (100 * heat.result()[0].maps[0, 0, 0]).softmax(0)
     return float(shares[words.index(CAT)].max())
 

@@ -6,10 +6,9 @@ from torch.nn import functional
 
 import joint
 import tiny
+from looks import generated
 from regard.errors import ArgumentError, UnknownName
-from regard.look.prompt import read_whole
-from regard.look.settings import Settings
-from regard.look.variants import Variant, generate_variants
+from regard.generation import Request
 from regard.methods import choose_noise
 from regard.methods.choose_noise import coarse, reordered
 from regard.tap import HeatMap
@@ -25,11 +24,10 @@ def pipeline():
     return tiny.tiny_pipeline(size=16)
 
 
-def drawn(*variants, model=None, steps=3, guidance=4.0, **options):
+def drawn(*variants, model=None, steps=3, guidance=4.0, start=None, **options):
     """The latents of each variant."""
-    model, wanted = model or pipeline(), Settings(PROMPT, steps=steps, guidance=guidance)
-    text = read_whole(model, wanted)
-    made = generate_variants(model, wanted, text, variants, **options)
+    wanted = Request(PROMPT, num_inference_steps=steps, guidance_scale=guidance, latents=start)
+    made = generated(model or pipeline(), wanted, variants, **options)
     return [each.latents for each in made]
 
 
@@ -40,7 +38,7 @@ def noise_of(seed):
 def weakest_peak(noise, words):
     """From a whole run of five steps without guidance: the maps of its third."""
     heat = HeatMap(range(16), keep=("step", "layer"))
-    drawn(Variant(), start=noise, steps=5, guidance=1.0, observe=[heat])
+    drawn({}, start=noise, steps=5, guidance=1.0, observe=[heat])
     maps = [each.maps[0, 2].float() for each in heat.result() if each.maps.shape[-1] == 16]
     mean = torch.stack(maps).mean(0).reshape(16, 16, 16)
     border = functional.pad(mean[:, None], (1, 1, 1, 1), value=float("nan"))
@@ -56,15 +54,15 @@ def test_the_noise_with_the_highest_weakest_peak_is_where_it_begins(seed, carrie
     noises = [reordered(noise_of(seed), number) for number in range(4)]
     best = max(noises, key=lambda noise: weakest_peak(noise, words))
     method = choose_noise(["cat", "dog"], candidates=4, carriers=carriers)
-    [chosen] = drawn(Variant((method,), seed=seed))
-    [wanted] = drawn(Variant(seed=seed), start=best)
+    [chosen] = drawn({"methods": (method,), "seed": seed})
+    [wanted] = drawn({"seed": seed}, start=best)
     torch.testing.assert_close(chosen, wanted, rtol=0, atol=5e-5)
 
 
 def test_not_every_image_keeps_its_own_noise():
     method = choose_noise(["cat", "dog"], candidates=4)
-    bare = drawn(*(Variant(seed=seed) for seed in range(4)))
-    chosen = drawn(*(Variant((method,), seed=seed) for seed in range(4)))
+    bare = drawn(*({"seed": seed} for seed in range(4)))
+    chosen = drawn(*({"methods": (method,), "seed": seed} for seed in range(4)))
     pairs = zip(bare, chosen, strict=True)
     assert not all(torch.allclose(one, other, atol=1e-4) for one, other in pairs)
 
@@ -72,9 +70,9 @@ def test_not_every_image_keeps_its_own_noise():
 def test_each_image_of_a_batch_chooses_for_itself():
     """More images than previews that are made at a time in rounds of one candidate."""
     method = choose_noise(["cat", "dog"], candidates=3)
-    together = drawn(*(Variant((method,), seed=seed) for seed in range(9)))
+    together = drawn(*({"methods": (method,), "seed": seed} for seed in range(9)))
     for seed in (0, 8):
-        [alone] = drawn(Variant((method,), seed=seed))
+        [alone] = drawn({"methods": (method,), "seed": seed})
         torch.testing.assert_close(together[seed], alone, rtol=0, atol=5e-5)
 
 
@@ -82,17 +80,17 @@ def test_of_equals_the_noise_of_the_seed_is_taken():
     from regard.methods import uniform
 
     even = uniform(kind="cross")
-    [chosen] = drawn(Variant((choose_noise("cat"), even)))
-    torch.testing.assert_close(chosen, drawn(Variant((even,)))[0], rtol=0, atol=5e-5)
+    [chosen] = drawn({"methods": (choose_noise("cat"), even)})
+    torch.testing.assert_close(chosen, drawn({"methods": (even,)})[0], rtol=0, atol=5e-5)
 
 
 @pytest.mark.parametrize("model", [joint.tiny_sd3_pipeline, joint.tiny_flux_pipeline])
 def test_joint_attention_chooses_too(model):
     model, seeds = model(), range(3)
-    bare = drawn(*(Variant(seed=seed) for seed in seeds), model=model)
+    bare = drawn(*({"seed": seed} for seed in seeds), model=model)
     for many in (1, 8):
         method = choose_noise("cat", candidates=many)
-        chosen = drawn(*(Variant((method,), seed=seed) for seed in seeds), model=model)
+        chosen = drawn(*({"methods": (method,), "seed": seed} for seed in seeds), model=model)
         pairs = list(zip(chosen, bare, strict=True))
         assert all(one.shape == other.shape for one, other in pairs)
         assert all(torch.allclose(one, other, atol=1e-5) for one, other in pairs) == (many == 1)
@@ -142,6 +140,6 @@ def test_numbers_that_cannot_be_are_refused(wrong):
 
 def test_words_that_the_prompt_has_not_are_refused():
     with pytest.raises(UnknownName, match="horse"):
-        drawn(Variant((choose_noise("horse"),)))
+        drawn({"methods": (choose_noise("horse"),)})
     with pytest.raises(ArgumentError, match="choose_noise"):
         choose_noise([])

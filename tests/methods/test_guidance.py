@@ -3,11 +3,9 @@ import math
 import pytest
 import torch
 
-from looks import PROMPT, pipeline
+from looks import PROMPT, generated, pipeline
 from regard.errors import ArgumentError, UnknownName, UnsupportedEdit
-from regard.look.prompt import read_whole
-from regard.look.settings import Settings
-from regard.look.variants import Variant, generate_variants
+from regard.generation import Request
 from regard.methods import perturbed_attention_guidance as pag
 from regard.methods import scale
 from regard.methods import smoothed_energy_guidance as seg
@@ -20,11 +18,10 @@ MID = "mid_block.attentions.0.transformer_blocks.0.attn1"
 
 
 def latents(*methods, guidance=4.0, steps=3, model=None, observe=()):
-    settings = Settings(PROMPT, steps=steps, guidance=guidance)
+    settings = Request(PROMPT, num_inference_steps=steps, guidance_scale=guidance)
     model = model or pipeline()
-    text = read_whole(model, settings)
-    variants = [Variant(methods)]
-    return generate_variants(model, settings, text, variants, observe=observe)[0].latents
+    variants = [{"methods": methods}]
+    return generated(model, settings, variants, observe=observe)[0].latents
 
 
 def same(one, other, atol=1e-5):

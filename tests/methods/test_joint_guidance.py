@@ -6,11 +6,9 @@ import pytest
 import torch
 
 from joint import SD35, tiny_sd3_pipeline
-from looks import PROMPT
+from looks import PROMPT, generated
 from regard.errors import ArgumentError
-from regard.look.prompt import read
-from regard.look.settings import Settings
-from regard.look.variants import Variant, generate_variants
+from regard.generation import Request
 from regard.methods import perturbed_attention_guidance, smoothed_energy_guidance
 
 PATCHES = 16  # 4 x 4, before the tokens of the text
@@ -64,12 +62,12 @@ def averaged(scores):
 
 def outputs(model, *methods, guidance=4.0, note=None):
     """What the scheduler gets in one step."""
-    settings, received = Settings(PROMPT, steps=1, guidance=guidance), []
+    settings, received = Request(PROMPT, num_inference_steps=1, guidance_scale=guidance), []
     step = model.scheduler.step
     model.scheduler.step = lambda output, *a, **k: received.append(output) or step(output, *a, **k)
     hook = model.transformer.register_forward_hook(note, with_kwargs=True) if note else None
     try:
-        generate_variants(model, settings, read(model, settings), [Variant(methods)])
+        generated(model, settings, [{"methods": methods}])
     finally:
         del model.scheduler.step
         if hook is not None:

@@ -5,10 +5,9 @@ import torch
 
 import joint
 import tiny
+from looks import generated
 from regard.errors import ArgumentError, UnknownName
-from regard.look.prompt import read_whole
-from regard.look.settings import Settings
-from regard.look.variants import Variant, generate_variants
+from regard.generation import Request
 from regard.methods import attend_and_excite, nudge
 
 PROMPT = "a cat and a dog on grass"
@@ -23,10 +22,12 @@ def pipeline():
 
 def drawn(*methods, model=None, steps=6, seeds=(0,), prompt=PROMPT):
     """The latents under these methods, of each seed."""
-    model, wanted = model or pipeline(), Settings(prompt, steps=steps, guidance=4.0)
-    text = read_whole(model, wanted)
-    variants = [Variant(methods, seed=seed) for seed in seeds]
-    return [each.latents for each in generate_variants(model, wanted, text, variants)]
+    model, wanted = (
+        model or pipeline(),
+        Request(prompt, num_inference_steps=steps, guidance_scale=4.0),
+    )
+    variants = [{"methods": methods, "seed": seed} for seed in seeds]
+    return [each.latents for each in generated(model, wanted, variants)]
 
 
 def test_its_moves_are_those_of_attend_and_excite_without_refinement():

@@ -1,11 +1,9 @@
 import pytest
 import torch
 
-from looks import PROMPT, pipeline
+from looks import PROMPT, generated, pipeline
 from regard.errors import ArgumentError, UnknownName
-from regard.look.prompt import read_whole
-from regard.look.settings import Settings
-from regard.look.variants import Variant, generate_variants
+from regard.generation import Request
 from regard.methods import (
     drop,
     from_recipe,
@@ -33,10 +31,9 @@ def probs_under(*methods, kind="cross", rows="cond", guidance=4.0):
         output = call.output[half]
         seen.append((call.probs()[half], call.value[half], output, call.layer))
 
-    settings = Settings(PROMPT, steps=1, guidance=guidance)
-    text = read_whole(pipeline(), settings)
+    settings = Request(PROMPT, num_inference_steps=1, guidance_scale=guidance)
     observe = [(Select(kind=kind, steps=0), keep)]
-    generate_variants(pipeline(), settings, text, [Variant(methods)], observe=observe)
+    generated(pipeline(), settings, [{"methods": methods}], observe=observe)
     return seen[0]
 
 
@@ -122,14 +119,9 @@ def test_something_must_be_left_to_attend_to_in_every_step(first):
     """The two leave nothing together, from step 2 on, whichever comes first in the list."""
     some, rest = ["a", "cat", "and", "a#2"], ["turtle", "on", "grass", "[start]", "[end]", "[pad]"]
     both = [drop(some, steps=[2, 4]), drop(rest)]
-    settings = Settings(PROMPT, steps=4)
+    settings = Request(PROMPT, num_inference_steps=4)
     with pytest.raises(ArgumentError, match="^drop: with .* gone no token of the prompt is left"):
-        generate_variants(
-            pipeline(),
-            settings,
-            read_whole(pipeline(), settings),
-            [Variant((both[first], both[1 - first]))],
-        )
+        generated(pipeline(), settings, [{"methods": (both[first], both[1 - first])}])
 
 
 def test_something_must_be_left_to_attend_to():
@@ -173,7 +165,7 @@ def test_settings_that_cannot_be_are_refused_at_once(make, message):
 
 
 def test_weights_too_large_for_the_numbers_are_told():
-    with pytest.raises(ArgumentError, match="^look: after step 0 the latents are no numbers any"):
+    with pytest.raises(ArgumentError, match="^regard: latents became NaN or infinite after step 0"):
         probs_under(scale({"cat": 1e38}), scale({"turtle": -1e38}), scale_layers(1e30))
 
 
@@ -190,16 +182,20 @@ def half_pipeline():
         (True, scale({"cat": 1e30}), "^scale_keys: the factor is 1e.30, and float16 holds numbers"),
         (False, scale({"cat": 1e39}), "^scale_keys: the factor is 1e.39, and float32 holds"),
         (True, scale_layers(-1e5), "^scale_heads: the factor is -100000, and float16 holds"),
-        (True, scale({"cat": 6e4}), "after step 0 the latents are no numbers any more: .* float16"),
-        (False, scale({"cat": 1e30}), "after step 0 the latents are no numbers any more"),
-        (True, temperature(1e-30), "after step 0 the latents are no numbers any more"),
+        (
+            True,
+            scale({"cat": 6e4}),
+            "became NaN or infinite after step 0 .overflow in float16",
+        ),
+        (False, scale({"cat": 1e30}), "latents became NaN or infinite after step 0"),
+        (True, temperature(1e-30), "latents became NaN or infinite after step 0"),
     ],
 )
 def test_what_grows_past_all_numbers_is_one_clear_line(half, method, message):
     model = half_pipeline() if half else pipeline()
-    settings = Settings(PROMPT, steps=2)
+    settings = Request(PROMPT, num_inference_steps=2)
     with pytest.raises(ArgumentError, match=message):
-        generate_variants(model, settings, read_whole(model, settings), [Variant((method,))])
+        generated(model, settings, [{"methods": (method,)}])
 
 
 @pytest.mark.parametrize("factor", [1e30, 1e300])

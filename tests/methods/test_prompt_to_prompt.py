@@ -9,13 +9,10 @@ import torch
 from torch import nn
 
 from joint import tiny_flux_pipeline, tiny_sd3_pipeline
-from looks import pipeline
+from looks import generated, pipeline
 from regard.errors import ArgumentError, PromptError, UnknownName
+from regard.generation import Request
 from regard.look import look
-from regard.look.generate import generate
-from regard.look.prompt import read
-from regard.look.settings import Settings
-from regard.look.variants import Variant, generate_variants
 from regard.methods import (
     Changes,
     Guide,
@@ -36,12 +33,12 @@ LONGER = "a red cat on the beach"
 
 def made(*variants, source=SOURCE, model=None, guidance=4.0, observe=()):
     """The latents of each variant; a list is one of these methods."""
-    model, settings = model or pipeline(), Settings(source, steps=STEPS, guidance=guidance)
-    listed = [each if isinstance(each, Variant) else Variant(tuple(each)) for each in variants]
-    text = read(model, settings)
-    return [
-        each.latents for each in generate_variants(model, settings, text, listed, observe=observe)
-    ]
+    model, settings = (
+        model or pipeline(),
+        Request(source, num_inference_steps=STEPS, guidance_scale=guidance),
+    )
+    listed = [each if isinstance(each, dict) else {"methods": tuple(each)} for each in variants]
+    return [each.latents for each in generated(model, settings, listed, observe=observe)]
 
 
 def edited(prompt=EDIT, *others, guidance=4.0, source=SOURCE, model=None, observe=(), **settings):
@@ -50,7 +47,8 @@ def edited(prompt=EDIT, *others, guidance=4.0, source=SOURCE, model=None, observ
 
 
 def alone(prompt, guidance=4.0, model=None):
-    return generate(model or pipeline(), Settings(prompt, steps=STEPS, guidance=guidance)).latents
+    request = Request(prompt, num_inference_steps=STEPS, guidance_scale=guidance)
+    return generated(model or pipeline(), request)[0].latents
 
 
 def same(one, other, atol=1e-5):
@@ -185,7 +183,7 @@ def test_edits_of_one_noise_share_their_source():
 
 
 def test_edits_of_other_noise_have_another_source():
-    variants = [Variant((prompt_to_prompt(EDIT),), seed=seed) for seed in (0, 1)]
+    variants = [{"methods": (prompt_to_prompt(EDIT),), "seed": seed} for seed in (0, 1)]
     assert evaluations(*variants, [], guidance=1.0) == [2] * STEPS * 2 + [1] * STEPS
     together = made(*variants, [])
     for variant, latents in zip(variants, together, strict=False):
@@ -203,7 +201,9 @@ def test_methods_of_the_same_picture_speak_of_its_own_prompt():
 
 
 def test_a_word_that_was_dropped_afterwards_is_not_looked_at():
-    seen = look(pipeline(), SOURCE, steps=2, methods=[prompt_to_prompt(EDIT), drop("dog")])
+    seen = look(
+        pipeline(), SOURCE, num_inference_steps=2, methods=[prompt_to_prompt(EDIT), drop("dog")]
+    )
     assert seen.trace.heatmap("dog").max() == 0
 
 
@@ -254,8 +254,10 @@ def test_a_guide_that_evaluates_some_images_alone_does_so_without_the_source():
 
 
 def test_a_look_has_the_edits_prompt_words_and_maps():
-    seen = look(pipeline(), SOURCE, steps=2, methods=[prompt_to_prompt(EDIT, cross=1)])
-    bare = look(pipeline(), SOURCE, steps=2)
+    seen = look(
+        pipeline(), SOURCE, num_inference_steps=2, methods=[prompt_to_prompt(EDIT, cross=1)]
+    )
+    bare = look(pipeline(), SOURCE, num_inference_steps=2)
     assert seen.trace.word_names == ("a", "dog", "on", "the", "beach")
     assert seen.trace.recipe["prompt"] == EDIT
     assert seen.trace.recipe["source_prompt"] == SOURCE
@@ -267,7 +269,9 @@ def test_a_look_has_the_edits_prompt_words_and_maps():
 
 
 def test_rows_of_the_maps_add_up_where_words_are_swapped():
-    seen = look(pipeline(), SOURCE, steps=2, methods=[prompt_to_prompt("a ox on the beach")])
+    seen = look(
+        pipeline(), SOURCE, num_inference_steps=2, methods=[prompt_to_prompt("a ox on the beach")]
+    )
     for maps in seen.trace.layers.values():
         np.testing.assert_allclose(maps.sum("token"), 1.0, atol=1e-5)
 
@@ -275,8 +279,8 @@ def test_rows_of_the_maps_add_up_where_words_are_swapped():
 @pytest.mark.parametrize("prompt", [EDIT, LONGER])
 def test_steered_has_both_prompts_and_replays(prompt, tmp_path):
     methods = [prompt_to_prompt(prompt, cross=[0, 0.5], reweight={"beach": 2.0})]
-    steered = steer(pipeline(), SOURCE, methods, steps=2)
-    bare = look(pipeline(), SOURCE, steps=2)
+    steered = steer(pipeline(), SOURCE, methods, num_inference_steps=2)
+    bare = look(pipeline(), SOURCE, num_inference_steps=2)
     assert torch.equal(steered.before.latents, bare.latents)
     assert steered.recipe["prompt"] == SOURCE
     assert steered.after.trace.recipe["prompt"] == prompt
@@ -357,7 +361,7 @@ def test_a_source_that_is_cut_off_and_two_prompts_at_once_are_refused():
 @pytest.mark.parametrize("model", [tiny_sd3_pipeline, tiny_flux_pipeline])
 def test_models_without_layers_for_text_alone_are_refused(model):
     with pytest.raises(ArgumentError, match="Pipeline attends to text and image at once"):
-        look(model(), SOURCE, steps=1, methods=[prompt_to_prompt(EDIT)])
+        look(model(), SOURCE, num_inference_steps=1, methods=[prompt_to_prompt(EDIT)])
 
 
 # Against a dense computation

@@ -7,10 +7,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from looks import pipeline
+from looks import pipeline, tokenized
 from regard.errors import ArgumentError
-from regard.look.prompt import read
-from regard.look.settings import Settings
 from regard.methods.token_map import aligned, refined, replaced
 
 LENGTH = 16
@@ -18,7 +16,7 @@ LENGTH = 16
 
 def prompt(text):
     """The tiny tokenizer knows 'cat' as one token and spells 'ox' as two."""
-    return read(pipeline(), Settings(text))
+    return tokenized(pipeline(), text)
 
 
 def table(*entries, same=()):

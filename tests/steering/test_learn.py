@@ -8,19 +8,19 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
-from looks import PROMPT, pipeline
+from looks import PROMPT, generated, pipeline, tokenized
+from looks import told as told_of
 from regard.cli import app
 from regard.errors import ArgumentError, DataError, NothingObserved, OutputError, UnknownName
-from regard.look.prompt import read_whole
-from regard.look.settings import Settings
-from regard.look.variants import Variant, generate_variants
+from regard.generation import Request
+from regard.models import TextToImage
 from regard.steering import check_weights_folder, learn_word_weights, steer
 from regard.steering.denoising import Task, Training, drawn, gates_of, repeated, task_of, trained
 from regard.steering.learn import weights_table
 from regard.steering.weights import WordWeights
 from tiny import tiny_pipeline
 
-SETTINGS = Settings(PROMPT, steps=1, guidance=1.0)
+SETTINGS = Request(PROMPT, num_inference_steps=1, guidance_scale=1.0)
 NAMES = ["cat", "turtle", "[end]"]
 QUICK = {"seeds": 2, "iterations": 3, "batch": 2, "draws": 4}
 
@@ -32,8 +32,8 @@ def picture(seed=0):
 
 def task(groups=1, model=None, names=NAMES):
     model = model or pipeline()
-    gates = gates_of(read_whole(model, SETTINGS), names)
-    return task_of(model, SETTINGS, picture(), gates, groups)
+    gates = gates_of(tokenized(model, PROMPT), names)
+    return task_of(TextToImage.of(model), SETTINGS, picture(), gates, groups)
 
 
 def draws(asked, count=4, seed=0):
@@ -45,7 +45,7 @@ def draws(asked, count=4, seed=0):
 
 def test_words_pads_and_the_end_have_gates_and_the_start_has_none():
     """start, a, cat, and, a, six letters of turtle, on, grass, end, two pads."""
-    gates = gates_of(read_whole(pipeline(), SETTINGS), NAMES)
+    gates = gates_of(tokenized(pipeline(), PROMPT), NAMES)
     assert gates.tolist() == [0, 0, 1, 0, 0, 2, 2, 2, 2, 2, 2, 0, 0, 3, 3, 3]
 
 
@@ -69,7 +69,7 @@ def test_the_loss_is_that_of_the_denoiser_under_the_weights():
     times, noise = draws(asked)
     weights = {"cat": 3.0, "turtle": 0.5, "[end]": 0.25, "[pad]": 0.25}
     logs = torch.tensor([[3.0, 0.5, 0.25]]).log()
-    run = run_of(model)
+    run = told_of(model, SETTINGS)
     edits = scale(weights, renormalise=True).plan(run).edits
     noisy = model.scheduler.add_noise(asked.target.expand_as(noise), noise, times)
     text = model.encode_prompt(PROMPT, "cpu", 1, False)[0].expand(4, -1, -1)
@@ -78,12 +78,6 @@ def test_the_loss_is_that_of_the_denoiser_under_the_weights():
     with torch.no_grad():
         loss = asked.loss(logs, times, noise)
     torch.testing.assert_close(loss, (told - noise).square().mean((1, 2, 3)), rtol=0, atol=1e-5)
-
-
-def run_of(model):
-    from regard.look.variants import run_of as told
-
-    return told(model, SETTINGS, read_whole(model, SETTINGS))
 
 
 @pytest.mark.parametrize("predicts", ["v_prediction", "sample"])
@@ -207,17 +201,16 @@ def test_the_weights_draw(learned):
     assert method.settings["renormalise"] is True
     assert weights["[pad]"] == weights["[end]"]
     assert list(weights)[:2] == ["a", "cat"]
-    steered = steer(pipeline(), PROMPT, learned.methods(2), steps=2)
+    steered = steer(pipeline(), PROMPT, learned.methods(2), num_inference_steps=2)
     assert not torch.equal(steered.before.latents, steered.after.latents)
 
 
 def test_weights_of_one_draw_the_bare_picture():
     table = weights_table(["cat", "[end]"], np.zeros((2, 1, 2)))
     ones = WordWeights(PROMPT, table, pd.DataFrame(), picture(), {}, "[pad]")
-    settings = Settings(PROMPT, steps=2)
-    text = read_whole(pipeline(), settings)
+    settings = Request(PROMPT, num_inference_steps=2)
     both = [
-        generate_variants(pipeline(), settings, text, [Variant(tuple(methods))])[0].latents
+        generated(pipeline(), settings, [{"methods": tuple(methods)}])[0].latents
         for methods in ([], ones.methods(2))
     ]
     assert torch.equal(*both)
@@ -311,7 +304,7 @@ def test_a_folder_has_table_recipe_and_pictures(model, tmp_path):
     picture().save(tmp_path / "target.png")
     out = tmp_path / "out"
     asked = [PROMPT, "--target", tmp_path / "target.png", "--model", model, "--out", out]
-    asked += ["--seeds", 1, "--iterations", 1, "--steps", 2, "--words", "cat, turtle"]
+    asked += ["--seeds", 1, "--iterations", 1, "--num-inference-steps", 2, "--words", "cat, turtle"]
     done = run(*asked)
     assert done.exit_code == 0, done.output
     assert {each.name for each in out.iterdir()} == {

@@ -16,7 +16,7 @@ from regard.steering.table import finest_map, region
 
 @pytest.fixture(scope="module")
 def steered():
-    return steer(pipeline(), PROMPT, [drop("cat"), temperature(0.5)], steps=2)
+    return steer(pipeline(), PROMPT, [drop("cat"), temperature(0.5)], num_inference_steps=2)
 
 
 def value(table, measure, word="", column="change"):
@@ -24,9 +24,9 @@ def value(table, measure, word="", column="change"):
 
 
 def test_both_looks_are_what_look_makes(steered):
-    bare = look(pipeline(), PROMPT, steps=2)
+    bare = look(pipeline(), PROMPT, num_inference_steps=2)
     assert torch.equal(steered.before.latents, bare.latents)
-    under = look(pipeline(), PROMPT, steps=2, methods=[drop("cat"), temperature(0.5)])
+    under = look(pipeline(), PROMPT, num_inference_steps=2, methods=[drop("cat"), temperature(0.5)])
     assert torch.equal(steered.after.latents, under.latents)
 
 
@@ -94,7 +94,13 @@ def test_what_is_there_is_not_lost(steered, tmp_path):
 
 def test_progress_counts_the_steps_of_both():
     told = []
-    steer(pipeline(), PROMPT, [scale({"cat": 2.0})], steps=2, progress=lambda *at: told.append(at))
+    steer(
+        pipeline(),
+        PROMPT,
+        [scale({"cat": 2.0})],
+        num_inference_steps=2,
+        progress=lambda *at: told.append(at),
+    )
     assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
 
 
@@ -128,16 +134,20 @@ def test_a_file_that_is_no_recipe_is_told(tmp_path, text, message):
         ("seed", 1.5, "the recipe's seed is 1.5 and must be a whole number"),
         ("seed", True, "the recipe's seed is True and must be a whole number"),
         ("seed", -1, r"must lie in 0\.\.2"),
-        ("steps", "2", "the recipe's steps is '2' and must be a whole number"),
-        ("steps", 10**9, "must be at most 1000"),
-        ("steps", 0, "must be 1 or more"),
+        (
+            "num_inference_steps",
+            "2",
+            "the recipe's num_inference_steps is '2' and must be a whole number",
+        ),
+        ("num_inference_steps", 10**9, "must be at most 1000"),
+        ("num_inference_steps", 0, "must be 1 or more"),
         ("guidance_scale", "4", "guidance_scale is '4' and must be a number"),
         ("guidance_scale", None, "guidance_scale is None and must be a number"),
-        ("guidance_scale", float("nan"), "guidance is nan and must be 0 or more"),
+        ("guidance_scale", float("nan"), "guidance_scale is nan and must be 0 or more"),
         ("size", 16, "the recipe's size is 16 and must be a list"),
         ("size", [16], r"the recipe's size is \[16\] and must be a list of rows and columns"),
         ("size", ["16", 16], "must be a list of rows and columns"),
-        ("size", [16, 0], "both sides must be 1 or more"),
+        ("size", [16, 0], "width is 0 and must be 1 or more"),
         ("keep", "step", "the recipe's keep is 'step' and must be a list"),
         ("keep", [3], "keep is .* and must name axes"),
         ("keep", ["nothing"], "'nothing', which is not one of step, layer, head"),
@@ -161,7 +171,7 @@ def test_a_file_that_is_no_recipe_is_told(tmp_path, text, message):
         ("scheduler", None, "scheduler is None and must be text"),
         ("scheduler_config", [], r"scheduler_config is \[\] and must be an object"),
         ("dtype", 32, "dtype is 32 and must be text"),
-        ("version", 2, "the recipe is of version 2; this release reads version 1"),
+        ("version", 3, "the recipe is of version 3; this release reads up to version 2"),
         ("version", "1", "the recipe is of version '1'"),
         ("format", "regard-look", "this is no recipe of steering"),
     ],
@@ -173,7 +183,8 @@ def test_a_recipe_that_was_changed_is_one_clear_line(steered, field, value, said
 
 
 NEEDED = (
-    "prompt", "negative_prompt", "seed", "steps", "guidance_scale", "size", "keep", "methods",
+    "prompt", "negative_prompt", "seed", "num_inference_steps", "guidance_scale", "size", "keep",
+    "methods",
     "weights_sha256", "dtype", "scheduler", "scheduler_config",
 )  # fmt: skip
 
@@ -183,6 +194,13 @@ def test_a_recipe_without_a_field_is_told_which(steered, field):
     told = {name: value for name, value in steered.recipe.items() if name != field}
     with pytest.raises(DataError, match=f"the recipe lacks '{field}'"):
         replay(pipeline(), told)
+
+
+def test_a_recipe_of_the_first_version_is_replayed(steered):
+    old = {**steered.recipe, "version": 1, "steps": steered.recipe["num_inference_steps"]}
+    del old["num_inference_steps"]
+    again = replay(pipeline(), old)
+    assert torch.equal(again.after.latents, steered.after.latents)
 
 
 def other_weights(pipe):

@@ -28,7 +28,7 @@ def by_hand(model) -> str:
 def test_a_compiled_denoiser_is_looked_through(tmp_path):
     plain, compiled = tiny_pipeline(), tiny_pipeline()
     compiled.unet = torch.compile(compiled.unet, backend="eager")
-    one, other = (look(each, "a cat on grass", steps=2) for each in (plain, compiled))
+    one, other = (look(each, "a cat on grass", num_inference_steps=2) for each in (plain, compiled))
     np.testing.assert_array_equal(np.asarray(one.image), np.asarray(other.image))
     for layer, maps in one.trace.layers.items():
         assert maps.identical(other.trace.layers[layer])
@@ -95,7 +95,7 @@ def ran_in(pipeline) -> dict[str, list[int]]:
 @pytest.mark.parametrize("threshold", [0.0, 10.0])
 def test_steps_that_a_cache_skips_are_said_and_not_filled(threshold, tmp_path):
     expected = ran_in(cached(threshold))
-    seen = look(cached(threshold), "a cat on grass", steps=5)
+    seen = look(cached(threshold), "a cat on grass", num_inference_steps=5)
     for layer, maps in seen.trace.layers.items():
         assert maps.step.values.tolist() == expected[layer]
     missing = {layer: sorted({*range(5)} - {*ran}) for layer, ran in expected.items()}

@@ -6,11 +6,10 @@ import diffusers
 import pytest
 import torch
 
-from looks import PROMPT
+from looks import PROMPT, generated, told
 from regard.errors import ArgumentError
+from regard.generation import Request
 from regard.look import look
-from regard.look.generate import generate
-from regard.look.settings import Settings
 from regard.methods import attend_and_excite, drop, nudge, prompt_to_prompt
 from regard.tap import HeatMap, Select, Steps, Tap
 from regard.tap.steps import steps_of
@@ -55,13 +54,15 @@ def test_each_evaluation_belongs_to_the_step_that_it_is_made_for(name):
             seen.append((call.step, call.pass_, call.timestep))
 
     with Tap(model, observe=[note]) as tap:
-        made = generate(model, Settings(PROMPT, steps=4), progress=lambda *each: told.append(each))
+        made = generated(
+            model, Request(PROMPT, num_inference_steps=4), progress=lambda *each: told.append(each)
+        )
         assert tap.step == tap.steps.total == 4
     counts = Counter(step for step, *_ in seen)
     assert [counts[step] for step in range(4)] == EVALUATIONS[name]
     assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
     levels = [level for _, turn, level in seen if turn == 0]
-    assert list(made.timesteps) == levels
+    assert list(made[0].timesteps) == levels
     assert sorted(set(levels), reverse=True) == levels
     assert len(levels) == 4
 
@@ -82,7 +83,7 @@ def test_what_is_no_step_is_refused_where_steps_are_asked_for():
     model = tiny_pipeline()
     model.scheduler = Odd.from_config(model.scheduler.config)
     with pytest.raises(ArgumentError, match="Odd evaluates the model 9 times for 4 steps"):
-        generate(model, Settings(PROMPT, steps=4))
+        generated(model, Request(PROMPT, num_inference_steps=4))
     with (
         pytest.raises(ArgumentError, match="cannot be told which evaluations make a step"),
         Tap(model, edit=[(Select(steps=0), lambda call: None)]),
@@ -97,7 +98,7 @@ def test_a_selected_step_is_edited_in_all_its_evaluations():
     model, seen = with_scheduler("HeunDiscreteScheduler"), set()
     edit = (Select(kind="cross", steps=1), lambda call: seen.add((call.step, call.pass_)))
     with Tap(model, edit=[edit]):
-        generate(model, Settings(PROMPT, steps=4))
+        generated(model, Request(PROMPT, num_inference_steps=4))
     assert seen == {(1, 0), (1, 1)}
 
 
@@ -112,7 +113,7 @@ def test_evaluations_count_the_same_in_a_step_and_steps_the_same_in_the_mean():
     kept, mean = HeatMap([2], keep=("step", "layer")), HeatMap([2], keep=("layer",))
     flat = HeatMap([2], keep=())
     with Tap(model, observe=[note, kept, mean, flat]):
-        generate(model, Settings(PROMPT, steps=3))
+        generated(model, Request(PROMPT, num_inference_steps=3))
     assert [len(columns[step]) for step in range(3)] == [2, 2, 1]
     by_hand = torch.stack([torch.stack(columns[step]).mean(0) for step in range(3)])
     [by_step] = [h for h in kept.result() if h.layer.startswith("mid_block")]
@@ -125,15 +126,13 @@ def test_evaluations_count_the_same_in_a_step_and_steps_the_same_in_the_mean():
 
 
 def test_a_look_has_the_steps_that_were_asked_for():
-    seen = look(with_scheduler("HeunDiscreteScheduler"), PROMPT, steps=3)
+    seen = look(with_scheduler("HeunDiscreteScheduler"), PROMPT, num_inference_steps=3)
     layer = next(iter(seen.trace.layers.values()))
     assert layer["step"].values.tolist() == [0, 1, 2]
     assert layer["timestep"].values.tolist() == sorted(set(layer["timestep"].values))[::-1]
 
 
 def test_guides_move_latents_once_a_step():
-    from regard.look.prompt import read_whole
-    from regard.look.variants import Variant, generate_variants
     from regard.methods import Changes, Guide, Method
 
     model, before, after = with_scheduler("HeunDiscreteScheduler"), [], []
@@ -147,11 +146,10 @@ def test_guides_move_latents_once_a_step():
         return latents
 
     guide = Guide(latents=move, after=end)
-    settings = Settings(PROMPT, steps=3)
-    text = read_whole(model, settings)
-    mine = Variant((Method("mine", {}, lambda run: Changes(guide=guide)),))
-    (moved,) = generate_variants(model, settings, text, [mine])
-    (bare,) = generate_variants(model, settings, text, [Variant()])
+    settings = Request(PROMPT, num_inference_steps=3)
+    mine = {"methods": (Method("mine", {}, lambda run: Changes(guide=guide)),)}
+    (moved,) = generated(model, settings, [mine])
+    (bare,) = generated(model, settings, [{}])
     assert torch.equal(moved.latents, bare.latents)
     levels = [float(model.scheduler.timesteps[place]) for place in (0, 1, 3)]
     assert before == [(step, 3, level) for step, level in enumerate(levels)]
@@ -160,13 +158,9 @@ def test_guides_move_latents_once_a_step():
 
 def acting(method, steps=10):
     """The steps in which a method changes attention, or latents."""
-    from regard.look.prompt import read_whole
-    from regard.look.variants import run_of
-
     model = with_scheduler("HeunDiscreteScheduler")
-    settings = Settings(PROMPT, steps=steps)
-    text = read_whole(model, settings)
-    return method.plan(run_of(model, settings, text))
+    settings = Request(PROMPT, num_inference_steps=steps)
+    return method.plan(told(model, settings))
 
 
 def test_halves_and_shares_are_of_the_steps_asked_for():
@@ -191,22 +185,19 @@ def test_prompt_to_prompt_covers_its_share_of_the_evaluations():
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(AttentionCall, "borrow", noting)
         edit = prompt_to_prompt("a dog on grass", cross=0.5, self=0.0)
-        look(model, "a cat on grass", steps=10, methods=[edit])
+        look(model, "a cat on grass", num_inference_steps=10, methods=[edit])
     assert sorted(set(borrowed)) == [(step, turn) for step in range(5) for turn in (0, 1)]
     assert np.unique([step for step, _ in borrowed]).tolist() == list(range(5))
 
 
 def test_shared_first_steps_are_whole_steps():
-    from regard.look.prompt import read_whole
-    from regard.look.variants import Variant, generate_variants
 
     model = with_scheduler("HeunDiscreteScheduler")
-    settings = Settings(PROMPT, steps=4)
-    text = read_whole(model, settings)
-    late = [Variant((drop(word, steps=[2, 4]),)) for word in ("cat", "grass")]
-    together = generate_variants(model, settings, text, late)
+    settings = Request(PROMPT, num_inference_steps=4)
+    late = [{"methods": (drop(word, steps=[2, 4]),)} for word in ("cat", "grass")]
+    together = generated(model, settings, late)
     for each, alone in zip(together, late, strict=True):
-        (single,) = generate_variants(model, settings, text, [alone])
+        (single,) = generated(model, settings, [alone])
         torch.testing.assert_close(each.latents, single.latents, rtol=0, atol=1e-4)
 
 
@@ -251,7 +242,7 @@ def test_times_of_image_to_image_are_those_that_the_model_is_given(name):
 
     hook = model.unet.register_forward_pre_hook(note, with_kwargs=True)
     try:
-        seen = look(model, PROMPT, steps=6, progress=lambda *each: told.append(each))
+        seen = look(model, PROMPT, num_inference_steps=6, progress=lambda *each: told.append(each))
     finally:
         hook.remove()
     assert told == [(1, 3), (2, 3), (3, 3)]

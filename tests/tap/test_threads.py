@@ -16,7 +16,7 @@ PROMPTS = ("a cat on grass", "a red car", "a dog and a cat", "two blue birds on 
 
 def test_looks_of_four_threads_at_one_pipeline_are_those_of_one():
     pipeline = tiny_pipeline()
-    run = lambda at: look(pipeline, PROMPTS[at], seed=at, steps=2 + at % 2)  # noqa: E731
+    run = lambda at: look(pipeline, PROMPTS[at], seed=at, num_inference_steps=2 + at % 2)  # noqa: E731
     alone = [run(at) for at in range(4)]
     with ThreadPoolExecutor(4) as threads:
         together = list(threads.map(run, range(4)))
@@ -30,7 +30,10 @@ def test_a_tap_in_a_second_thread_is_refused_in_one_line():
     pipeline, said = tiny_pipeline(), []
 
     def other() -> None:
-        for run in (lambda: Tap(pipeline).__enter__(), lambda: look(pipeline, "a cat", steps=1)):
+        for run in (
+            lambda: Tap(pipeline).__enter__(),
+            lambda: look(pipeline, "a cat", num_inference_steps=1),
+        ):
             with pytest.raises(ArgumentError, match="in use by another thread") as refused:
                 run()
             said.append(str(refused.value))
@@ -44,7 +47,9 @@ def test_a_tap_in_a_second_thread_is_refused_in_one_line():
     assert len(said) == 2
     assert not any("\n" in each for each in said)
     assert "step" not in vars(pipeline.scheduler)
-    thread = threading.Thread(target=lambda: said.append(look(pipeline, "a cat", steps=1)))
+    thread = threading.Thread(
+        target=lambda: said.append(look(pipeline, "a cat", num_inference_steps=1))
+    )
     thread.start()
     thread.join()
     assert len(said) == 3
@@ -77,4 +82,4 @@ def test_one_thread_may_open_a_tap_within_another():
     with Tap(pipeline):
         with Tap(pipeline):
             generate(pipeline)
-        look(pipeline, "a cat", steps=1)
+        look(pipeline, "a cat", num_inference_steps=1)

@@ -41,9 +41,9 @@ def calls_of(model: nn.Module, *args, **inputs) -> list[AttentionCall]:
 @pytest.mark.parametrize("own_first", [True, False])
 def test_keys_of_another_image_are_not_text(own_first):
     pipeline = tiny_pipeline()
-    plain = look(pipeline, "a cat on grass", steps=2)
+    plain = look(pipeline, "a cat on grass", num_inference_steps=2)
     pipeline.unet.set_attn_processor(Shared(own_first=own_first))
-    shared = look(pipeline, "a cat on grass", steps=2)
+    shared = look(pipeline, "a cat on grass", num_inference_steps=2)
     assert list(shared.trace.layers) == list(plain.trace.layers)
     assert all(layer.endswith("attn2") for layer in shared.trace.layers)
     for maps in shared.trace.layers.values():  # all tokens, the padding too, of a row of the text

@@ -10,7 +10,7 @@ from regard.data.scenes import scene
 from regard.errors import ArgumentError, DataError
 from regard.models import load, vision_of
 from regard.models.captioner import LONGEST, captions
-from regard.models.load import opened_once
+from regard.models.opening import opened_once
 from regard.zoo.captioner import task
 from regard.zoo.pixels import scenes_for_judges, to_tensor
 from regard.zoo.recipe import recipe

@@ -3,11 +3,14 @@
 A command imports its room when it is called, so that ``regard --help`` loads no model library.
 """
 
+import functools
 import os
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import typer
 
+from regard.arguments import speaking
 from regard.cli.benchmark import benchmark
 from regard.cli.data import data
 from regard.cli.explain import explain
@@ -22,6 +25,18 @@ from regard.cli.study import study
 from regard.cli.sweep import sweep
 
 __all__ = ["app", "main"]
+
+
+def named(command: Callable[..., None]) -> Callable[..., None]:
+    """A command whose name stands in the messages of all that it calls."""
+
+    @functools.wraps(command)
+    def called(*args: Any, **kwargs: Any) -> None:
+        with speaking(command.__name__.replace("_", "-")):
+            command(*args, **kwargs)
+
+    return called
+
 
 app = typer.Typer(
     cls=Polite,
@@ -46,7 +61,7 @@ for command in (
     score,
     study,
 ):
-    app.command()(command)
+    app.command()(named(command))
 app.add_typer(benchmark, name="benchmark")
 app.add_typer(data, name="data")
 

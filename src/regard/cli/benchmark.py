@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from regard.cli.options import Guidance, Steps, given
 from regard.cli.polite import STOPPED, bar, how_to_go_on, stop
 
 benchmark = typer.Typer(
@@ -20,10 +21,8 @@ def attend_and_excite(
         typer.Option(help="A method that takes words; several times for several."),
     ] = None,
     seeds: Annotated[int, typer.Option(help="Pictures of each prompt, from seed 0 on.")] = 4,
-    steps: Annotated[int, typer.Option(help="Denoising steps.")] = 30,
-    guidance: Annotated[
-        float, typer.Option(help="Classifier-free guidance; up to 1 is off.")
-    ] = 4.0,
+    steps: Steps = None,
+    guidance: Guidance = None,
     encoder: Annotated[
         str, typer.Option(help="Of pictures and texts: a bundled model or a folder.")
     ] = "openmoji-clip",
@@ -52,7 +51,10 @@ def attend_and_excite(
     prompts = quick_prompts() if quick else None
     checked(prompts, names, seeds)  # a mistake is told before torch is loaded
     keep_memory()  # the process is ours, and ends with this
-    drawn = {"seeds": 1 if quick else seeds, "steps": steps, "guidance": guidance}
+    drawn = {
+        "seeds": 1 if quick else seeds,
+        **given(num_inference_steps=steps, guidance_scale=guidance),
+    }
     judges = {"encoder": encoder, "captioner": None if captioner == "none" else captioner}
     with begin(out, overwrite=overwrite) as (folder, unfinished):
         how = {**drawn, **judges, "store": unfinished, "overwrite": overwrite}

@@ -48,7 +48,12 @@ def explain(
     overwrite: Overwrite = False,
 ) -> None:
     """Say which patches of an image decided, or which come of which word of a prompt."""
-    of_prompt = {"words": words, "seed": seed, "steps": steps, "guidance": guidance}
+    of_prompt = {
+        "words": words,
+        "seed": seed,
+        "num_inference_steps": steps,
+        "guidance_scale": guidance,
+    }
     if (image is None) == (prompt is None):
         raise ArgumentError(
             "explain: give either an image, such as dress.png, or a prompt with --prompt."

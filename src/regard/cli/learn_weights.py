@@ -5,14 +5,15 @@ from typing import Annotated, Any
 
 import typer
 
+from regard.cli.options import Guidance, Seed, Steps, given
 from regard.cli.polite import bar
 from regard.cli.see import folder_name
 from regard.errors import ArgumentError
 
 
 def learn_weights(
-    prompt: Annotated[str, typer.Argument(help="What to draw.")],
-    target: Annotated[Path, typer.Option(help="The picture, as large as the model draws.")],
+    prompt: Annotated[str, typer.Argument(help="What to generate.")],
+    target: Annotated[Path, typer.Option(help="The image, as large as the model generates.")],
     words: Annotated[
         str | None, typer.Option(help="Only these words get a weight, such as cat,car.")
     ] = None,
@@ -26,33 +27,31 @@ def learn_weights(
         Path | None, typer.Option(help="Folder to write; by default named after the prompt.")
     ] = None,
     model: Annotated[str, typer.Option(help="A bundled model or a folder.")] = "openmoji",
-    seed: Annotated[int, typer.Option(help="Of the picture before and after.")] = 0,
-    steps: Annotated[int, typer.Option(help="Denoising steps of these.")] = 30,
-    guidance: Annotated[
-        float, typer.Option(help="Classifier-free guidance of these; up to 1 is off.")
-    ] = 4.0,
+    seed: Seed = None,
+    steps: Steps = None,
+    guidance: Guidance = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace word weights that are in the folder.")
     ] = False,
 ) -> None:
     """Learn how much attention each word of a prompt should get to give a picture."""
-    from regard.look.settings import Settings
+    from regard.generation import Request
     from regard.steering.weights import FOLDER
 
-    settings: dict[str, Any] = {"seed": seed, "steps": steps, "guidance": guidance}
-    Settings(prompt, caller="learn-weights", **settings)  # a mistake is told at once
-    if groups > steps:
+    sampling = given(seed=seed, num_inference_steps=steps, guidance_scale=guidance)
+    Request.of(prompt, sampling)  # a mistake is told at once
+    if steps is not None and groups > steps:
         raise ArgumentError(
             f"learn-weights: groups is {groups}, and the generation has {steps} steps, so that a "
-            f"part would have none. Take at most {steps} groups, or more --steps."
+            f"part would have none. Take at most {steps} groups, or more --num-inference-steps."
         )
-    name = out or Path(f"{folder_name(prompt, seed)}-weights")
+    name = out or Path(f"{folder_name(prompt, seed or 0)}-weights")
     with FOLDER.claim(name, overwrite=overwrite) as folder:
         learned, drawn = _learned(
             model,
             prompt,
             target,
-            settings,
+            sampling,
             words=None if words is None else [word.strip() for word in words.split(",")],
             seeds=seeds,
             iterations=iterations,
@@ -66,17 +65,19 @@ def learn_weights(
 
 
 def _learned(
-    model: str, prompt: str, target: Path, settings: dict[str, Any], **options: Any
+    name: str, prompt: str, target: Path, sampling: dict[str, Any], **options: Any
 ) -> tuple[Any, Any]:
-    """The weights, and the prompt drawn without and with them."""
-    from regard.look.generate import opened
+    """The weights, and the prompt generated without and with them."""
+    from regard.generation import Request
+    from regard.models import TextToImage
     from regard.steering import learn_word_weights, steer
     from regard.zoo.memory import keep_memory
 
     keep_memory()  # the process is ours, and ends with this
-    pipeline = opened(model)
+    model = TextToImage.of(name)
+    request = model.decide(Request.of(prompt, sampling))
     with bar("learning") as advance:
-        learned = learn_word_weights(pipeline, prompt, target, progress=advance, **options)
-    with bar("drawing") as advance:
-        methods = learned.methods(settings["steps"])
-        return learned, steer(pipeline, prompt, methods, progress=advance, **settings)
+        learned = learn_word_weights(model, prompt, target, progress=advance, **options)
+    with bar("generating") as advance:
+        methods = learned.methods(request.num_inference_steps)
+        return learned, steer(model, prompt, methods, progress=advance, **sampling)

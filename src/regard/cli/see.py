@@ -3,19 +3,19 @@
 import re
 import textwrap
 from collections import Counter
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
-from regard.cli.options import Guidance, Seed, Steps
+from regard.cli.options import Guidance, Height, Negative, Seed, Steps, Width, given
 from regard.cli.polite import at_once, bar, tell
 from regard.errors import ArgumentError
 
-# Options of drawing have None for a default, so that what was given can be told from what was not;
-# `regard.look` knows the defaults. They stand in the help too, for it must not load that room.
-Prompt = Annotated[str | None, typer.Argument(help="What to draw.")]
-Image = Annotated[Path | None, typer.Option(help="A picture to look at, instead of drawing one.")]
+Prompt = Annotated[str | None, typer.Argument(help="What to generate.")]
+Image = Annotated[Path | None, typer.Option(help="An image to look at, instead of generating one.")]
 Out = Annotated[
     Path | None, typer.Option(help="Folder to write; by default named after the prompt.")
 ]
@@ -26,9 +26,9 @@ Model = Annotated[
         "--image. By default openmoji, for pictures fashion-vit."
     ),
 ]
-Negative = Annotated[str | None, typer.Option(help="What to keep away from; by default nothing.")]
 Size = Annotated[
-    str | None, typer.Option(help="Pixels a side, or ROWSxCOLUMNS; by default the model's.")
+    str | None,
+    typer.Option(help="Of --image: pixels a side, or ROWSxCOLUMNS; by default the model's own."),
 ]
 Words = Annotated[
     str | None, typer.Option(help="Keep only these words, such as 'cat,car'; by default all.")
@@ -78,6 +78,8 @@ def look(
     steps: Steps = None,
     guidance: Guidance = None,
     negative: Negative = None,
+    height: Height = None,
+    width: Width = None,
     size: Size = None,
     words: Words = None,
     keep: Keep = None,
@@ -88,11 +90,12 @@ def look(
     scale: Scale = "each",
     overwrite: Overwrite = False,
 ) -> None:
-    """Draw from a prompt and see where each word was looked at; or look at a picture."""
+    """Generate an image and see which regions attend to each word; or look at an image."""
     at_once(f"opening {model or ('openmoji' if image is None else 'fashion-vit')}")
     if image is not None:
-        drawing = {"a prompt": prompt, "--seed": seed, "--steps": steps, "--guidance": guidance}
-        drawing |= {"--negative": negative, "--words": words, "--keep": keep}
+        drawing = {"a prompt": prompt, "--seed": seed, "--num-inference-steps": steps}
+        drawing |= {"--guidance-scale": guidance, "--negative-prompt": negative}
+        drawing |= {"--height": height, "--width": width, "--words": words, "--keep": keep}
         drawing |= {"--carriers": carriers, "--prove": prove or None, "--seeds": seeds}
         _refuse([name for name, value in drawing.items() if value is not None])
         asked = None if queries is None else _listed(queries)
@@ -100,61 +103,58 @@ def look(
         return
     if prompt is None:
         raise ArgumentError(
-            "look: give a prompt, such as 'a cat on the beach', or a picture with --image PICTURE."
+            "look: give a prompt, such as 'a cat on the beach', or an image with --image IMAGE."
         )
     if queries is not None:
         raise ArgumentError(
-            "look: --queries is for a picture. Name one with --image, or choose --words."
+            "look: --queries is for an image. Name one with --image, or choose --words."
         )
-    settings = _settings(
-        prompt,
+    if size is not None:
+        raise ArgumentError("look: --size is for --image. Give --height and --width instead.")
+    sampling = given(
         negative_prompt=negative,
         seed=seed,
-        steps=steps,
-        guidance=guidance,
-        size=_size(size),
+        num_inference_steps=steps,
+        guidance_scale=guidance,
+        height=height,
+        width=width,
     )
+    _check(prompt, sampling)
     tried = _seeds(seeds, prove=prove)
     kept = {"words": words, "keep": keep, "carriers": carriers}
-    _draw(settings, model or "openmoji", out, kept, scale, prove=tried, overwrite=overwrite)
+    made = partial(_made, prompt, sampling, model or "openmoji", kept, tried)
+    folder = out or Path(folder_name(prompt, seed or 0))
+    _generate(made, folder, scale, prove=tried, overwrite=overwrite)
 
 
-def _refuse(given: list[str]) -> None:
-    """Refuse what is for drawing, each by its name, where a picture is looked at."""
-    if not given:
+def _refuse(options: list[str]) -> None:
+    """Refuse what is for generating, each by its name, where an image is looked at."""
+    if not options:
         return
-    *others, last = given
+    *others, last = options
     named = f"{', '.join(others)} and {last} are" if others else f"{last} is"
     raise ArgumentError(
-        f"look: {named} for drawing, and --image looks at a picture that is there. "
+        f"look: {named} for generating, and --image looks at an image that is there. "
         f"Leave {'these or --image' if others else 'one of them'} away."
     )
 
 
-def _settings(prompt: str, **given: Any) -> Any:
-    """What decides the image, with the defaults of `Settings` for what was not given."""
-    from regard.look.settings import Settings
+def _check(prompt: str, sampling: dict[str, Any]) -> None:
+    """Say at once what is wrong with the request, before anything slow is imported."""
+    from regard.generation import Request
 
-    return Settings(prompt, **{name: value for name, value in given.items() if value is not None})
+    Request.of(prompt, sampling)
 
 
-def _draw(
-    settings: Any,
-    model: str,
-    out: Path | None,
-    kept: dict[str, Any],
-    scale: str,
-    *,
-    prove: int,
-    overwrite: bool,
+def _generate(
+    made: Callable[[], Any], folder: Path, scale: str, *, prove: int, overwrite: bool
 ) -> None:
     from regard.look.output import FOLDER
     from regard.zoo.memory import keep_memory
 
-    folder = out or Path(folder_name(settings.prompt, settings.seed))
     keep_memory()  # the process is ours, and ends with this look
     with FOLDER.claim(folder, overwrite=overwrite):
-        seen = _made(settings, model, kept, prove)
+        seen = made()
         seen.save(folder, overwrite=overwrite, scale=scale)
     if seen.cut:
         tell(f"the prompt is longer than the text encoder takes; it was cut before: '{seen.cut}'.")
@@ -182,36 +182,30 @@ def _seeds(seeds: int | None, *, prove: bool) -> int:
     return int(prove) if seeds is None else seeds
 
 
-def _proved(pipeline: Any, seen: Any, seeds: int) -> Any:
-    """The same look with its words judged, under a bar of its own."""
-    from regard.look import prove
+def _made(
+    prompt: str, sampling: dict[str, Any], name: str, kept: dict[str, Any], prove: int
+) -> Any:
+    """The look, with the proof that was asked for under a bar of its own."""
+    from regard.look import look as generate
+    from regard.look import prove as hide
+    from regard.look.asked import KEEPABLE
+    from regard.models import TextToImage
 
-    with bar("hiding words") as advance:
-        return seen.with_proof(prove(pipeline, seen, seeds=seeds, progress=advance))
-
-
-def _made(settings: Any, model: str, kept: dict[str, Any], prove: int) -> Any:
-    """The look, with the proof that was asked for."""
-    from regard.look import look as draw
-    from regard.look.generate import opened
-    from regard.look.observe import KEEPABLE
-
-    pipeline = opened(model)
+    model = TextToImage.of(name)
     with bar("looking") as advance:
-        seen = draw(
-            pipeline,
-            settings.prompt,
-            seed=settings.seed,
-            steps=settings.steps,
-            guidance=settings.guidance,
+        seen = generate(
+            model,
+            prompt,
             words=None if kept["words"] is None else _listed(kept["words"]),
             keep=KEEPABLE if kept["keep"] is None else _listed(kept["keep"]),
             carriers=kept["carriers"],
-            negative_prompt=settings.negative_prompt,
-            size=settings.size,
             progress=advance,
+            **sampling,
         )
-    return _proved(pipeline, seen, prove) if prove else seen
+    if not prove:
+        return seen
+    with bar("hiding words") as advance:
+        return seen.with_proof(hide(model, seen, seeds=prove, progress=advance))
 
 
 def _look_at(

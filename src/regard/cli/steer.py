@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from regard.cli.options import Guidance, Seed, Steps
+from regard.cli.options import Guidance, Height, Negative, Seed, Steps, Width
 from regard.cli.polite import bar
 from regard.cli.see import folder_name
 from regard.errors import ArgumentError
@@ -119,6 +119,9 @@ def steer(
     seed: Seed = None,
     steps: Steps = None,
     guidance: Guidance = None,
+    negative: Negative = None,
+    height: Height = None,
+    width: Width = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Draw a prompt twice from the same noise, with attention changed the second time."""
@@ -132,13 +135,16 @@ def steer(
         drop=drop, scale=scale, scale_heads=head, scale_layers=scale_layers,
         temperature=temperature, method=method, words=words, prompt_to_prompt=of_prompt,
     )  # fmt: skip
-    settings = _given(seed=seed, steps=steps, guidance=guidance)
+    settings = _given(
+        seed=seed, num_inference_steps=steps, guidance_scale=guidance, negative_prompt=negative,
+        height=height, width=width,
+    )  # fmt: skip
     where_to = {"out": out, "overwrite": overwrite}
     if recipe is not None:
         if prompt is not None or changes or settings or where:
             raise ArgumentError(
                 "steer: --recipe says what to draw and to change, and how. Leave the prompt and "
-                "the changes away, --seed, --steps and --guidance too, or --recipe."
+                "the changes away, --seed and all like it too, or --recipe."
             )
         name = f"{recipe.absolute().parent.name}-again"
         _write(lambda: _again(model, recipe), name, **where_to)
@@ -173,11 +179,11 @@ def _write(draw: Callable[[], Any], name: str, *, out: Path | None, overwrite: b
 
 
 def _drawn(model: str, prompt: str, methods: Sequence[Any], **settings: Any) -> Any:
-    from regard.look.settings import Settings
+    from regard.generation import Request
     from regard.steering import steer as draw
     from regard.zoo.memory import keep_memory
 
-    Settings(prompt, caller="steer", **settings)  # a mistake is told at once
+    Request.of(prompt, settings)  # a mistake is told at once
     keep_memory()  # the process is ours, and ends with this
     with bar("steering") as advance:
         return draw(model, prompt, methods, progress=advance, **settings)

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from regard.cli.options import Guidance, Height, Negative, Steps, Width, given
 from regard.cli.polite import STOPPED, bar, how_to_go_on, stop
 from regard.cli.steer import steps_of
 
@@ -17,10 +18,11 @@ def sweep(
     prompts: Annotated[list[str] | None, typer.Argument(help="What to draw.")] = None,
     model: Annotated[str, typer.Option(help="A bundled model or a folder.")] = "openmoji",
     seeds: Annotated[int, typer.Option(help="Pictures of each prompt, from seed 0 on.")] = 2,
-    steps: Annotated[int, typer.Option(help="Denoising steps.")] = 30,
-    guidance: Annotated[
-        float, typer.Option(help="Classifier-free guidance; up to 1 is off.")
-    ] = 4.0,
+    steps: Steps = None,
+    guidance: Guidance = None,
+    negative: Negative = None,
+    height: Height = None,
+    width: Width = None,
     during: Annotated[
         str | None, typer.Option(help="Steps without it, from 0, such as 0-9, 10- or 5.")
     ] = None,
@@ -47,9 +49,15 @@ def sweep(
     from regard.zoo.memory import keep_memory
 
     asked, _ = checked(prompts or [], over, seeds)  # a mistake is told before torch is loaded
-    span = None if during is None else steps_of(during, steps, "sweep")
     keep_memory()  # the process is ours, and ends with this
-    drawn = {"seeds": seeds, "steps": steps, "guidance": guidance, "during": span}
+    sampling = given(
+        num_inference_steps=steps,
+        guidance_scale=guidance,
+        negative_prompt=negative,
+        height=height,
+        width=width,
+    )
+    drawn = {"seeds": seeds, "during": _span(during, steps, model), **sampling}
     with begin(out or Path(f"sweep-{over}"), overwrite=overwrite) as (folder, unfinished):
         how = {"encoder": encoder, "store": unfinished, "overwrite": overwrite}
         try:
@@ -63,6 +71,17 @@ def sweep(
         return
     typer.echo(text_of(found))
     typer.echo(f"\nWrote {folder}. Open {folder / 'report.html'} in a browser.")
+
+
+def _span(during: str | None, steps: int | None, name: str) -> Any:
+    """The steps that ``--during`` names, of as many as the model takes if no number was given."""
+    if during is None:
+        return None
+    if steps is None:
+        from regard.models import TextToImage
+
+        steps = TextToImage.of(name).defaults["num_inference_steps"]
+    return steps_of(during, steps, "sweep")
 
 
 def text_of(found: Any) -> str:

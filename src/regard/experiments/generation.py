@@ -85,11 +85,11 @@ class Watch:
 
     def __init__(self, pipeline: Any, prompts: Sequence[str]) -> None:
         from regard.explain import Propagation
-        from regard.explain.regions import measured
+        from regard.models import TextToImage
         from regard.tap import HeatMap, OutputMap
 
         tokens = range(pipeline.tokenizer.model_max_length)
-        self._told = measured(pipeline)
+        self._told = TextToImage.of(pipeline).reading
         # Outputs are compared with the start token, which stands for nothing, and with all words.
         among = [range(last_word(pipeline, prompt) + 1) for prompt in prompts]
         self._heat = HeatMap(tokens, keep=("layer",))
@@ -156,7 +156,7 @@ def openmoji(*, quick: bool, report: Report) -> dict[str, float]:
     """Subjects and colours of one- and two-subject prompts, and the overlap of maps with masks."""
     from regard.models import load
 
-    pipeline = load("openmoji")
+    pipeline = load("openmoji").pipeline
     singles = single_prompts(1 if quick else 4)
     pairs = [
         (p, seed) for p in prompts()[:: 9 if quick else 1] for seed in range(1 if quick else 4)

@@ -5,7 +5,7 @@ Only the conditional half of a call is changed.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from regard.axes import X, Y
 from regard.errors import ArgumentError, unknown
-from regard.look.generate import EditOf, hiding
-from regard.tap import AttentionCall, Edit, LayerHeat
+from regard.generation.hidden import masking
+from regard.methods import Changes, Method, scale_heads
+from regard.tap import TO_TEXT, AttentionCall, LayerHeat
 from regard.trace import Prompt, resize
 
 Mask = Bool[NDArray, "y x"]
@@ -71,8 +72,8 @@ def knocked(
     heats: Sequence[LayerHeat],
     controls: int,
     draw: np.random.Generator,
-) -> list[tuple[str, EditOf]]:
-    """What is knocked out, each with its name: the blamed, then controls of the same size.
+) -> dict[str, Method]:
+    """What knocks out, by name: the blamed, then controls of the same size.
 
     Args:
         blame: What a map blames.
@@ -94,7 +95,7 @@ def knocked(
 
 def _words(
     blame: Word, text: Prompt, controls: int, draw: np.random.Generator
-) -> list[tuple[str, EditOf]]:
+) -> dict[str, Method]:
     blamed, pads = text.spelled([blame.word]), text.pads
     others = [t.index for t in text.tokens if t.role == "word" and t.index not in blamed]
     pool, kind = (pads, "padding") if len(pads) >= len(blamed) else (others, "words")
@@ -106,7 +107,7 @@ def _words(
     drawn = _sets(pool, len(blamed), controls, draw)
     named = [(f"{kind} {', '.join(str(at) for at in hidden)}", hidden) for hidden in drawn]
     every = [(blame.word, blamed), *named]
-    return [(name, hiding(hidden)) for name, hidden in every]
+    return {name: masking(hidden) for name, hidden in every}
 
 
 def _sets(
@@ -122,7 +123,7 @@ def _sets(
 
 def _heads(
     blame: Head, heats: Sequence[LayerHeat], controls: int, draw: np.random.Generator
-) -> list[tuple[str, EditOf]]:
+) -> dict[str, Method]:
     counts = {heat.layer: heat.heads for heat in heats}
     if blame.layer not in counts:
         raise unknown("layer", blame.layer, counts)
@@ -144,24 +145,12 @@ def _heads(
         )
     order = draw.permutation(len(pool))[:controls]
     chosen = [(blame.layer, blame.head), *(pool[int(place)] for place in order)]
-    return [(f"{layer}, head {head}", _silenced(layer, head)) for layer, head in chosen]
-
-
-def _silenced(layer: str, head: int) -> EditOf:
-    def of(row: int) -> Edit:
-        def edit(call: AttentionCall) -> None:
-            rows = _row_of(call, row)
-            if call.layer == layer and rows.start != rows.stop:
-                call.scale_heads({head: 0.0}, batch=rows)
-
-        return edit
-
-    return of
+    return {f"{layer}, head {head}": scale_heads(layer, {head: 0.0}) for layer, head in chosen}
 
 
 def _regions(
     blame: Region, hidden: Sequence[int], controls: int, draw: np.random.Generator
-) -> list[tuple[str, EditOf]]:
+) -> dict[str, Method]:
     mask = checked_mask(blame.mask)
     if mask.all():
         raise ArgumentError("knock_out: the region is the whole picture. Knock out the Word.")
@@ -170,38 +159,28 @@ def _regions(
         moved = np.roll(mask, shift, axis=(0, 1))
         if len(known) <= controls and not any((moved == each).all() for each in known):
             known.append(moved)
-    names = [f"{blame.word} in the region", *[f"{blame.word} elsewhere"] * (len(known) - 1)]
-    return [(name, unread(hidden, each)) for name, each in zip(names, known, strict=True)]
+    names = [f"{blame.word} in the region"]
+    names += [f"{blame.word} elsewhere, {number + 1}" for number in range(len(known) - 1)]
+    return {name: unread(hidden, each) for name, each in zip(names, known, strict=True)}
 
 
-def unread(tokens: Sequence[int], mask: Mask) -> EditOf:
-    """The patches of a region may not read some tokens."""
+def unread(tokens: Sequence[int], mask: Mask) -> Method:
+    """A method that keeps the patches of a region from attending to some tokens."""
     region = xr.DataArray(mask.astype(float), dims=(Y, X))
 
-    def of(row: int) -> Edit:
-        def edit(call: AttentionCall) -> None:
-            layout, rows = call.known_layout("knock_out"), _row_of(call, row)
-            if rows.start == rows.stop or not layout.has(query="image", key="text"):
-                return
-            image, text = layout.queries_of("image"), layout.keys_of("text")
-            inside = torch.from_numpy(resize(region, image.grid or (1, 1)).values >= 0.5)
-            bias = torch.zeros(call.shape[2], call.shape[3])
-            queries = image.start + inside.flatten().nonzero()[:, 0]
-            for token in tokens:
-                bias[queries, text.start + token] = -torch.inf
-            call.add_bias(bias.to(call.query.device), batch=rows)
+    def edit(call: AttentionCall) -> None:
+        layout = call.known_layout("knock_out")
+        image, text = layout.queries_of("image"), layout.keys_of("text")
+        inside = torch.from_numpy(resize(region, image.grid or (1, 1)).values >= 0.5)
+        bias = torch.zeros(call.shape[2], call.shape[3])
+        queries = image.start + inside.flatten().nonzero()[:, 0]
+        for token in tokens:
+            bias[queries, text.start + token] = -torch.inf
+        call.add_bias(bias.to(call.query.device))
 
-        return edit
-
-    return of
-
-
-def _row_of(call: AttentionCall, sample: int) -> slice:
-    """The conditional row of one image of a batch; empty if the call has none."""
-    rows = call.rows_of("cond")
-    if rows.start == rows.stop:
-        return rows
-    return slice(rows.start + sample, rows.start + sample + 1)
+    select = replace(TO_TEXT, condition="cond")
+    settings = {"tokens": list(tokens), "region": mask.tolist()}
+    return Method("unread", settings, lambda run: Changes([(select, edit)]))
 
 
 def checked_mask(mask: xr.DataArray) -> Mask:

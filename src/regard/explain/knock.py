@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import pandas as pd
@@ -11,29 +11,28 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from regard.arguments import number, shown, whole
+from regard.arguments import number, shown, verb, whole
 from regard.axes import X, Y
 from regard.errors import ArgumentError
 from regard.explain.blame import Blame, Head, Mask, Region, Word, checked_mask, knocked
+from regard.generation import Request, Sampling, generate
+from regard.generation.batches import generate_to_compare
 from regard.layers import one_layer
-from regard.look.generate import generate, generate_each, opened, pixels_of
-from regard.look.prompt import read_whole
-from regard.look.settings import Settings
-from regard.tap import TO_TEXT, HeatMap, LayerHeat, Tap, layer_infos
+from regard.models.text_to_image import TextToImage
+from regard.tap import TO_TEXT, HeatMap, LayerHeat
 from regard.trace import resize
 
 
+@verb
 def knock_out(
-    pipeline: Any,
+    model: Any,
     prompt: str,
     blame: Blame,
     *,
     region: xr.DataArray | None = None,
     share: float = 0.2,
     controls: int = 4,
-    seed: int = 0,
-    steps: int = 30,
-    guidance: float = 4.0,
+    **sampling: Unpack[Sampling],
 ) -> pd.DataFrame:
     """How much the picture changes inside and outside a region: 0 nothing, 1 black to white.
 
@@ -43,17 +42,14 @@ def knock_out(
     the same region elsewhere. Only the conditional half is changed.
 
     Args:
-        pipeline: A diffusers text-to-image pipeline whose attention the tap has a layout of, or the
-            name or folder of one.
-        prompt: What to draw.
+        model: A text-to-image model, as `regard.look` takes it.
+        prompt: What to generate.
         blame: A `Word`, `Head` or `Region`.
         region: True inside, over ``y`` and ``x``; if left out, the region blamed, or the hottest
             patches of the map of the word, in the layer and head that are blamed.
         share: Which share of the patches is the hottest.
         controls: How many controls, drawn by the seed; fewer where there are not as many.
-        seed: Of the first noise, and of the controls.
-        steps: Denoising steps.
-        guidance: Weight of classifier-free guidance.
+        **sampling: As in `regard.generation.Sampling`.
 
     Returns:
         One row for the blamed, then one a control: knocked_out, control (bool), ``inside`` and
@@ -68,14 +64,15 @@ def knock_out(
     Example:
         >>> from regard.explain import Word
         >>> from regard.models import load
-        >>> table = knock_out(load("openmoji"), "a cat", Word("cat"), steps=1, controls=1)
+        >>> few = {"num_inference_steps": 1, "controls": 1}
+        >>> table = knock_out(load("openmoji"), "a cat", Word("cat"), **few)
         >>> table["knocked_out"].tolist()[0], len(table)
         ('cat', 2)
 
     Source:
         Petsiuk et al. (2018), arXiv 1806.07421, for deletion; the controls and the split are ours.
     """
-    settings = Settings(prompt, seed=seed, steps=steps, guidance=guidance, caller="knock_out")
+    request = Request.of(prompt, sampling)
     controls = whole(controls, "controls", "knock_out")
     share = number(share, "share", "knock_out")
     if not isinstance(blame, Word | Head | Region):
@@ -88,31 +85,32 @@ def knock_out(
             f"knock_out: controls is {controls} and must be 1 or more; share is {share} and must "
             f"lie between 0 and 1."
         )
-    pipeline = opened(pipeline, "knock_out")
-    text, blame = read_whole(pipeline, settings), _found(blame, pipeline)
+    model = TextToImage.of(model)
+    request = model.decide(request)
+    text, blame = model.tokenize(prompt, whole=True), _found(blame, model)
     heat = HeatMap(text.spelled([blame.word]), keep=("layer", "head"))
-    with Tap(pipeline, observe=[heat]):
-        generate(pipeline, settings)
-    draw = np.random.default_rng(seed)
+    generate(model, [request], observe=[heat])
+    draw = np.random.default_rng(request.seed)
     removed = knocked(blame, text, heat.result(), controls, draw)
-    edits = [None, *(edit for _, edit in removed)]
-    first, *others = pixels_of(generate_each(pipeline, settings, edits))
+    requests = [request, *(replace(request, methods=(each,)) for each in removed.values())]
+    images = generate_to_compare(model, requests)
+    first, *others = (np.asarray(image.convert("RGB")) for image in images)
     where = _region(blame, region, heat.result(), share, first.shape[:2])
     rows = [
         {"knocked_out": name, "control": place > 0, **_change(first, other, where)}
-        for place, ((name, _), other) in enumerate(zip(removed, others, strict=True))
+        for place, (name, other) in enumerate(zip(removed, others, strict=True))
     ]
     table = pd.DataFrame(rows)
     table.attrs = {
         "region": xr.DataArray(where, dims=(Y, X)),
         "units": {"inside": "share of full scale", "outside": "share of full scale"},
         "prompt": prompt,
-        "seed": seed,
+        "seed": request.seed,
     }
     return table
 
 
-def _found(blame: Blame, pipeline: Any) -> Blame:
+def _found(blame: Blame, model: TextToImage) -> Blame:
     """What is blamed, a head by the whole path of its layer and its own number.
 
     Raises:
@@ -121,7 +119,7 @@ def _found(blame: Blame, pipeline: Any) -> Blame:
     """
     if not isinstance(blame, Head):
         return blame
-    there = TO_TEXT.left_of(layer_infos(pipeline))
+    there = TO_TEXT.left_of(model.layers)
     layer = one_layer(there, blame.layer, caller="knock_out")
     head = whole(blame.head, "head", "knock_out")
     if layer.heads and not 0 <= head < layer.heads:

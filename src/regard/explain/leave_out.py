@@ -1,31 +1,33 @@
 """Deletion and insertion of words: does the picture depend on the words that are blamed most?"""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, Unpack
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from regard.arguments import verb
 from regard.errors import ArgumentError
-from regard.look.generate import generate_each, hiding, opened, pixels_of
-from regard.look.prompt import read_whole
-from regard.look.settings import Settings
+from regard.generation import Request, Sampling
+from regard.generation.batches import generate_to_compare
+from regard.generation.hidden import masking
+from regard.models.text_to_image import TextToImage
 
 Likeness = Callable[[NDArray[Any], NDArray[Any]], Sequence[float]]
 """From the picture, [y, x, 3], and others, [n, y, x, 3], to how alike each is."""
 
 
+@verb
 def word_deletion(
-    pipeline: Any,
+    model: Any,
     prompt: str,
     blame: Mapping[str, float],
     *,
     likeness: Likeness | None = None,
     orders: int = 10,
-    seed: int = 0,
-    steps: int = 30,
-    guidance: float = 4.0,
+    **sampling: Unpack[Sampling],
 ) -> pd.DataFrame:
     """How alike the picture stays while words are hidden, the most blamed first; 1 the same.
 
@@ -33,17 +35,14 @@ def word_deletion(
     conditional half. Insertion is the other way round: all are hidden, and shown again.
 
     Args:
-        pipeline: A diffusers text-to-image pipeline whose attention the tap has a layout of, or the
-            name or folder of one.
-        prompt: What to draw.
+        model: A text-to-image model, as `regard.look` takes it.
+        prompt: What to generate.
         blame: A number for each word, ``cat#2`` for the second cat; at least two words. Words that
             are not named stay.
         likeness: Of the picture to others; by default 1 less the mean absolute difference of
             pixels, as a share of that with all the words hidden.
         orders: Random orders for the band of chance; 10 or more.
-        seed: Of the first noise, and of the orders.
-        steps: Denoising steps.
-        guidance: Weight of classifier-free guidance.
+        **sampling: As in `regard.generation.Sampling`.
 
     Returns:
         Two rows, ``deletion`` (low is good) and ``insertion`` (high is good): ``area`` under the
@@ -59,28 +58,28 @@ def word_deletion(
     Example:
         >>> from regard.models import load
         >>> blame = {"a": 0.1, "cat": 0.9}
-        >>> table = word_deletion(load("openmoji"), "a cat", blame, steps=1)
+        >>> table = word_deletion(load("openmoji"), "a cat", blame, num_inference_steps=1)
         >>> table.attrs["order"], table.attrs["pictures"]
         (['cat', 'a'], 4)
 
     Source:
         Petsiuk et al. (2018), arXiv 1806.07421, section 4.1, with words in place of pixels.
     """
-    settings = Settings(prompt, seed=seed, steps=steps, guidance=guidance, caller="word_deletion")
+    request = Request.of(prompt, sampling)
     if orders < 10 or len(blame) < 2 or not np.isfinite(list(blame.values())).all():
         raise ArgumentError(
             f"word_deletion: orders is {orders} and must be 10 or more; blame has {len(blame)} "
             f"words and must have two or more, each with a finite number."
         )
-    pipeline = opened(pipeline, "word_deletion")
-    text = read_whole(pipeline, settings)
+    model = TextToImage.of(model)
+    text = model.tokenize(prompt, whole=True)
     spelling = {word: text.spelled([word]) for word in blame}
     words = sorted(blame, key=lambda word: -blame[word])
-    draw = np.random.default_rng(seed)
+    draw = np.random.default_rng(request.seed)
     every = [words, *([str(word) for word in draw.permutation(words)] for _ in range(orders))]
     hidden = {frozenset(order[:count]) for order in every for count in range(len(words) + 1)}
     hidden |= {frozenset(order[count:]) for order in every for count in range(len(words) + 1)}
-    value = _likenesses(pipeline, settings, sorted(hidden, key=sorted), spelling, likeness)
+    value = _likenesses(model, request, sorted(hidden, key=sorted), spelling, likeness)
     rows = []
     for kind in ("deletion", "insertion"):
         curves = np.array([_curve(order, value, kind) for order in every])
@@ -97,7 +96,7 @@ def word_deletion(
             }
         )
     table = pd.DataFrame(rows)
-    table.attrs = {"order": words, "orders": orders, "seed": seed, "pictures": len(value)}
+    table.attrs = {"order": words, "orders": orders, "seed": request.seed, "pictures": len(value)}
     return table
 
 
@@ -109,16 +108,17 @@ def _curve(order: Sequence[str], value: Mapping[frozenset[str], float], kind: st
 
 
 def _likenesses(
-    pipeline: Any,
-    settings: Settings,
+    model: TextToImage,
+    request: Request,
     hidden: Sequence[frozenset[str]],
     spelling: Mapping[str, Sequence[int]],
     likeness: Likeness | None,
 ) -> dict[frozenset[str], float]:
     """How alike the picture without each set of words is to that with all of them."""
     tokens = [sorted(index for word in words for index in spelling[word]) for words in hidden]
-    edits = [hiding(each) if each else None for each in tokens]
-    pictures = pixels_of(generate_each(pipeline, settings, edits))
+    requests = [replace(request, methods=(masking(each),) if each else ()) for each in tokens]
+    images = generate_to_compare(model, requests)
+    pictures = np.stack([np.asarray(image.convert("RGB")) for image in images])
     whole, nothing = hidden.index(frozenset()), hidden.index(frozenset(spelling))
     alike = likeness or _by_pixels(pictures[nothing])
     return dict(zip(hidden, map(float, alike(pictures[whole], pictures)), strict=True))

@@ -5,7 +5,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,7 @@ import torch
 import xarray as xr
 from PIL import Image
 
+from regard.arguments import verb
 from regard.axes import SAMPLE, STEP, TOKEN, X, Y
 from regard.data.pictures import as_rgb
 from regard.errors import ArgumentError, unknown
@@ -20,10 +21,10 @@ from regard.explain.named import explanations
 from regard.explain.propagate import propagated_words
 from regard.explain.question import logits_of
 from regard.explain.words import word_rollout
-from regard.look.generate import generate, opened
-from regard.look.observe import recipe_of
-from regard.look.settings import Settings
+from regard.generation import Request, Sampling, generate
+from regard.look.recipe import recipe_of
 from regard.models import fingerprint, name_of, vision_of
+from regard.models.text_to_image import TextToImage
 from regard.saved.folder import SavedFolder, stranger
 from regard.trace.names import file_names
 
@@ -152,26 +153,23 @@ def explain_image(
     return Explained(shown, {label: heat.isel({SAMPLE: 0}, drop=True)}, recipe)
 
 
+@verb
 def explain_prompt(
     model: Any,
     prompt: str,
     method: str = "word-rollout",
     *,
     words: Sequence[str] | None = None,
-    seed: int = 0,
-    steps: int = 30,
-    guidance: float = 4.0,
+    **sampling: Unpack[Sampling],
 ) -> Explained:
     """Which patches of a generated image come of which word, mean over the denoising steps.
 
     Args:
-        model: A text-to-image pipeline, or its name or folder.
+        model: A text-to-image model, as `regard.look` takes it.
         prompt: What to generate.
         method: ``word-rollout`` or ``propagated-words``.
         words: Which words; None for all.
-        seed: Of the initial noise.
-        steps: Denoising steps.
-        guidance: Weight of classifier-free guidance.
+        **sampling: As in `regard.generation.Sampling`.
 
     Returns:
         The image, and a map for each word: the sum over its tokens.
@@ -181,7 +179,7 @@ def explain_prompt(
         RegardError: as `regard.explain.word_rollout` and `propagated_words`.
 
     Example:
-        >>> found = explain_prompt("openmoji", "a cat", words=["cat"], steps=1)
+        >>> found = explain_prompt("openmoji", "a cat", words=["cat"], num_inference_steps=1)
         >>> list(found.maps)
         ['cat']
 
@@ -190,26 +188,25 @@ def explain_prompt(
     """
     if method not in OF_PROMPTS:
         raise unknown("explanation of a prompt", str(method), OF_PROMPTS)
-    settings = Settings(prompt, seed=seed, steps=steps, guidance=guidance, caller="explain")
-    pipeline = opened(model, "explain")
-    told = {"seed": settings.seed, "steps": settings.steps, "guidance": settings.guidance}
-    maps = OF_PROMPTS[method](pipeline, prompt, words=words, **told).mean(STEP)
+    model = TextToImage.of(model)
+    request = model.decide(Request.of(prompt, sampling))
+    maps = OF_PROMPTS[method](model, prompt, words=words, **sampling).mean(STEP)
     names = list(dict.fromkeys(str(name) for name in maps["word"].values))
     kept = [name for name in names if not name.startswith("[")]
     by_word = {
         name: maps.isel({TOKEN: maps["word"].values == name}).sum(TOKEN).assign_attrs(maps.attrs)
         for name in kept
     }
-    image = generate(pipeline, settings).images[0]
+    (made,) = generate(model, [request])
     recipe = {
-        **recipe_of(pipeline, settings),
+        **recipe_of(model, request),
         "format": "regard-explanation",
-        "version": 1,
+        "version": 2,
         "method": method,
         "of": kept,
         "units": str(maps.attrs.get("units", "")),
     }
-    return Explained(image, by_word, recipe)
+    return Explained(made.image, by_word, recipe)
 
 
 def _class(labels: Sequence[str], target: Any) -> int | None:

@@ -2,19 +2,20 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 import xarray as xr
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from regard.arguments import caller, verb
 from regard.axes import TOKEN
 from regard.errors import ArgumentError
 from regard.explain.integrated import integrated
-from regard.look.generate import generate, opened
-from regard.look.prompt import read_whole
-from regard.look.settings import Settings
+from regard.generation import Request, Sampling, generate
+from regard.models.capture import capture
+from regard.models.text_to_image import TextToImage
 from regard.trace import resize
 
 Read = Callable[[Tensor], Tensor]
@@ -44,18 +45,17 @@ class Moment:
         return self.denoiser(**inputs, return_dict=False)[0]
 
 
+@verb
 def word_gradients(
-    pipeline: Any,
+    model: Any,
     prompt: str,
     *,
     region: xr.DataArray | None = None,
     step: int = 0,
     read: Read | None = None,
     through_encoder: bool = False,
-    seed: int = 0,
-    steps: int = 30,
-    guidance: float = 4.0,
     points: int = 32,
+    **sampling: Unpack[Sampling],
 ) -> xr.DataArray:
     """What each token adds to the guidance of one step: shares that sum to 1, some below 0.
 
@@ -64,18 +64,16 @@ def word_gradients(
     region: 0 with the empty prompt, 1 with the prompt.
 
     Args:
-        pipeline: A diffusers text-to-image pipeline, or the name or folder of one.
-        prompt: What to draw.
+        model: A text-to-image model, as `regard.look` takes it.
+        prompt: What to generate.
         region: True where to ask, over ``y`` and ``x``, resized to the latents; everywhere if left
             out.
         step: At which step of the generation.
         read: A number of one's own, from predictions, [point, channel, y, x], to [point].
         through_encoder: Whether to attribute to the words as they enter the text encoder, rather
             than to its states, each of which has heard of the words before it.
-        seed: Of the first noise.
-        steps: Denoising steps.
-        guidance: Weight of classifier-free guidance, above 1: the empty prompt is what it uses.
         points: Midpoints of the integral.
+        **sampling: As in `regard.generation.Sampling`.
 
     Returns:
         Over token, in shares of the guidance, or in the unit of ``read``; the coordinate ``word``
@@ -89,24 +87,26 @@ def word_gradients(
 
     Example:
         >>> from regard.models import load
-        >>> shares = word_gradients(load("openmoji"), "a cat", steps=1, points=4)
+        >>> shares = word_gradients(load("openmoji"), "a cat", num_inference_steps=1, points=4)
         >>> round(shares.attrs["answer_change"], 4)
         1.0
 
     Source:
         Sundararajan, Taly and Yan (2017), arXiv 1703.01365, section 3; the question is ours.
     """
-    settings = Settings(prompt, seed=seed, steps=steps, guidance=guidance, caller="word_gradients")
+    request = Request.of(prompt, sampling)
+    model = TextToImage.of(model)
+    request = model.decide(request)
+    steps, guidance = request.num_inference_steps, request.guidance_scale
     if not 0 <= step < steps:
         raise ArgumentError(f"word_gradients: step is {step} and must lie in 0..{steps - 1}.")
     if guidance <= 1:
         raise ArgumentError(
-            f"word_gradients: guidance is {guidance} and must be above 1, so that there is an "
-            f"empty prompt to begin from."
+            f"word_gradients: guidance_scale is {guidance} and must be above 1, so that there is "
+            f"an empty prompt to begin from."
         )
-    pipeline = opened(pipeline, "word_gradients")
-    tokens = read_whole(pipeline, settings).tokens
-    moment = moment_of(pipeline, settings, step)
+    tokens = model.tokenize(prompt, whole=True).tokens
+    moment = moment_of(model, request, step)
     ask = read if read is not None else _along_guidance(moment, region)
 
     def answer(states: Tensor) -> Tensor:
@@ -114,8 +114,8 @@ def word_gradients(
 
     start, stop = moment.empty, moment.states
     if through_encoder:
-        encode = _encoder(pipeline)
-        start, stop = (encode.embedded(pipeline, text) for text in ("", prompt))
+        encode = _encoder(model.pipeline)
+        start, stop = (encode.embedded(model.pipeline, text) for text in ("", prompt))
         encode.check(stop, moment.states)
         parts, change = integrated(lambda at: answer(encode(at)), start, stop, steps=points)
     else:
@@ -140,36 +140,23 @@ def word_gradients(
     )
 
 
-def moment_of(pipeline: Any, settings: Settings, step: int) -> Moment:
+def moment_of(model: TextToImage, request: Request, step: int) -> Moment:
     """What the denoiser is given at a step, in a generation as it always runs.
 
     Raises:
         ArgumentError: the denoiser takes no text states, or guides in separate evaluations.
     """
-    denoiser = getattr(pipeline, "unet", None) or getattr(pipeline, "transformer", None)
-    if denoiser is None:
-        raise ArgumentError(f"{settings.caller}: {type(pipeline).__name__} has no unet.")
-    seen: list[dict[str, Any]] = []
-
-    def note(module: nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> None:
-        names = ("sample", "timestep", "encoder_hidden_states")
-        seen.append({**dict(zip(names, given, strict=False)), **named})
-
-    hook = denoiser.register_forward_pre_hook(note, with_kwargs=True)
-    try:
-        generate(pipeline, settings)
-    finally:
-        hook.remove()
-    inputs = seen[step]
-    states = inputs.get("encoder_hidden_states")
-    if states is None or len(states) != 2:
+    captured = capture(model, lambda: generate(model, [request]), step=step)
+    states = captured.inputs.get("encoder_hidden_states")
+    if states is None or captured.labels != ("uncond", "cond"):
         rows = "no text" if states is None else f"{len(states)} rows of text"
         raise ArgumentError(
-            f"{settings.caller}: {type(denoiser).__name__} is given {rows} at a step, and needs "
+            f"{caller()}: {type(captured.model).__name__} is given {rows} at a step, and needs "
             f"two: without and with the prompt."
         )
+    inputs = captured.branch("cond")
     inputs.pop("return_dict", None)
-    return Moment(denoiser, _rows(inputs, lambda both: both[1:]), states[1], states[0])
+    return Moment(captured.model, inputs, states[1], states[0])
 
 
 def _rows(inputs: Any, change: Callable[[Tensor], Tensor]) -> Any:

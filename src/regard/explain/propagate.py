@@ -1,7 +1,7 @@
 """Word maps carried on by self-attention: patches that look at each other share their words."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import torch
@@ -10,14 +10,15 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
+from regard.arguments import verb
 from regard.axes import KEY, QUERY, STEP, TOKEN, X, Y
 from regard.errors import ArgumentError, AxisError, NothingObserved
 from regard.explain.flow import LARGEST
-from regard.look.generate import generate, opened
-from regard.look.prompt import check_words, read_whole
-from regard.look.settings import Settings
+from regard.generation import Request, Sampling, generate
+from regard.look.asked import check_words
 from regard.measures.rows import check_attention
-from regard.tap import AttentionCall, Tap
+from regard.models.text_to_image import TextToImage
+from regard.tap import AttentionCall
 from regard.tap.layout import Grid
 from regard.tap.weights import Weights
 
@@ -232,31 +233,27 @@ def carried(layers: Sequence[Weights], flat: PerPatch, gamma: float) -> PerPatch
     return torch.cat(moved, 1)
 
 
+@verb
 def propagated_words(
-    pipeline: Any,
+    model: Any,
     prompt: str,
     *,
     words: Sequence[str] | None = None,
-    seed: int = 0,
-    steps: int = 30,
-    guidance: float = 4.0,
     power: int = 1,
     gamma: float = 1.0,
     grid: Grid | None = None,
+    **sampling: Unpack[Sampling],
 ) -> xr.DataArray:
     """Word maps of a drawing, carried on by its self-attention, in shares of attention.
 
     Args:
-        pipeline: A diffusers text-to-image pipeline whose attention the tap has a layout of, or the
-            name or folder of one.
-        prompt: What to draw.
+        model: A text-to-image model, as `regard.look` takes it.
+        prompt: What to generate.
         words: Words to make maps of, ``cat#2`` for the second cat; all tokens if left out.
-        seed: Of the first noise.
-        steps: Denoising steps.
-        guidance: Weight of classifier-free guidance.
         power: How many times to carry on; 0 gives the maps as they are.
         gamma: Above 1 sharpens self-attention.
         grid: On which grid; the finest of up to 32 x 32 if left out.
+        **sampling: As in `regard.generation.Sampling`.
 
     Returns:
         step, token, y, x; the coordinate ``word`` names what a token spells.
@@ -269,22 +266,19 @@ def propagated_words(
 
     Example:
         >>> from regard.models import load
-        >>> propagated_words(load("openmoji"), "a cat", words=["cat"], steps=1).dims
+        >>> propagated_words(load("openmoji"), "a cat", words=["cat"], num_inference_steps=1).dims
         ('step', 'token', 'y', 'x')
 
     Source:
         As for `propagated`.
     """
-    settings = Settings(
-        prompt, seed=seed, steps=steps, guidance=guidance, caller="propagated_words"
-    )
-    check_words(words, settings.caller)
-    pipeline = opened(pipeline, "propagated_words")
-    text = read_whole(pipeline, settings)
+    request = Request.of(prompt, sampling)
+    check_words(words)
+    model = TextToImage.of(model)
+    text = model.tokenize(prompt, whole=True)
     wanted = [token.index for token in text.tokens] if words is None else text.spelled(words)
     kept = Propagation(wanted, power=power, gamma=gamma, grid=grid)
-    with Tap(pipeline, observe=[kept]):
-        generate(pipeline, settings)
+    generate(model, [request], observe=[kept])
     maps = kept.result()
     return xr.DataArray(
         np.stack([each[0].double().numpy() for each in maps.values()]),

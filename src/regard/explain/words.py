@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import torch
@@ -10,12 +10,13 @@ import xarray as xr
 from jaxtyping import Float
 from torch import Tensor
 
+from regard.arguments import verb
 from regard.axes import KEY, QUERY, STEP, TOKEN, X, Y
 from regard.errors import ArgumentError, AxisError, NothingObserved
 from regard.explain.flow import Flow
-from regard.look.generate import generate, opened
-from regard.look.prompt import check_words, read_whole
-from regard.look.settings import Settings
+from regard.generation import Request, Sampling, generate
+from regard.look.asked import check_words
+from regard.models.text_to_image import TextToImage
 from regard.tap import AttentionCall, Tap
 from regard.tap.opened import shadowed
 
@@ -140,27 +141,23 @@ class WordRollout:
             self._counts[step] = count + 1
 
 
+@verb
 def word_rollout(
-    pipeline: Any,
+    model: Any,
     prompt: str,
     *,
     words: Sequence[str] | None = None,
-    seed: int = 0,
-    steps: int = 30,
-    guidance: float = 4.0,
     residual: float = 0.5,
+    **sampling: Unpack[Sampling],
 ) -> xr.DataArray:
     """The share of each patch that comes of each text token through all layers: 0 none, 1 all.
 
     Args:
-        pipeline: A diffusers text-to-image pipeline whose attention the tap has a layout of, or the
-            name or folder of one.
-        prompt: What to draw.
+        model: A text-to-image model, as `regard.look` takes it.
+        prompt: What to generate.
         words: Words to keep the tokens of, ``cat#2`` for the second cat; all tokens if left out.
-        seed: Of the first noise.
-        steps: Denoising steps.
-        guidance: Weight of classifier-free guidance.
         residual: The share that passes each layer by, as for `WordRollout`.
+        **sampling: As in `regard.generation.Sampling`.
 
     Returns:
         step, token, y, x, float64, in shares; the coordinate ``word`` names what a token spells,
@@ -175,23 +172,23 @@ def word_rollout(
 
     Example:
         >>> from regard.models import load
-        >>> shares = word_rollout(load("openmoji"), "a cat", steps=2)
+        >>> shares = word_rollout(load("openmoji"), "a cat", num_inference_steps=2)
         >>> bool((shares.sum("token") <= 1).all())
         True
 
     Source:
         As for `WordRollout`.
     """
-    settings = Settings(prompt, seed=seed, steps=steps, guidance=guidance, caller="word_rollout")
-    check_words(words, settings.caller)
-    pipeline = opened(pipeline, "word_rollout")
-    text = read_whole(pipeline, settings)
+    request = Request.of(prompt, sampling)
+    check_words(words)
+    model = TextToImage.of(model)
+    text = model.tokenize(prompt, whole=True)
     kept = [token.index for token in text.tokens] if words is None else text.spelled(words)
     rollout = WordRollout(residual=residual)
-    tap = Tap(pipeline, observe=[rollout])
-    rhos = _Rhos(pipeline.scheduler, tap)
-    with shadowed(pipeline.scheduler, "step", rhos.noting), tap:
-        generate(pipeline, settings)
+    tap = Tap(model.pipeline, observe=[rollout])
+    rhos = _Rhos(model.scheduler, tap)
+    with shadowed(model.scheduler, "step", rhos.noting), tap:
+        generate(model, [request])
     rolled = rollout.result()
     return xr.DataArray(
         np.stack([each.words[0, kept].double().numpy() for each in rolled]),
@@ -204,7 +201,7 @@ def word_rollout(
             "word": (TOKEN, [text.tokens[index].name for index in kept]),
         },
         name="word_rollout",
-        attrs={"units": "share", "residual": residual, "prompt": prompt, "seed": seed},
+        attrs={"units": "share", "residual": residual, "prompt": prompt, "seed": request.seed},
     )
 
 

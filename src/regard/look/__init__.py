@@ -1,7 +1,7 @@
-"""The one-call path: make an image from a prompt and see where each word was looked at.
+"""The one-call path: generate an image from a prompt and see which regions attend to each word.
 
 * `look`: one image with its trace, and the `Look` that holds them.
-* `look_at`: a picture of yours, and where each of its patches looks in a vision transformer.
+* `look_at`: an image of yours, and where each of its patches attends in a vision transformer.
 * `prove`: what the image would have been without each word; `Judges` say what changed.
 * `check_folder`: whether `Look.save` could write somewhere, asked before the work is done.
 """

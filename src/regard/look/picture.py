@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from regard.arguments import pair
+from regard.arguments import caller, pair, verb
 from regard.data.pictures import as_rgb
 from regard.errors import ArgumentError
 from regard.look.asked import check_names
@@ -23,6 +23,7 @@ MOST = 2**30
 LIKELIEST = 5
 
 
+@verb
 def look_at(
     model: Any,
     picture: Any,
@@ -80,8 +81,8 @@ def look_at(
 
     whole = as_rgb(picture)
     vision = models.vision_of(model, processor=processor)
-    check_names(queries, "queries", "look_at", "['cls']")
-    sides = pair(size, "size", "look_at", both=True, cure="Leave it out for the model's own.")
+    check_names(queries, "queries", "['cls']")
+    sides = pair(size, "size", caller(), both=True, cure="Leave it out for the model's own.")
     pixels = vision.pixels([whole], sides)
     _check_room(vision, vision.grid(sides), queries)
     rows, parity = Rows(queries), Parity()

@@ -1,7 +1,7 @@
 """Proof by leaving out: generate the image again without each word, from the same noise."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Any
 
@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from regard.arguments import shown, whole
+from regard.arguments import caller, shown, verb, whole
 from regard.errors import ArgumentError
+from regard.generation import Request
+from regard.generation.outcome import refuse_void, voids
 from regard.look.asked import check_progress
-from regard.look.outcome import refuse_void, voids
-from regard.look.recipe import check_same_model
+from regard.look.recipe import check_same_model, request_from
 from regard.look.result import Look
-from regard.look.settings import Progress, Settings
 from regard.measures.words import (
     CONTROL,
     OWN_KEY,
@@ -29,7 +29,7 @@ from regard.measures.words import (
 from regard.scores.judges import Judges, evidence, judges_of
 from regard.trace import Trace
 
-__all__ = ["Judges", "evidence", "prove", "verdicts", "without_words"]
+__all__ = ["Judges", "evidence", "prove", "verdicts"]
 
 CONTROLS = 8
 """How many images hide what is no word, at each seed."""
@@ -51,6 +51,7 @@ CARRIERS = (
 """What maps and proof have to do with one another."""
 
 
+@verb
 def prove(
     model: Any,
     look: Look,
@@ -59,16 +60,16 @@ def prove(
     seeds: int = 1,
     own_key: bool = False,
     latents: Any = None,  # a tensor; not named, so that this module does not import torch
-    progress: Progress | None = None,
+    progress: Any = None,
 ) -> pd.DataFrame:
     """What each word did for the image, by generating it again without: distances from 0, nothing.
 
     A word is hidden in every text encoder and in the denoiser, in the conditional branch, from the
-    same initial noise (see `regard.look.hidden.hide_words`). Beside them up to `CONTROLS` padding
-    tokens are hidden, each in the same way, and where there is none the initial noise is shaken
-    instead: any nudge changes an image a little, and this says how little. Words that were not
-    needed are then hidden all together, for they may stand in for one another; if that changes the
-    image, up to `PAIRS` pairs of them are hidden, the likeliest first.
+    same initial noise (see `regard.generation.hidden.hide_words`). Beside them up to `CONTROLS`
+    padding tokens are hidden, each in the same way, and where there is none the initial noise is
+    shaken instead: any nudge changes an image a little, and this says how little. Words that were
+    not needed are then hidden all together, for they may stand in for one another; if that changes
+    the image, up to `PAIRS` pairs of them are hidden, the likeliest first.
 
     Args:
         model: The model that made the look, or its name or folder.
@@ -97,7 +98,7 @@ def prove(
         >>> from regard import load
         >>> from regard.look import look
         >>> model = load("openmoji")
-        >>> proof = prove(model, look(model, "a cat", steps=2))
+        >>> proof = prove(model, look(model, "a cat", num_inference_steps=2))
         >>> proof[proof["kind"] == "word"]["word"].tolist()
         ['a', 'cat']
 
@@ -105,19 +106,21 @@ def prove(
         Petsiuk et al. (2018), "RISE: Randomized Input Sampling for Explanation of Black-box
         Models", arXiv 1806.07421; here the input is hidden a word at a time.
     """
-    from regard.look.generate import opened
-    from regard.look.noise import noise_of
+    from regard.models.text_to_image import TextToImage
 
     if not isinstance(look, Look):
-        raise ArgumentError(f"prove: look is {shown(look)} and must be what regard.look returned.")
-    seeds = whole(seeds, "seeds", "prove", cure="5 tell a tendency.")
+        raise ArgumentError(
+            f"{caller()}: look is {shown(look)} and must be what regard.look returned."
+        )
+    seeds = whole(seeds, "seeds", caller(), cure="5 tell a tendency.")
     _check_asked(look.trace, seeds, latents)
-    check_progress(progress, "prove")
-    pipeline = opened(model, "prove")
-    noise_of(pipeline, look.trace.recipe["steps"]).check("prove")
-    check_same_model(pipeline, look.trace.recipe, "prove")
-    refuse_void([look.trace.recipe.get("void", "")], "prove")
-    trial = _Trial(pipeline, look, judges or judges_of(pipeline), seeds, latents, progress)
+    check_progress(progress)
+    model = TextToImage.of(model)
+    request = replace(request_from(look.trace.recipe), latents=latents)
+    model.noise(request.num_inference_steps).check()
+    check_same_model(model, look.trace.recipe)
+    refuse_void([look.trace.recipe.get("void", "")])
+    trial = _Trial(model, look, request, judges or judges_of(model), seeds, progress)
     trial.words()
     trial.together()
     if own_key:
@@ -127,44 +130,16 @@ def prove(
     return proof
 
 
-def without_words(
-    pipeline: Any,
-    settings: Settings,
-    groups: Sequence[Sequence[int]],
-    *,
-    seeds: Sequence[int] | None = None,
-    delete: bool = False,
-) -> list[Image.Image]:
-    """The images of a prompt with some of its tokens hidden, one for each group of them.
-
-    Args:
-        pipeline: A diffusers text-to-image pipeline.
-        settings: What to generate.
-        groups: Indices of tokens, as the pipeline counts those of its prompt; none hides nothing.
-        seeds: Of the initial noise, one for each group; None for that of the settings.
-        delete: Delete the words from the prompt, instead of hiding them.
-
-    Returns:
-        As many images; `regard.look.hidden.hide_words` tells how words were hidden too.
-
-    Raises:
-        ArgumentError: as for `regard.look.hidden.hide_words`.
-    """
-    from regard.look.hidden import hide_words
-
-    return hide_words(pipeline, settings, groups, seeds=seeds, delete=delete).images
-
-
 @dataclass
 class _Trial:
     """A proof on its way: what was hidden so far, and what that changed."""
 
-    pipeline: Any
+    model: Any
     look: Look
+    request: Request
     judges: Judges | None
     seeds: int
-    latents: Any
-    progress: Progress | None
+    progress: Any
     rows: list[dict[str, Any]] = field(default_factory=list)
     baselines: dict[int, Image.Image] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -175,13 +150,9 @@ class _Trial:
         return self.look.trace
 
     @property
-    def settings(self) -> Settings:
-        return settings_of(self.trace)
-
-    @property
     def tried(self) -> list[int]:
         """The seeds."""
-        return [self.settings.seed + number for number in range(self.seeds)]
+        return [self.request.seed + number for number in range(self.seeds)]
 
     @property
     def note(self) -> str:
@@ -195,7 +166,7 @@ class _Trial:
         groups += [[pad] for pad in pads] or [[]] * CONTROLS
         shaken = None if pads else [*[None] * (1 + len(names)), *range(1, CONTROLS + 1)]
         for seed, (bare, *images) in self._hidden(groups, shaken).items():
-            if seed == self.settings.seed:
+            if seed == self.request.seed:
                 _check_repeated(self.look.image, bare)
             self.baselines[seed] = bare
             kinds = [WORD] * len(names) + [CONTROL] * (len(images) - len(names))
@@ -222,26 +193,27 @@ class _Trial:
 
     def own_keys(self) -> None:
         """Mask only the keys of each word in the denoiser, at the seed of the look."""
-        from regard.look.generate import generate_each, hiding
+        from regard.generation.batches import generate_to_compare
+        from regard.generation.hidden import masking
 
         names = list(self.trace.word_names)
-        edits = [hiding(self.trace.tokens_of(name)) for name in names]
-        advance = self._advance()
-        images = generate_each(self.pipeline, self.settings, edits, progress=advance)
-        self._compare(self.settings.seed, names, [OWN_KEY] * len(names), images)
+        masked = [
+            replace(self.request, methods=(masking(self.trace.tokens_of(name)),)) for name in names
+        ]
+        images = generate_to_compare(self.model, masked, progress=self._advance())
+        self._compare(self.request.seed, names, [OWN_KEY] * len(names), images)
 
     def _hidden(
         self, groups: Sequence[Sequence[int]], shaken: Sequence[int | None] | None = None
     ) -> dict[int, list[Image.Image]]:
         """The images of each seed without each group of tokens."""
-        from regard.look.hidden import hide_words
+        from regard.generation.hidden import hide_words
 
         made = hide_words(
-            self.pipeline,
-            self.settings,
+            self.model,
+            self.request,
             [group for _ in self.tried for group in groups],
             seeds=[seed for seed in self.tried for _ in groups],
-            start=self.latents,
             shaken=None if shaken is None else list(shaken) * self.seeds,
             progress=self._advance(),
         )
@@ -253,7 +225,7 @@ class _Trial:
             for number, seed in enumerate(self.tried)
         }
 
-    def _advance(self) -> Progress:
+    def _advance(self) -> Any:
         before = self.done
 
         def advance(done: int, steps: int) -> None:
@@ -321,19 +293,6 @@ def _compared_by(judges: Judges | None) -> str:
     return f"Images are compared {seen}by 1 - cosine in {judges.name}."
 
 
-def settings_of(trace: Trace) -> Settings:
-    """The settings that a trace was made with, read from its recipe."""
-    recipe = trace.recipe
-    return Settings(
-        prompt=recipe["prompt"],
-        negative_prompt=recipe["negative_prompt"],
-        seed=recipe["seed"],
-        steps=recipe["steps"],
-        guidance=recipe["guidance_scale"],
-        size=(recipe["size"][0], recipe["size"][1]),
-    )
-
-
 def controls(trace: Trace) -> tuple[list[int], str]:
     """Tokens that are no word, to compare words with, and a line that says which they are.
 
@@ -361,30 +320,32 @@ def controls(trace: Trace) -> tuple[list[int], str]:
 def _check_asked(trace: Trace, seeds: int, latents: Any) -> None:
     if not trace.layers:
         raise ArgumentError(
-            "prove: this look is at a picture and has no words. Give a look at a prompt."
+            f"{caller()}: this look is at a picture and has no words. Give a look at a prompt."
         )
     if seeds < 1:
-        raise ArgumentError(f"prove: seeds is {seeds} and must be 1 or more; 5 tell a tendency.")
+        raise ArgumentError(
+            f"{caller()}: seeds is {seeds} and must be 1 or more; 5 tell a tendency."
+        )
     if latents is not None and seeds > 1:
         raise ArgumentError(
-            f"prove: seeds is {seeds}, and initial noise was given, which has no seed. Leave one "
-            f"of them out."
+            f"{caller()}: seeds is {seeds}, and initial noise was given, which has no seed. Leave "
+            f"one of them out."
         )
     if trace.recipe.get("edits"):
         named = ", ".join(str(each.get("method", each)) for each in trace.recipe["edits"])
         raise ArgumentError(
-            f"prove: this look was made under {named}, and words are hidden from the bare model. "
-            f"Look without methods."
+            f"{caller()}: this look was made under {named}, and words are hidden from the bare "
+            f"model. Look without methods."
         )
 
 
 def _check_repeated(image: Image.Image, again: Image.Image) -> None:
     """Refuse an image that the same noise does not make again, or that shows nothing at all."""
-    refuse_void(voids([image], None, []), "prove")
+    refuse_void(voids([image], None, []))
     found = pixel_distance(np.asarray(image.convert("RGB")), np.asarray(again.convert("RGB")))
     if found > REPEATED:
         raise ArgumentError(
-            f"prove: the same settings and seed gave another image, {found:.3f} of full scale "
+            f"{caller()}: the same settings and seed gave another image, {found:.3f} of full scale "
             f"away, so what a word changes cannot be told. Use a scheduler that draws no noise of "
             f"its own, such as DDIM; pass latents= if the look had them."
         )

@@ -51,6 +51,8 @@ class Changes:
         first_step: The step at which it begins; all before is as without it.
         last_step: The step after which its edits must have found something to change.
         acted: Whether they have; None where it is not asked.
+        hidden: Tokens of the prompt that are masked as keys in every text encoder too.
+        start: From the initial noise of its image, [channel, ...], to what it begins with instead.
     """
 
     edits: Sequence[tuple[Select, Edit]] = ()
@@ -58,6 +60,8 @@ class Changes:
     first_step: int = 0
     last_step: int = 0
     acted: Callable[[], bool] | None = None
+    hidden: Sequence[int] = ()
+    start: Callable[[Any], Any] | None = None
 
 
 Plan = Callable[[Run], Changes]

@@ -2,11 +2,36 @@
 
 * `load`: open a bundled model by its name, a folder in the layout of its library, or a model of the
   Hugging Face Hub.
+* `TextToImage`: a text-to-image pipeline of diffusers, and what all functions ask of it.
 * `Vision`: a vision transformer with all that it needs to be shown an image.
 * `detector`, `captioner`, `encoder`: what an image shows, what one would say of it, and its vector.
 """
 
-from regard.models.load import fingerprint, library_model, load, name_of, vision_of
-from regard.models.vision import Preparation, Vision
+from typing import TYPE_CHECKING
 
-__all__ = ["Preparation", "Vision", "fingerprint", "library_model", "load", "name_of", "vision_of"]
+from regard.models.load import fingerprint, library_model, name_of, vision_of
+from regard.models.vision import Preparation, Vision
+from regard.registry import hand_out
+
+if TYPE_CHECKING:
+    from regard.models.opening import load
+    from regard.models.text_to_image import TextToImage
+
+__all__ = [
+    "Preparation",
+    "TextToImage",
+    "Vision",
+    "fingerprint",
+    "library_model",
+    "load",
+    "name_of",
+    "vision_of",
+]
+
+hand_out(  # these import torch
+    __name__,
+    {
+        "TextToImage": "regard.models.text_to_image:TextToImage",
+        "load": "regard.models.opening:load",
+    },
+)

@@ -8,7 +8,8 @@ import torch
 
 from regard.errors import ArgumentError, DataError
 from regard.models.encoder import as_pictures, tokenizer_of
-from regard.models.load import folder_of, opened_once, vision_of
+from regard.models.load import folder_of, vision_of
+from regard.models.opening import opened_once
 
 LONGEST = 30
 """Tokens that a caption has at most: no caption of a scene has more than 19."""

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 from regard.data.drawings import COLOURS, SUBJECTS
-from regard.models.load import opened_once
+from regard.models.opening import opened_once
 from regard.zoo.bundled import weights_folder
 from regard.zoo.pixels import to_tensor
 from regard.zoo.segmenter import full_size, split_channels

@@ -4,12 +4,11 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from regard.errors import DataError, RegardError, unknown
-from regard.models.vision import Vision, given, sees_pictures, vision
+from regard.models.vision import Vision, given, vision
 from regard.zoo.bundled import ready, weights_folder, weights_sha256
 from regard.zoo.folder import (
     config_of,
@@ -19,33 +18,6 @@ from regard.zoo.folder import (
 )
 from regard.zoo.recipe import recipes
 from regard.zoo.whole import LOCAL, could_not, network
-
-
-def load(name_or_folder: str | os.PathLike[str]) -> Any:
-    """Open a model: a bundled one by its name, or a folder in the layout of its library.
-
-    Args:
-        name_or_folder: A name of `regard.zoo.recipes`, or a folder with a ``model_index.json`` or
-            a ``config.json``. A folder that has the name of a bundled model is reached by
-            ``./NAME``.
-
-    Returns:
-        The diffusers pipeline, diffusers model or transformers model, on the CPU, float32, ready
-        to use; a pipeline shows no progress bar of its own. A vision transformer comes as a
-        `regard.models.Vision`, which holds the model and prepares pictures for it.
-
-    Raises:
-        UnknownName: there is neither such a name nor such a folder; the nearest names are given.
-        DataError: the folder is no model, or a damaged one.
-
-    Example:
-        >>> type(load("openmoji")).__name__
-        'StableDiffusionPipeline'
-    """
-    opened = library_model(name_or_folder)
-    if sees_pictures(opened):
-        return vision_of(opened, folder_of(name_or_folder))
-    return opened
 
 
 def library_model(name_or_folder: str | os.PathLike[str]) -> Any:
@@ -194,17 +166,11 @@ def fingerprint(model: Any) -> str:
     Returns:
         As `regard.zoo.weights_sha256`.
     """
-    return weights_sha256(model.model if isinstance(model, Vision) else model)
+    return weights_sha256(getattr(model, "tapped", model))
 
 
 def name_of(model: Any) -> str:
     """The name or folder under which a model was opened, else that of its class."""
-    if isinstance(model, Vision):
-        return model.name
+    if hasattr(model, "tapped"):  # of this package
+        return str(model.name)
     return str(getattr(model, "regard_name", type(model).__name__))
-
-
-@lru_cache(maxsize=4)
-def opened_once(name: str) -> Any:
-    """`load`, remembered: for models that only judge and are never changed."""
-    return load(name)

@@ -78,6 +78,11 @@ class Vision:
         return f"Vision({self.name}: {what}, {rows}x{columns} patches of {_by(self.patch)} pixels)"
 
     @property
+    def tapped(self) -> Any:
+        """What a `Tap` is opened on."""
+        return self.model
+
+    @property
     def size(self) -> Size:
         """Rows and columns in pixels to which pictures are brought."""
         return self.preparation.size

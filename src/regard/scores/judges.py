@@ -29,9 +29,9 @@ class Judges:
     name: str = "the encoder that was given"
 
 
-def judges_of(pipeline: Any) -> Judges | None:
-    """Who compares the images of a pipeline: the bundled judges, or else its own autoencoder."""
-    return bundled_judges(pipeline) or _latent_judges(pipeline)
+def judges_of(model: Any) -> Judges | None:
+    """Who compares the images of a model: the bundled judges, or else its own autoencoder."""
+    return bundled_judges(model) or _latent_judges(model.pipeline)
 
 
 def _latent_judges(pipeline: Any) -> Judges | None:
@@ -59,13 +59,13 @@ def _latent_judges(pipeline: Any) -> Judges | None:
     return Judges(likeness, name="the latents of the model's own autoencoder")
 
 
-def bundled_judges(pipeline: Any) -> Judges | None:
+def bundled_judges(model: Any) -> Judges | None:
     """The bundled judges, if this is a bundled model and their weights are there."""
     import regard.models as models
     import regard.zoo as zoo
 
     try:
-        if models.name_of(pipeline) in zoo.recipes():
+        if models.name_of(model) in zoo.recipes():
             zoo.weights_folder("openmoji-clip")
             zoo.weights_folder("openmoji-segmenter")
             return Judges(_likeness, _sight, "the space of the image encoder openmoji-clip")

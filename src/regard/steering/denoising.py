@@ -14,9 +14,9 @@ from PIL import Image
 from torch import Tensor
 
 from regard.errors import ArgumentError
-from regard.look.denoiser import conditional, denoiser_of, first_of
-from regard.look.generate import generate
-from regard.look.settings import Settings
+from regard.generation import Request, generate
+from regard.models.capture import capture, first_of
+from regard.models.text_to_image import TextToImage
 from regard.stats.means import paired
 from regard.steering.weights import END
 from regard.tap import TO_TEXT, AttentionCall, Edit, Tap
@@ -219,13 +219,13 @@ def _held_out(task: Task, logs: np.ndarray | None, times: Tensor, noise: Tensor)
 
 
 def task_of(
-    pipeline: Any, settings: Settings, picture: Image.Image, gates: Tensor, groups: int
+    model: TextToImage, request: Request, picture: Image.Image, gates: Tensor, groups: int
 ) -> Task:
     """What has to be known of a pipeline and a target.
 
     Args:
-        pipeline: A diffusers pipeline.
-        settings: Its prompt, without guidance.
+        model: The model.
+        request: The prompt, without guidance.
         picture: The target.
         gates: As for `Task`.
         groups: As for `Task`.
@@ -235,7 +235,8 @@ def task_of(
             target has another size than the model draws.
         NothingObserved: the model has no attention.
     """
-    if getattr(pipeline, "unet", None) is None:
+    pipeline = model.pipeline
+    if model.has_joint_attention:
         raise ArgumentError(
             f"{WHO}: {type(pipeline).__name__} has no UNet. Give a pipeline with one, such as "
             f"'openmoji'."
@@ -248,10 +249,11 @@ def task_of(
             f"how noise is added. Give the pipeline a DDIMScheduler."
         )
     _check_size(pipeline, picture)
-    seen = denoiser_of(pipeline, lambda: generate(pipeline, settings))
+    captured = capture(model, lambda: generate(model, [request]))
     target = _latents(pipeline, picture)
-    inputs = conditional(seen.inputs, seen.labels)
-    return Task(pipeline.unet, inputs, target, levels.to(target.device), predicts, gates, groups)
+    return Task(
+        pipeline.unet, captured.branch(), target, levels.to(target.device), predicts, gates, groups
+    )
 
 
 @torch.no_grad()

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from regard.arguments import number_or_none, shown, whole
+from regard.arguments import number_or_none, shown, verb, whole
 from regard.data.pictures import as_rgb
 from regard.errors import ArgumentError
-from regard.look.prompt import check_words, read_whole
-from regard.look.settings import Progress, Settings
+from regard.generation import Request
+from regard.look.asked import check_words
 from regard.stats.means import bootstrap
 from regard.steering.weights import END, PAD, WordWeights
 from regard.trace import Prompt
@@ -19,6 +19,7 @@ from regard.trace import Prompt
 WHO = "learn_word_weights"
 
 
+@verb
 def learn_word_weights(
     model: Any,
     prompt: str,
@@ -33,7 +34,7 @@ def learn_word_weights(
     decay: float = 1e-4,
     smooth: float = 1e-3,
     draws: int = 32,
-    progress: Progress | None = None,
+    progress: Any = None,
 ) -> WordWeights:
     """Learn how much attention each word of a prompt should get, 1 as it is, to draw a picture.
 
@@ -79,17 +80,17 @@ def learn_word_weights(
         The weights are ours; the loss is that of Gal et al. (2022), "An Image is Worth One Word",
         arXiv 2208.01618, section 4, who learn an embedding in place of weights.
     """
-    settings = Settings(prompt, steps=1, guidance=1.0, caller=WHO)
-    check_words(words, WHO)
+    request = Request(prompt, num_inference_steps=1, guidance_scale=1.0)
+    check_words(words)
     _check_numbers(seeds, iterations, rate, batch, groups, decay, smooth, draws)
     picture = as_rgb(target)
-    from regard.look.generate import opened  # these load torch
+    from regard.models.text_to_image import TextToImage  # these load torch
     from regard.steering.denoising import Training, gates_of, judged, task_of, trained
 
-    pipeline = opened(model)
-    text = read_whole(pipeline, settings)
+    model = TextToImage.of(model)
+    text = model.tokenize(prompt, whole=True)
     names = _names(text, words)
-    task = task_of(pipeline, settings, picture, gates_of(text, names), groups)
+    task = task_of(model, model.decide(request), picture, gates_of(text, names), groups)
     found = np.zeros((seeds, groups, len(names)))
     for seed in range(seeds):
 

@@ -1,65 +1,58 @@
-"""One call: draw a prompt twice, and change attention the second time."""
+"""One call: generate a prompt twice from one seed, and change attention the second time."""
 
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
-from regard.arguments import shown
+from regard.arguments import shown, verb
 from regard.data.files import read_json, reason
 from regard.errors import ArgumentError, DataError, RegardError
+from regard.generation import Request, Sampling
+from regard.generation.outcome import RAISED, refuse_void
 from regard.look import look
-from regard.look.asked import check_keep, check_methods, check_noise, check_progress
-from regard.look.observe import KEEPABLE
-from regard.look.outcome import RAISED, refuse_void
-from regard.look.recipe import check_same_model, field_of, settings_from
-from regard.look.settings import Progress, Settings
+from regard.look.asked import KEEPABLE, check_keep, check_progress
+from regard.look.recipe import check_same_model, field_of, request_from
 from regard.steering.result import Steered
 from regard.steering.table import changes
 
-FORMAT, VERSION = "regard-steering", 1
+FORMAT, VERSION = "regard-steering", 2
 
 
+@verb
 def steer(
     model: Any,
     prompt: str,
     methods: Sequence[Any],
     *,
-    seed: int = 0,
-    steps: int = 30,
-    guidance: float = 4.0,
-    negative_prompt: str = "",
-    size: tuple[int, int] | int | None = None,
-    latents: Any = None,
     keep: Sequence[str] = KEEPABLE,
-    progress: Progress | None = None,
+    on_step: Any = None,
+    progress: Any = None,
+    **sampling: Unpack[Sampling],
 ) -> Steered:
-    """Draw a prompt as it is and under some methods, from the same first noise.
+    """Generate a prompt without and with some methods, from the same initial noise, and compare.
 
     Args:
-        model: A diffusers text-to-image pipeline with a UNet, or the name or folder of one.
-        prompt: What to draw.
+        model: As for `regard.look`.
+        prompt: What to generate.
         methods: What to change, as `regard.methods` makes it, in this order; at least one. One may
-            have the second picture read another prompt.
-        seed: Of the generator that draws the first noise.
-        steps: Denoising steps.
-        guidance: Weight of classifier-free guidance; up to 1 is off.
-        negative_prompt: What to keep away from.
-        size: Rows and columns of the image in pixels, or one number for both.
-        latents: The first noise, a tensor [1, channel, y, x]; None to draw it from the seed.
+            have the second image read another prompt.
         keep: Which of ``step``, ``layer`` and ``head`` the traces keep.
+        on_step: As for `regard.look`, for both images; that under the methods comes first.
         progress: Called after each step with the steps done and the steps there are, of both.
+        **sampling: As in `regard.generation.Sampling`: seed, num_inference_steps, guidance_scale,
+            negative_prompt, height, width and latents.
 
     Returns:
         Both looks, a table of what changed from one to the other, and a recipe that replays it.
 
     Raises:
         ArgumentError: there is no method, or no seed decides the scheduler's noise; or as `look`.
-        RegardError: as `look`, and what a method says of this run, before the model runs.
+        RegardError: as `look`, and what a method says of this request, before the model runs.
 
     Example:
         >>> from regard.methods import drop
-        >>> steered = steer("openmoji", "a cat on the beach", [drop("cat")], steps=2)
+        >>> steered = steer("openmoji", "a cat on the beach", [drop("cat")], num_inference_steps=2)
         >>> lost = steered.table.query("measure == 'mass' and word == 'cat'")
         >>> float(lost["after"].iloc[0])
         0.0
@@ -67,37 +60,25 @@ def steer(
     Source:
         The comparison at one seed is ours; each method names its own.
     """
-    settings = Settings(prompt, negative_prompt, seed, steps, guidance, size, caller="steer")
-    check_methods(methods, "steer")
-    check_keep(keep, "steer")
-    check_progress(progress, "steer")
-    if not methods:
+    request = Request.of(prompt, sampling, methods)
+    check_keep(keep)
+    check_progress(progress)
+    if not request.methods:
         raise ArgumentError("steer: there is no method. Give at least one, such as drop('cat').")
-    shared: dict[str, Any] = {
-        "seed": seed,
-        "steps": steps,
-        "guidance": guidance,
-        "negative_prompt": negative_prompt,
-        "size": size,
-        "latents": latents,
-        "keep": keep,
-    }
-    from regard.look.generate import check, opened
-    from regard.look.noise import noise_of
+    from regard.models.text_to_image import TextToImage
 
-    pipeline = opened(model, "steer")
-    check(pipeline, settings)
-    check_noise(latents, pipeline, settings.size, "steer")
-    noise_of(pipeline, settings.steps).check("steer")
-    # First what may be refused: a method that does not fit says so before anything is drawn.
-    after = look(pipeline, prompt, **shared, methods=methods, progress=_half(progress, 0))
-    before = look(pipeline, prompt, **shared, progress=_half(progress, 1))
-    refuse_void([before.trace.recipe["void"]], "steer")
-    refuse_void([after.trace.recipe["void"]], "steer", even=False)
-    table = changes(before, after, methods, pipeline)
-    return Steered(before, after, table, _recipe(before, after))
+    model = TextToImage.of(model)
+    model.noise(model.decide(request).num_inference_steps).check()
+    shared: dict[str, Any] = {"keep": keep, "on_step": on_step, **sampling}
+    # First what may be refused: a method that does not fit says so before anything is generated.
+    after = look(model, prompt, methods=methods, progress=_half(progress, 0), **shared)
+    before = look(model, prompt, progress=_half(progress, 1), **shared)
+    refuse_void([before.trace.recipe["void"]])
+    refuse_void([after.trace.recipe["void"]], even=False)
+    return Steered(before, after, changes(before, after, methods, model), _recipe(before, after))
 
 
+@verb
 def replay(model: Any, recipe: Mapping[str, Any] | str | os.PathLike[str]) -> Steered:
     """Do again what a recipe says; the same model gives the same images, another is refused.
 
@@ -117,12 +98,10 @@ def replay(model: Any, recipe: Mapping[str, Any] | str | os.PathLike[str]) -> St
 
     Example:
         >>> from regard.methods import scale
-        >>> first = steer("openmoji", "a cat", [scale({"cat": 2.0})], steps=1)
+        >>> first = steer("openmoji", "a cat", [scale({"cat": 2.0})], num_inference_steps=1)
         >>> bool((replay("openmoji", first.recipe).after.latents == first.after.latents).all())
         True
     """
-    from regard.look.generate import opened
-
     if not isinstance(recipe, Mapping | str | os.PathLike):
         raise DataError(
             f"replay: recipe is {shown(recipe)} and must be Steered.recipe, or the path of a "
@@ -133,29 +112,32 @@ def replay(model: Any, recipe: Mapping[str, Any] | str | os.PathLike[str]) -> St
         raise DataError(
             "replay: this is no recipe of steering. Give the recipe.json that regard steer wrote."
         )
-    if told.get("version") != VERSION:
+    if told.get("version") not in (1, VERSION):
         raise DataError(
             f"replay: the recipe is of version {told.get('version')!r:.20}; this release reads "
-            f"version {VERSION}. Update regard: pip install -U regard."
+            f"up to version {VERSION}. Update regard: pip install -U regard."
         )
-    settings = settings_from(told, "replay")
-    methods = [_method(each) for each in field_of(told, "methods", "replay", list)]
-    keep = field_of(told, "keep", "replay", list)
+    request = request_from(told)
+    methods = [_method(each) for each in field_of(told, "methods", list)]
+    keep = field_of(told, "keep", list)
     if not all(isinstance(axis, str) for axis in keep):
         raise DataError(f"replay: the recipe's keep is {keep!r:.60} and must name axes.")
-    pipeline = opened(model)
-    check_same_model(pipeline, told, "replay")
+    from regard.models.text_to_image import TextToImage
+
+    model = TextToImage.of(model)
+    check_same_model(model, told)
     try:
         return steer(
-            pipeline,
-            settings.prompt,
+            model,
+            request.prompt,
             methods,
-            seed=settings.seed,
-            steps=settings.steps,
-            guidance=settings.guidance,
-            negative_prompt=settings.negative_prompt,
-            size=settings.size,
             keep=keep,
+            seed=request.seed,
+            num_inference_steps=request.num_inference_steps,
+            guidance_scale=request.guidance_scale,
+            negative_prompt=request.negative_prompt,
+            height=request.height,
+            width=request.width,
         )
     except RegardError:
         raise
@@ -195,8 +177,16 @@ def _method(told: Any) -> Any:
 
 def _recipe(before: Any, after: Any) -> dict[str, Any]:
     told = before.trace.recipe
-    kept = ("model", "weights_sha256", "dtype", "prompt", "negative_prompt", "seed", "steps")
-    kept += ("guidance_scale", "size", "keep", "scheduler", "scheduler_config", "versions")
+    kept = ("model", "weights_sha256", "dtype", "prompt", "negative_prompt", "seed")
+    kept += (
+        "num_inference_steps",
+        "guidance_scale",
+        "size",
+        "keep",
+        "scheduler",
+        "scheduler_config",
+        "versions",
+    )
     return {
         "format": FORMAT,
         "version": VERSION,
@@ -205,7 +195,7 @@ def _recipe(before: Any, after: Any) -> dict[str, Any]:
     }
 
 
-def _half(progress: Progress | None, number: int) -> Progress | None:
+def _half(progress: Any, number: int) -> Any:
     """The steps of one of two runs, told as steps of both."""
     if progress is None:
         return None

@@ -18,14 +18,14 @@ SHARE = 0.2
 COLUMNS = ["measure", "word", "unit", "before", "after", "change"]
 
 
-def changes(before: Look, after: Look, methods: Sequence[Any], pipeline: Any) -> pd.DataFrame:
+def changes(before: Look, after: Look, methods: Sequence[Any], model: Any) -> pd.DataFrame:
     """One row for each measure of each word, then those of the whole picture.
 
     Args:
         before: The look as it is.
         after: The look under the methods.
         methods: What was changed; the words that they name have a region of their own.
-        pipeline: The model that made both; a bundled one has judges.
+        model: The model that made both; a bundled one has judges.
 
     Returns:
         The columns measure, word (empty for the whole picture), unit, before, after and change:
@@ -34,7 +34,7 @@ def changes(before: Look, after: Look, methods: Sequence[Any], pipeline: Any) ->
     named = [word for method in methods for word in method.words]
     named += [word for word in _words(before, after) if not _in_both(word, before, after)]
     rows = [*_of_words(before, after), *_of_pixels(before, after, list(dict.fromkeys(named)))]
-    return pd.DataFrame([*rows, *_judged(before, after, pipeline)], columns=COLUMNS)
+    return pd.DataFrame([*rows, *_judged(before, after, model)], columns=COLUMNS)
 
 
 def _of_words(before: Look, after: Look) -> list[tuple[Any, ...]]:
@@ -98,9 +98,9 @@ def finest_map(look: Look, word: str) -> xr.DataArray:
     return look.trace.heatmap(word, layers=layers)
 
 
-def _judged(before: Look, after: Look, pipeline: Any) -> list[tuple[Any, ...]]:
+def _judged(before: Look, after: Look, model: Any) -> list[tuple[Any, ...]]:
     """What the bundled judges say; nothing for models that they were not made for."""
-    judges = bundled_judges(pipeline)
+    judges = bundled_judges(model)
     if judges is None:
         return []
     from regard.scores.clip import clip_score

@@ -235,12 +235,18 @@ def _part(module: nn.Module, name: str) -> Any:
     return dict(own["_modules"].items()).get(name)  # a scripted module's has no get
 
 
+def tapped_of(target: Any) -> Any:
+    """What is tapped of a model that is opened by `regard.load`; anything else as it is."""
+    return target if isinstance(target, nn.Module) else getattr(target, "tapped", target)
+
+
 def models_of(target: Any) -> dict[str, nn.Module]:
     """The models to tap by the prefix of their layers' paths: a module, or denoisers of a pipeline.
 
     Raises:
         ArgumentError: it is neither, or a pipeline without a denoiser.
     """
+    target = tapped_of(target)
     if isinstance(target, nn.Module):
         return {"": uncompiled_of(target)}
     parts = getattr(target, "components", None)

@@ -39,6 +39,7 @@ from regard.tap.model import (
     root_of,
     sites_of,
     some_of,
+    tapped_of,
 )
 from regard.tap.opened import Opened
 from regard.tap.select import Select
@@ -129,6 +130,7 @@ class Tap(Opened):
         conditions: tuple[str, ...] | None = None,
     ) -> None:
         super().__init__()
+        model = tapped_of(model)
         self._pipeline = pipeline = model if hasattr(model, "components") else None
         self._roots = [root_of(module, name, layout) for name, module in models_of(model).items()]
         self._model = model

@@ -72,7 +72,7 @@ def tree_of(
 
 def parts_of(tree: xr.DataTree) -> Parts:
     """The parts of a trace from the tree that was on disk."""
-    recipe = json.loads(tree.attrs["recipe"])
+    recipe = _recipe_of(tree)
     layers, weights = _parts(tree, "layers", "maps"), _parts(tree, "weights", "weights")
     tokens = tuple(_token(row) for row in _frame(tree["tokens"].to_dataset()).itertuples())
     image = np.asarray(tree["image"]["image"].values) if "image" in tree.children else None
@@ -181,7 +181,7 @@ def open_layers(path: str | os.PathLike[str]) -> Iterator[Opened]:
                 _stored(tree, "layers", "maps"),
                 _stored(tree, "weights", "weights"),
                 tuple(_token(row) for row in _frame(tree["tokens"].to_dataset()).itertuples()),
-                json.loads(tree.attrs["recipe"]),
+                _recipe_of(tree),
             )
         except (AttributeError, KeyError, TypeError, ValueError) as failed:
             raise damaged(path, failed) from failed
@@ -366,6 +366,12 @@ def _frame(dataset: xr.Dataset) -> pd.DataFrame:
     units = {name: dataset[name].attrs.get("units") for name in columns}
     frame.attrs["units"] = {name: unit for name, unit in units.items() if unit is not None}
     return frame
+
+
+def _recipe_of(tree: xr.DataTree) -> dict[str, Any]:
+    """The recipe of a stored trace; older ones call the denoising steps by another name."""
+    recipe: dict[str, Any] = json.loads(tree.attrs["recipe"])
+    return {"num_inference_steps" if name == "steps" else name: recipe[name] for name in recipe}
 
 
 def _json(recipe: dict[str, Any]) -> str:

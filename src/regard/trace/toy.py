@@ -42,7 +42,7 @@ def toy_trace() -> Trace:
     }
     image = np.zeros((8, 8, 3), np.uint8)
     image[:, :4, 0] = 255
-    recipe = {"model": "toy", "prompt": PROMPT, "seed": 0, "steps": 2, "size": [8, 8]}
+    recipe = {"model": "toy", "prompt": PROMPT, "seed": 0, "num_inference_steps": 2, "size": [8, 8]}
     return Trace(layers, tokens, recipe, image)
 
 

@@ -17,7 +17,7 @@ class Recipe:
     ``needs`` the models that must be trained before it; ``notes`` what its card has to say;
     ``data`` what it learns from, a key of `regard.zoo.cards.DATA`; ``reading`` which maps of its
     words find most of what they name, as `regard.trace.Trace.heatmap` takes it: measured, and empty
-    where nothing was.
+    where nothing was; ``sampling`` the steps and guidance scale that it is used with.
     """
 
     name: str
@@ -30,6 +30,7 @@ class Recipe:
     train: dict[str, Any]
     data: str = "scenes"
     reading: dict[str, Any] = field(default_factory=dict)
+    sampling: dict[str, Any] = field(default_factory=dict)
 
 
 def recipes() -> tuple[str, ...]:
@@ -80,4 +81,5 @@ def recipe(name: str) -> Recipe:
         train=data["train"],
         data=data.get("data", "scenes"),
         reading=data.get("reading", {}),
+        sampling=data.get("sampling", {}),
     )

@@ -41,7 +41,7 @@ class Judges:
         }
 
 
-def judges_of(pipeline: Any, encoder: Any, captioner: Any) -> Judges:
+def judges_of(model: Any, encoder: Any, captioner: Any) -> Judges:
     """Open the judges; the segmenter is asked of pictures of the bundled models alone.
 
     Raises:
@@ -58,7 +58,7 @@ def judges_of(pipeline: Any, encoder: Any, captioner: Any) -> Judges:
             f"benchmark: the encoder '{opened.name}' reads no texts, so it cannot tell how well a "
             f"picture fits its prompt. Take one of pictures and texts, such as 'openmoji-clip'."
         )
-    segmenter = bundled_judges(pipeline) is not None
+    segmenter = bundled_judges(model) is not None
     if not segmenter:
         notes.append(
             "The segmenter knows the pictures of bundled models alone, so nobody says which "

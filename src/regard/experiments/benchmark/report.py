@@ -88,9 +88,9 @@ def table_of(summary: pd.DataFrame, part: str = ALL) -> pd.DataFrame:
 def _lead(found: Benchmark) -> str:
     few = len(found.cells) < len(_published())
     part = f"{len(found.cells)} of the {len(_published())}" if few else f"All {len(_published())}"
-    seeds = found.recipe["seeds"]
+    seeds, steps = found.recipe["seeds"], found.recipe["num_inference_steps"]
     return (
-        f"{part} prompts, {seeds} seed{'s' * (seeds != 1)}, {found.recipe['steps']} steps: "
+        f"{part} prompts, {seeds} seed{'s' * (seeds != 1)}, {steps} steps: "
         f"{len(found.table)} pictures. Means over pictures; the intervals of 95 % are over "
         f"prompts, and fewer than {LEAST} prompts have none. 'cost' is the time of a picture "
         f"against that of the bare pipeline in this run."

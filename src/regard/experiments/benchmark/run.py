@@ -5,20 +5,22 @@ import json
 import os
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import pandas as pd
 
-from regard.arguments import listed, pathlike, shown, whole
+from regard.arguments import listed, pathlike, shown, verb, whole
 from regard.data.prompts import prompts as published
 from regard.data.scenes import mentions_in
 from regard.errors import ArgumentError, unknown
 from regard.experiments.benchmark.result import BARE, Benchmark
 from regard.experiments.store import Done, Store, small
+from regard.generation import Request, Sampling
 from regard.look.asked import check_progress
-from regard.look.settings import Progress, Settings
+from regard.look.recipe import recipe_of
 
 SETS = ("animals", "animals_objects", "objects")
 CONTENDERS = (
@@ -32,19 +34,19 @@ QUICK = 12
 """A quick benchmark takes every so many of the prompts."""
 
 
+@verb
 def benchmark(
     model: Any = "openmoji",
     *,
     methods: Sequence[str] = CONTENDERS,
     prompts: Sequence[str] | None = None,
     seeds: int = 4,
-    steps: int = 30,
-    guidance: float = 4.0,
     encoder: Any = "openmoji-clip",
     captioner: str | os.PathLike[str] | None = "openmoji-captioner",
     store: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
-    progress: Progress | None = None,
+    progress: Callable[[int, int], Any] | None = None,
+    **sampling: Unpack[Sampling],
 ) -> Benchmark:
     """Draw prompts with two subjects bare and under methods, and count what is neglected.
 
@@ -58,15 +60,14 @@ def benchmark(
             ``attend-and-excite scale_factor=5 thresholds={}``.
         prompts: Some of `regard.data.prompts.prompts`; None for all 276.
         seeds: Pictures of each prompt, from seed 0 on.
-        steps: Denoising steps.
-        guidance: Weight of classifier-free guidance; up to 1 is off.
         encoder: Of pictures and texts, as `regard.models.encoder.encoder` takes it.
         captioner: As `regard.models.captioner.captions` takes it; None for no captions.
         store: A folder to which what each prompt gave is written at once. A call with the same
             settings and folder goes on from there, and the result reads its pictures there: keep
             it until that is saved. None keeps all in memory.
         overwrite: Whether what other settings left unfinished in the store may be deleted.
-        progress: Called with the number of pictures drawn so far, and of all.
+        progress: Called with the number of images generated so far, and of all.
+        **sampling: As in `regard.generation.Sampling`, but for seed and latents.
 
     Returns:
         A `Benchmark`: ``.table``, ``.summary()`` and ``.save(folder)``.
@@ -81,7 +82,7 @@ def benchmark(
 
     Example:
         >>> some = ["a cat and a dog"]
-        >>> how = {"prompts": some, "seeds": 1, "steps": 1, "captioner": None}
+        >>> how = {"prompts": some, "seeds": 1, "num_inference_steps": 1, "captioner": None}
         >>> found = benchmark(methods=["attend-and-excite"], **how)
         >>> found.table["method"].tolist()
         ['bare', 'attend-and-excite']
@@ -96,27 +97,26 @@ def benchmark(
     """
     asked, names = checked(prompts, methods, seeds)
     store = None if store is None else pathlike(store, "store", "benchmark")
-    check_progress(progress, "benchmark")
+    check_progress(progress)
     contenders = {name: _maker(name) for name in names}
     # These import torch, so they wait until arguments are checked.
     from regard.experiments.benchmark.judging import judges_of
-    from regard.look.generate import check, opened
-    from regard.look.prompt import read_whole
+    from regard.models.text_to_image import TextToImage
 
-    pipeline = opened(model)
-    shared = {"steps": steps, "guidance": guidance, "caller": "benchmark"}
-    settings = [Settings(each, **shared) for each in asked]
-    check(pipeline, settings[0])
-    texts = [read_whole(pipeline, each) for each in settings]
-    judges = judges_of(pipeline, encoder, captioner)
-    recipe = {**_recipe(pipeline, settings[0], asked, names, seeds), **judges.recipe}
+    requests = [Request.of(each, sampling) for each in asked]
+    model = TextToImage.of(model)
+    requests = [model.decide(each) for each in requests]
+    for each in asked:
+        model.tokenize(each, whole=True)
+    judges = judges_of(model, encoder, captioner)
+    recipe = {**_recipe(model, requests[0], asked, names, seeds), **judges.recipe}
     total = len(asked) * (len(names) + 1) * seeds
     rows: list[dict[str, Any]] = []
     with Store(store, recipe, who="benchmark", overwrite=overwrite) as kept:
-        for number, (each, text) in enumerate(zip(settings, texts, strict=True)):
+        for number, each in enumerate(requests):
             done = kept.get(f"{number:03}")
             if done is None:
-                done = _drawn(pipeline, each, text, contenders, seeds, judges)
+                done = _drawn(model, each, contenders, seeds, judges)
                 kept.put(f"{number:03}", done)
             rows += done.rows
             if progress is not None:
@@ -223,9 +223,8 @@ def _setting(name: str, text: str) -> tuple[str, Any]:
 
 
 def _drawn(
-    pipeline: Any,
-    settings: Settings,
-    text: Any,
+    model: Any,
+    request: Request,
     contenders: dict[str, Callable[..., Any]],
     seeds: int,
     judges: Any,
@@ -235,43 +234,38 @@ def _drawn(
     All seeds of one method are one batch.
     """
     from regard.experiments.benchmark.judging import judged
-    from regard.look.noise import noise_of
-    from regard.look.outcome import refuse_void
-    from regard.look.variants import Variant, generate_variants
+    from regard.generation import generate
+    from regard.generation.outcome import refuse_void
 
-    noise_of(pipeline, settings.steps).check("benchmark")
-    words = [mention.subject for mention in mentions_in(settings.prompt)]
+    model.noise(request.num_inference_steps).check()
+    words = [mention.subject for mention in mentions_in(request.prompt)]
     entries = {BARE: (), **{name: (make(words),) for name, make in contenders.items()}}
     rows, labels, images = [], [], []
     for name, methods in entries.items():
-        variants = [Variant(methods, seed) for seed in range(seeds)]
+        own = [replace(request, methods=methods, seed=seed) for seed in range(seeds)]
         started = time.perf_counter()
-        made = generate_variants(pipeline, settings, text, variants)
-        refuse_void([why for each in made for why in each.void], "benchmark", even=name == BARE)
+        made = generate(model, own)
+        refuse_void([each.void for each in made], even=name == BARE)
         seconds = (time.perf_counter() - started) / seeds
         for seed, each in enumerate(made):
-            told = {"set": set_of()[settings.prompt], "prompt": settings.prompt}
+            told = {"set": set_of()[request.prompt], "prompt": request.prompt}
             rows.append({**told, "seed": seed, "method": name, "seconds": seconds})
             labels.append(f"{name} {seed}")
-            images.append(each.images[0].convert("RGB"))
-    measured = judged(
-        [settings.prompt] * len(images), [np.asarray(each) for each in images], judges
-    )
+            images.append(each.image.convert("RGB"))
+    measured = judged([request.prompt] * len(images), [np.asarray(each) for each in images], judges)
     told = [{**row, **more} for row, more in zip(rows, measured.to_dict("records"), strict=True)]
     return Done(told, labels, np.stack([small(each) for each in images]))
 
 
 def _recipe(
-    pipeline: Any,
-    settings: Settings,
+    model: Any,
+    request: Request,
     prompts: Sequence[str],
     methods: Sequence[str],
     seeds: int,
 ) -> dict[str, Any]:
     """With what all was drawn, as plain JSON values."""
-    from regard.look.observe import recipe_of
-
-    told = recipe_of(pipeline, settings)
+    told = recipe_of(model, request)
     for name in ("prompt", "seed", "negative_prompt"):
         told.pop(name)
     return {"prompts": list(prompts), "seeds": seeds, "methods": list(methods), **told}

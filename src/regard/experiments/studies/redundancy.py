@@ -104,12 +104,12 @@ def redundancy(
         )
     started = time.perf_counter()
     chosen = plan or (QUICK if quick else FULL)
-    from regard.look.generate import opened
+    from regard.models.text_to_image import TextToImage
 
-    pipeline = opened(model)
-    recipe = _recipe(pipeline, chosen, quick=quick)
+    model = TextToImage.of(model)
+    recipe = _recipe(model, chosen, quick=quick)
     with Store(store, recipe, who="study", overwrite=overwrite) as kept:
-        read = Reader(pipeline, chosen, kept, progress or (lambda what, done, total: None))
+        read = Reader(model, chosen, kept, progress or (lambda what, done, total: None))
         words = read.agreement(captions(chosen.prompts))
         apart = read.planted(planted_prompts(chosen.planted))
     findings = table_of([*_agreement(words), *_found(apart)])

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -44,7 +44,7 @@ FULL, QUICK = Plan(), Plan(prompts=6, planted=2, seeds=(0,), steps=10)
 class Reader:
     """Takes words away from prompts, and keeps what each prompt came to."""
 
-    pipeline: Any
+    model: Any
     plan: Plan
     store: Store
     progress: Report
@@ -82,30 +82,37 @@ class Reader:
         return pd.DataFrame(found[0]["rows"])
 
     def _read(self, prompt: str, seed: int, ways: Sequence[str]) -> pd.DataFrame:
+        from regard.generation.batches import generate_to_compare
+        from regard.generation.hidden import hide_words, masking
         from regard.look import look
-        from regard.look.generate import generate_each, hiding
-        from regard.look.hidden import hide_words
-        from regard.look.proof import controls, settings_of
+        from regard.look.proof import controls
+        from regard.look.recipe import request_from
         from regard.scores.judges import evidence, judges_of
 
-        pipeline, judges = self.pipeline, judges_of(self.pipeline)
+        model, judges = self.model, judges_of(self.model)
         if judges is None or judges.sight is None:
             raise ArgumentError(
                 "study redundancy: nobody says what is seen in the images of this model. Give a "
                 "model of the world of scenes, such as 'openmoji'."
             )
         trace = look(
-            pipeline, prompt, seed=seed, steps=self.plan.steps, guidance=GUIDANCE, keep=()
+            model,
+            prompt,
+            keep=(),
+            seed=seed,
+            num_inference_steps=self.plan.steps,
+            guidance_scale=GUIDANCE,
         ).trace
-        names, settings = list(trace.word_names), settings_of(trace)
+        names, request = list(trace.word_names), request_from(trace.recipe)
         groups = [trace.tokens_of(name) for name in names]
         pads = [[pad] for pad in controls(trace)[0]]
-        baseline, *images = hide_words(pipeline, settings, [[], *groups, *pads]).images
+        baseline, *images = hide_words(model, request, [[], *groups, *pads]).images
         made = {HIDDEN: images[: len(names)]}
         if DELETED in ways:
-            made[DELETED] = hide_words(pipeline, settings, groups, delete=True).images
+            made[DELETED] = hide_words(model, request, groups, delete=True).images
         if OWN_KEY in ways:
-            made[OWN_KEY] = generate_each(pipeline, settings, [hiding(each) for each in groups])
+            own = [replace(request, methods=(masking(each),)) for each in groups]
+            made[OWN_KEY] = generate_to_compare(model, own)
         rows = [evidence(baseline, images[len(names) :], judges).assign(word="[pad]", way=CONTROL)]
         table = trace.words().set_index("word").loc[names]
         for way, without in made.items():

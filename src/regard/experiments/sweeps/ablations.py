@@ -6,11 +6,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from regard.errors import ArgumentError
-from regard.look.generate import generate
-from regard.look.settings import Settings
+from regard.generation import Request, generate
 from regard.methods import Method, drop, scale_heads, scale_layers
 from regard.methods.where import Steps
-from regard.tap import AttentionCall, Tap, attention_layers
+from regard.models.text_to_image import TextToImage
+from regard.tap import AttentionCall
 from regard.trace import Prompt
 
 PLACES, KINDS = ("down", "mid", "up"), ("cross", "self", "joint")
@@ -64,18 +64,21 @@ class Ablation:
     told: dict[str, Any] = field(default_factory=dict)
 
 
-def layers_of(pipeline: Any, settings: Settings) -> list[Layer]:
-    """The attention layers of a pipeline in running order, from one step of a generation.
+def layers_of(model: TextToImage, request: Request) -> list[Layer]:
+    """The attention layers of a model in running order, from one step of a generation.
 
     Raises:
         NothingObserved: it has none that can be seen.
-        RegardError: it cannot make what the settings say.
+        RegardError: it cannot generate what the request says.
     """
     seen: dict[str, Layer] = {}
-    with Tap(pipeline, observe=[lambda call: seen.setdefault(call.layer, _layer(call))]):
-        generate(pipeline, replace(settings, steps=1))
+
+    def note(call: AttentionCall) -> None:
+        seen.setdefault(call.layer, _layer(call))
+
+    generate(model, [replace(request, num_inference_steps=1)], observe=[note])
     # Others, such as those of a text encoder, are none of the denoiser's.
-    known = attention_layers(pipeline)
+    known = {layer.path for layer in model.layers}
     return [layer for path, layer in seen.items() if path in known]
 
 

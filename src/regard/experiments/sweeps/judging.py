@@ -80,13 +80,13 @@ class Judges:
         return found
 
 
-def judges_of(pipeline: Any, encoder: Any) -> Judges:
+def judges_of(model: Any, encoder: Any) -> Judges:
     """The bundled judges for bundled models; for others those whom the user names.
 
     Raises:
         RegardError: the encoder cannot be opened.
     """
-    if encoder is None and bundled_judges(pipeline) is None:
+    if encoder is None and bundled_judges(model) is None:
         return Judges()
     which = BUNDLED if encoder is None else encoder
     opened = pairs.open_encoder(which)

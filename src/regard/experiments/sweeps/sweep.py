@@ -4,34 +4,35 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import pandas as pd
 
-from regard.arguments import indices, listed, pathlike, shown, whole_or_none
+from regard.arguments import indices, listed, pathlike, shown, verb, whole_or_none
 from regard.errors import ArgumentError, unknown
 from regard.experiments.store import Done, Store, small
 from regard.experiments.sweeps.result import Sweep
+from regard.generation import Request, Sampling
 from regard.look.asked import check_progress
-from regard.look.settings import Progress, Settings
+from regard.look.recipe import recipe_of
 
 OVER = ("heads", "layers", "words", "places")
 
 
+@verb
 def sweep(
     model: Any,
     prompts: str | Sequence[str],
     over: str = "heads",
     *,
     seeds: int | Sequence[int] = 2,
-    steps: int = 30,
-    guidance: float = 4.0,
     during: Any = None,
     encoder: Any = None,
     store: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
-    progress: Progress | None = None,
+    progress: Callable[[int, int], Any] | None = None,
+    **sampling: Unpack[Sampling],
 ) -> Sweep:
     """Take away each head, layer, word or place, and say what became of the picture without it.
 
@@ -46,8 +47,6 @@ def sweep(
         over: ``heads`` and ``layers``, each silenced; ``words``, each hidden from the image;
             ``places``, the cross- or self-attention of a whole part of the model silenced.
         seeds: How many, from 0; or which.
-        steps: Denoising steps.
-        guidance: Weight of classifier-free guidance; up to 1 is off.
         during: In which steps something is missing: one, a range, or its first step and the one
             after its last; None for all.
         encoder: Who judges how well a picture fits its prompt and how far two are apart, as
@@ -57,7 +56,8 @@ def sweep(
             the same settings and folder goes on from there, and the result reads its pictures
             there: keep it until that is saved. None keeps all in memory.
         overwrite: Whether what other settings left unfinished in the store may be deleted.
-        progress: Called with the number of pictures drawn so far, and of all.
+        progress: Called with the number of images generated so far, and of all.
+        **sampling: As in `regard.generation.Sampling`, but for seed and latents.
 
     Returns:
         A `Sweep`: ``.table``, ``.summary()`` and ``.save(folder)``.
@@ -72,7 +72,8 @@ def sweep(
         NothingObserved: the model has no attention that can be seen.
 
     Example:
-        >>> found = sweep("openmoji", "a cat on the beach", "places", seeds=1, steps=1)
+        >>> few = {"seeds": 1, "num_inference_steps": 1}
+        >>> found = sweep("openmoji", "a cat on the beach", "places", **few)
         >>> found.table["ablation"].tolist()[:3]
         ['down cross', 'down self', 'mid cross']
 
@@ -82,34 +83,33 @@ def sweep(
     """
     asked, numbers = checked(prompts, over, seeds)
     store = None if store is None else pathlike(store, "store", "sweep")
-    check_progress(progress, "sweep")
-    first = [Settings(each, steps=steps, guidance=guidance, caller="sweep") for each in asked]
+    check_progress(progress)
+    first = [Request.of(each, sampling) for each in asked]
     started = time.perf_counter()
     # These import torch, so they wait until arguments are checked.
     from regard.experiments.sweeps.ablations import ablations, layers_of
     from regard.experiments.sweeps.judging import judges_of
-    from regard.look.generate import check, opened
-    from regard.look.prompt import read_whole
+    from regard.models.text_to_image import TextToImage
 
-    span = _span(during, steps)
-    pipeline = opened(model)
-    check(pipeline, first[0])
-    texts = [read_whole(pipeline, each) for each in first]
-    judges = judges_of(pipeline, encoder)
-    layers = layers_of(pipeline, first[0])
+    model = TextToImage.of(model)
+    first = [model.decide(each) for each in first]
+    span = _span(during, first[0].num_inference_steps)
+    texts = [model.tokenize(each.prompt, whole=True) for each in first]
+    judges = judges_of(model, encoder)
+    layers = layers_of(model, first[0])
     plans = {text.text: ablations(over, layers, text, span) for text in texts}
-    recipe = _recipe(pipeline, first[0], asked, numbers, over, span, judges)
+    recipe = _recipe(model, first[0], asked, numbers, over, span, judges)
     tell = _Counter(progress, [len(plans[each]) + 1 for each in asked for _ in numbers])
     rows: list[dict[str, Any]] = []
     names: dict[tuple[str, int], str] = {}
     with Store(store, recipe, who="sweep", overwrite=overwrite) as kept:
-        for number, (settings, text) in enumerate(zip(first, texts, strict=True)):
+        for number, (request, text) in enumerate(zip(first, texts, strict=True)):
             for seed in numbers:
                 name = f"{number:03}-seed-{seed}"
                 finished = kept.get(name)
                 if finished is None:
-                    here = replace(settings, seed=seed)
-                    finished = _drawn(pipeline, here, text, plans[text.text], judges, tell.drawn)
+                    here = replace(request, seed=seed)
+                    finished = _drawn(model, here, plans[text.text], judges, tell.drawn)
                     kept.put(name, finished)
                 rows += finished.rows
                 names[text.text, seed] = name
@@ -120,29 +120,28 @@ def sweep(
 
 
 def _drawn(
-    pipeline: Any,
-    settings: Settings,
-    text: Any,
+    model: Any,
+    request: Request,
     plan: Sequence[Any],
     judges: Any,
-    progress: Progress,
+    progress: Callable[[int, int], Any],
 ) -> Done:
     """All pictures of one prompt and seed, measured."""
-    from regard.look.outcome import refuse_void
-    from regard.look.variants import Variant, generate_variants
+    from regard.generation import generate
+    from regard.generation.outcome import refuse_void
 
-    variants = [Variant(), *(Variant((each.method,)) for each in plan)]
-    made = generate_variants(pipeline, settings, text, variants, progress=progress)
-    refuse_void(made[0].void, "sweep")
-    refuse_void([why for each in made for why in each.void], "sweep", even=False)
-    images = [each.images[0] for each in made]
-    measured = judges.measured(settings.prompt, images)
+    requests = [request, *(replace(request, methods=(each.method,)) for each in plan)]
+    made = generate(model, requests, progress=progress)
+    refuse_void([made[0].void])
+    refuse_void([each.void for each in made], even=False)
+    images = [each.image for each in made]
+    measured = judges.measured(request.prompt, images)
     rows = [
         {
             "ablation": each.name,
             **each.told,
-            "prompt": settings.prompt,
-            "seed": settings.seed,
+            "prompt": request.prompt,
+            "seed": request.seed,
             **{name: values[number] for name, values in measured.items()},
         }
         for number, each in enumerate(plan)
@@ -186,7 +185,7 @@ def checked(
     if not numbers or len(set(numbers)) < len(numbers):
         raise ArgumentError(f"sweep: seeds are {numbers}. Give at least one, and each once.")
     for each in numbers:
-        Settings("a cat", seed=each, caller="sweep")  # which says what is wrong with a seed
+        Request("a cat", seed=each)  # which says what is wrong with a seed
     return asked, numbers
 
 
@@ -205,8 +204,8 @@ def _span(during: Any, steps: int) -> list[int] | None:
 
 
 def _recipe(
-    pipeline: Any,
-    settings: Settings,
+    model: Any,
+    request: Request,
     prompts: Sequence[str],
     seeds: Sequence[int],
     over: str,
@@ -214,9 +213,7 @@ def _recipe(
     judges: Any,
 ) -> dict[str, Any]:
     """With what a sweep is made, as plain JSON values."""
-    from regard.look.observe import recipe_of
-
-    told = recipe_of(pipeline, settings)
+    told = recipe_of(model, request)
     for name in ("prompt", "seed", "negative_prompt"):
         told.pop(name)
     which = judges.encoder
@@ -234,7 +231,7 @@ def _recipe(
 class _Counter:
     """Progress of several runs, in pictures of all."""
 
-    def __init__(self, progress: Progress | None, sizes: Sequence[int]) -> None:
+    def __init__(self, progress: Callable[[int, int], Any] | None, sizes: Sequence[int]) -> None:
         self._progress: Callable[[int, int], Any] = progress or (lambda done, total: None)
         self._sizes, self._before = list(sizes), 0
         self._total = sum(sizes)

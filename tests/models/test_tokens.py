@@ -7,11 +7,12 @@ import torch
 
 import joint
 import tiny
+from looks import tokenized, told
 from regard.errors import ArgumentError, UnknownName
+from regard.generation import Request
 from regard.look import look
-from regard.look.prompt import read, read_whole
-from regard.look.settings import Settings
 from regard.methods import drop
+from regard.models import TextToImage
 from regard.tap import TO_TEXT, Tap
 from regard.trace import words_of
 
@@ -49,7 +50,7 @@ def tiny_sdxl():
 
 
 def prompt_of(pipeline, text):
-    return read(pipeline, Settings(text))
+    return tokenized(pipeline, text)
 
 
 def encoded(pipeline, text):
@@ -119,20 +120,17 @@ def hidden(pipeline, text, word):
 
 
 def run_of(pipeline, text):
-    from regard.look.variants import run_of
-
-    settings = Settings(text, steps=1)
-    return run_of(pipeline, settings, read(pipeline, settings))
+    return told(pipeline, Request(text, num_inference_steps=1))
 
 
 def test_what_is_dropped_and_what_is_mapped_are_the_words_own_keys():
     text = "a <toy> and a cat on grass"
     assert hidden(toys(), text, "cat") == [7]
     assert hidden(toys(), text, "<toy>") == [2, 3, 4]
-    seen = look(toys(), text, steps=1)
+    seen = look(toys(), text, num_inference_steps=1)
     assert seen.trace.tokens_of("cat") == [7]
     assert "<toy>" in seen.trace.word_names
-    only = look(toys(), text, steps=1, words=["<toy>"])
+    only = look(toys(), text, num_inference_steps=1, words=["<toy>"])
     together = seen.trace.token_maps(tokens=[2, 3, 4]).sum("token")
     torch.testing.assert_close(
         torch.tensor(only.trace.heatmap("<toy>").values), torch.tensor(together.values)
@@ -145,7 +143,7 @@ def test_a_concept_takes_room_and_what_is_cut_off_is_told():
     last = [token.name for token in told.tokens if token.role == "word"][-1]
     assert (last, told.cut) == ("on", "grass with a dog in snow")
     with pytest.raises(Exception, match="would cut this off: 'grass with"):
-        read_whole(toys(), Settings(text))
+        TextToImage.of(toys()).tokenize(text, whole=True)
     with pytest.raises(UnknownName, match="cut this off"):
         told.spelled(["dog"])
 
@@ -175,7 +173,7 @@ def test_a_concept_that_only_one_of_two_joined_encoders_knows_is_refused(which):
         text_encoder=getattr(pipeline, f"text_encoder{which}"),
         tokenizer=getattr(pipeline, f"tokenizer{which}"),
     )
-    with pytest.raises(ArgumentError, match="look: the text encoders .* at different tokens"):
+    with pytest.raises(ArgumentError, match="regard: the text encoders .* at different tokens"):
         prompt_of(pipeline, "a <toy> and a cat on grass")
     assert prompt_of(pipeline, "a cat on grass").spelled(["cat"]) == [2]
 
@@ -195,11 +193,11 @@ def test_tokens_that_are_not_those_of_the_prompt_are_refused():
         ["photo " + each for each in prompt], *rest, **named
     )
     with pytest.raises(
-        ArgumentError, match="look: text_encoder is given tokens that are not those"
+        ArgumentError, match="regard: text_encoder is given tokens that are not those"
     ):
         prompt_of(pipeline, "a cat on grass")
     with pytest.raises(ArgumentError, match="it cannot be said which of them are which word"):
-        look(pipeline, "a cat on grass", steps=1)
+        look(pipeline, "a cat on grass", num_inference_steps=1)
 
 
 def test_nothing_is_left_on_the_encoders_and_nothing_is_generated():

@@ -1,16 +1,17 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
 from joint import tiny_flux_pipeline
-from looks import PROMPT, pipeline
+from looks import PROMPT, generated, pipeline
 from regard.errors import ArgumentError
+from regard.generation import Request
 from regard.look import look
-from regard.look.prompt import read_whole
-from regard.look.settings import Settings
-from regard.look.variants import Variant, generate_variants
 from regard.methods import Changes, Extra, Guide, Method, drop, temperature, uniform
+from regard.models import TextToImage
 from regard.tap import HeatMap, Select, Tap
-from tiny import tiny_pipeline
+from tiny import generate, tiny_pipeline
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:__array__ implementation:DeprecationWarning"  # in schedulers of diffusers
@@ -18,10 +19,9 @@ pytestmark = pytest.mark.filterwarnings(
 
 
 def made(*variants, model=None, guidance=4.0, steps=3, observe=()):
-    settings = Settings(PROMPT, steps=steps, guidance=guidance)
+    settings = Request(PROMPT, num_inference_steps=steps, guidance_scale=guidance)
     model = model or pipeline()
-    text = read_whole(model, settings)
-    return generate_variants(model, settings, text, list(variants), observe=observe)
+    return generated(model, settings, list(variants), observe=observe)
 
 
 def latents(*variants, **options):
@@ -29,7 +29,7 @@ def latents(*variants, **options):
 
 
 def guiding(guide, name="mine"):
-    return Variant((Method(name, {}, lambda run: Changes(guide=guide)),))
+    return {"methods": (Method(name, {}, lambda run: Changes(guide=guide)),)}
 
 
 def same(one, other, atol=5e-5):
@@ -37,17 +37,15 @@ def same(one, other, atol=5e-5):
 
 
 def test_a_variant_without_methods_is_the_bare_picture():
-    settings = Settings(PROMPT, steps=3)
-    from regard.look.generate import generate
-
-    assert torch.equal(latents(Variant())[0], generate(pipeline(), settings).latents)
+    alone = generate(pipeline(), PROMPT, steps=3, guidance=4.0)
+    assert torch.equal(latents({})[0], alone)
 
 
 def test_seeds_of_a_batch_are_those_of_runs_alone():
-    together = latents(Variant(seed=3), Variant((drop("cat"),), seed=3), Variant(seed=4))
-    same(together[0], latents(Variant(seed=3))[0])
-    same(together[1], latents(Variant((drop("cat"),), seed=3))[0])
-    same(together[2], latents(Variant(seed=4))[0])
+    together = latents({"seed": 3}, {"methods": (drop("cat"),), "seed": 3}, {"seed": 4})
+    same(together[0], latents({"seed": 3})[0])
+    same(together[1], latents({"methods": (drop("cat"),), "seed": 3})[0])
+    same(together[2], latents({"seed": 4})[0])
 
 
 def evaluations(*variants, **options):
@@ -62,10 +60,13 @@ def evaluations(*variants, **options):
 
 
 def test_steps_before_anything_differs_are_made_once():
-    variants = [Variant((drop("cat", steps=[2, 4]),)), Variant((drop("grass", steps=[3, 4]),))]
-    assert evaluations(*variants, Variant(), steps=4) == [2, 2, 6, 6]
-    assert evaluations(*variants, Variant(), steps=4, guidance=1.0) == [1, 1, 3, 3]
-    assert evaluations(*variants, Variant(seed=1), steps=4) == [6, 6, 6, 6]
+    variants = [
+        {"methods": (drop("cat", steps=[2, 4]),)},
+        {"methods": (drop("grass", steps=[3, 4]),)},
+    ]
+    assert evaluations(*variants, {}, steps=4) == [2, 2, 6, 6]
+    assert evaluations(*variants, {}, steps=4, guidance=1.0) == [1, 1, 3, 3]
+    assert evaluations(*variants, {"seed": 1}, steps=4) == [6, 6, 6, 6]
 
 
 @pytest.mark.parametrize("name", ["EulerDiscreteScheduler", "DPMSolverMultistepScheduler"])
@@ -74,10 +75,10 @@ def test_other_schedulers_share_steps_too(name):
 
     model = tiny_pipeline()
     model.scheduler = getattr(diffusers, name).from_config(model.scheduler.config)
-    late = Variant((temperature(0.3, steps=[2, 4]),))
-    together = latents(late, Variant(), model=model, steps=4)
+    late = {"methods": (temperature(0.3, steps=[2, 4]),)}
+    together = latents(late, {}, model=model, steps=4)
     same(together[0], latents(late, model=model, steps=4)[0], 1e-4)
-    same(together[1], latents(Variant(), model=model, steps=4)[0], 1e-4)
+    same(together[1], latents({}, model=model, steps=4)[0], 1e-4)
 
 
 def test_schedulers_that_draw_noise_share_nothing():
@@ -85,8 +86,8 @@ def test_schedulers_that_draw_noise_share_nothing():
 
     model = tiny_pipeline()
     model.scheduler = EulerAncestralDiscreteScheduler.from_config(model.scheduler.config)
-    late = Variant((drop("cat", steps=[2, 4]),))
-    assert evaluations(late, Variant(), model=model, steps=4) == [4, 4, 4, 4]
+    late = {"methods": (drop("cat", steps=[2, 4]),)}
+    assert evaluations(late, {}, model=model, steps=4) == [4, 4, 4, 4]
 
 
 def test_a_guide_that_leaves_latents_alone_gives_the_bare_picture():
@@ -98,7 +99,7 @@ def test_a_guide_that_leaves_latents_alone_gives_the_bare_picture():
         )
         return moment.latents
 
-    bare = latents(Variant())[0]
+    bare = latents({})[0]
     assert torch.equal(latents(guiding(Guide(latents=look_on)))[0], bare)
     assert [step for step, *_ in seen] == [0, 1, 2]
     assert [time for _, _, time, _ in seen] == [float(t) for t in pipeline().scheduler.timesteps]
@@ -184,7 +185,7 @@ FLAT = [(Select(kind="self"), lambda call: call.identity())]
 
 @pytest.mark.parametrize("guidance", [4.0, 1.0])
 def test_a_push_of_no_strength_or_away_from_itself_changes_nothing(guidance):
-    bare = latents(Variant(), guidance=guidance)[0]
+    bare = latents({}, guidance=guidance)[0]
     same(latents(pushing(0.0, FLAT), guidance=guidance)[0], bare)
     same(latents(pushing(3.0, []), guidance=guidance)[0], bare)
     same(latents(pushing(3.0, FLAT, steps=range(9, 10)), guidance=guidance)[0], bare)
@@ -203,7 +204,7 @@ def test_the_push_is_that_of_the_formula(guidance):
 
     hook = model.unet.register_forward_hook(note, with_kwargs=True)
     try:
-        made(Variant(), guidance=guidance, steps=1)
+        made({}, guidance=guidance, steps=1)
     finally:
         hook.remove()
     (args, kwargs), whole = inputs[0], outputs[0]
@@ -230,7 +231,7 @@ def test_what_is_observed_is_the_generation_alone():
     heats = []
     for guide in (None, Guide(latents=lambda moment: evaluated(moment))):
         heat = HeatMap([2], keep=("step",))
-        made(Variant() if guide is None else guiding(guide), observe=[heat])
+        made({} if guide is None else guiding(guide), observe=[heat])
         heats.append(heat.result()[0])
     assert heats[0].steps == heats[1].steps
     same(heats[0].maps, heats[1].maps)
@@ -245,20 +246,24 @@ def evaluated(moment):
 def test_variants_of_one_guide_share_a_batch_and_others_do_not():
     guide = Guide(latents=lambda moment: moment.latents)
     variant = guiding(guide)
-    both = [Variant(variant.methods, seed=0), Variant(variant.methods, seed=1)]
-    rows = evaluations(*both, Variant(), steps=2)
+    both = [{"methods": variant["methods"], "seed": 0}, {"methods": variant["methods"], "seed": 1}]
+    rows = evaluations(*both, {}, steps=2)
     assert rows == [4, 4, 2, 2]  # the run that shows how the pipeline begins ends within its call
 
 
 def test_a_first_noise_of_ones_own():
     noise = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
-    mine = look(pipeline(), PROMPT, steps=2, latents=noise)
-    assert torch.equal(mine.latents, look(pipeline(), PROMPT, steps=2).latents)
-    assert not torch.equal(look(pipeline(), PROMPT, steps=2, latents=-noise).latents, mine.latents)
+    mine = look(pipeline(), PROMPT, num_inference_steps=2, latents=noise)
+    assert torch.equal(mine.latents, look(pipeline(), PROMPT, num_inference_steps=2).latents)
+    assert not torch.equal(
+        look(pipeline(), PROMPT, num_inference_steps=2, latents=-noise).latents, mine.latents
+    )
 
 
 def test_a_look_under_methods_says_so_in_its_recipe():
-    seen = look(pipeline(), PROMPT, steps=2, methods=[drop("cat"), uniform(kind="self")])
+    seen = look(
+        pipeline(), PROMPT, num_inference_steps=2, methods=[drop("cat"), uniform(kind="self")]
+    )
     assert seen.trace.recipe["edits"] == [
         {"method": "drop", "words": "cat"},
         {"method": "uniform", "kind": "self"},
@@ -271,14 +276,15 @@ def test_a_pipeline_that_prepares_no_latents_takes_no_guide():
         def __init__(self, inner):
             self.components, self.unet = inner.components, inner.unet
 
-    from regard.look.denoiser import denoiser_of
+    from regard.models.capture import capture
 
-    with pytest.raises(ArgumentError, match="Bare has no prepare_latents, so its first latents"):
-        denoiser_of(Bare(pipeline()), lambda: None)
+    bare = replace(TextToImage.of(pipeline()), pipeline=Bare(pipeline()))
+    with pytest.raises(ArgumentError, match="Bare has no prepare_latents, so its initial latents"):
+        capture(bare, lambda: None)
 
 
 def test_a_kind_of_attention_that_is_not_there_is_refused():
-    cross = Variant((temperature(0.7, kind="cross"),))
+    cross = {"methods": (temperature(0.7, kind="cross"),)}
     with pytest.raises(
         ArgumentError, match="kind is 'cross', and the attention of Flux.* is joint"
     ):

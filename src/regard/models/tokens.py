@@ -7,24 +7,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
+from regard.arguments import caller
 from regard.errors import ArgumentError, PromptError
-from regard.look.asked import check_names
-from regard.look.given import ids_given
-from regard.look.settings import Settings
+from regard.models.given import ids_given
 from regard.trace import Prompt, Token, tokens_from_offsets
-
-
-def check_words(words: Sequence[str] | None, caller: str) -> None:
-    """Refuse what is no list of words, before any model is opened.
-
-    Args:
-        words: Words of a prompt; None for all.
-        caller: Who asks, for messages.
-
-    Raises:
-        ArgumentError: it is a text, or empty, or holds something else.
-    """
-    check_names(words, "words", caller, "['cat']")
 
 
 @dataclass(frozen=True)
@@ -61,12 +47,13 @@ Read = tuple[Part, tuple[Token, ...], str | None]
 """A part, its tokens, and what it cuts off."""
 
 
-def read(pipeline: Any, settings: Settings) -> Prompt:
+def read(pipeline: Any, prompt: str, parts: Sequence[Part]) -> Prompt:
     """Tokenize a prompt as the pipeline does, and notice what does not fit.
 
     Args:
         pipeline: A diffusers pipeline.
-        settings: What to make.
+        prompt: The text.
+        parts: The stretches that the text consists of, in the order of the keys.
 
     Returns:
         Its tokens, of all encoders whose tokens are attended to, and what is cut off.
@@ -75,15 +62,16 @@ def read(pipeline: Any, settings: Settings) -> Prompt:
         PromptError: a tokenizer makes no token of it.
         ArgumentError: the pipeline has no tokenizer that can tell where its tokens lie.
     """
-    return _joined(settings.prompt, _parts_read(pipeline, settings))
+    return _joined(prompt, _parts_read(pipeline, prompt, parts))
 
 
-def read_whole(pipeline: Any, settings: Settings) -> Prompt:
-    """As `read`, for who has to answer for every word.
+def read_whole(pipeline: Any, prompt: str, parts: Sequence[Part]) -> Prompt:
+    """As `read`, where every word has to be read.
 
     Args:
-        pipeline: A diffusers pipeline.
-        settings: What to make.
+        pipeline: As for `read`.
+        prompt: As for `read`.
+        parts: As for `read`.
 
     Returns:
         Its tokens; nothing is cut off.
@@ -92,65 +80,43 @@ def read_whole(pipeline: Any, settings: Settings) -> Prompt:
         PromptError: the prompt is longer than a text encoder takes, or no token is made of it.
         ArgumentError: the pipeline has no tokenizer that can tell where its tokens lie.
     """
-    parts = _parts_read(pipeline, settings)
-    for part, _, cut in parts:
+    done = _parts_read(pipeline, prompt, parts)
+    for part, _, cut in done:
         if cut:
             encoder = f"text encoder {part.encoder}".rstrip()
             raise PromptError(
-                f"{settings.caller}: the prompt is longer than the {part.length} tokens that "
+                f"{caller()}: the prompt is longer than the {part.length} tokens that "
                 f"the {encoder} takes, which would cut this off: '{cut}'. Shorten it."
             )
-    return _joined(settings.prompt, parts)
+    return _joined(prompt, done)
 
 
-def parts_of(pipeline: Any, who: str) -> list[Part]:
-    """The parts that the text consists of, in the order of the keys.
-
-    Args:
-        pipeline: A diffusers pipeline.
-        who: Who asks, for messages.
+def sources_of(pipeline: Any, ends: Sequence[str]) -> tuple[Source, ...]:
+    """The tokenizers whose names end so, each with its text encoder.
 
     Raises:
-        ArgumentError: the pipeline has no tokenizer that can tell where its tokens lie.
+        ArgumentError: one of them cannot tell where its tokens lie.
     """
-    names = {kind.__name__ for kind in type(getattr(pipeline, "transformer", None)).__mro__}
-    if "SD3Transformer2DModel" in names:
-        clip = _sources(pipeline, ("", "_2"), who)
-        third = getattr(pipeline, "text_encoder_3", None) is not None
-        t5 = _sources(pipeline, ("_3",), who) if third else (Source(None, None),)
-        length = clip[0].tokenizer.model_max_length
-        return [Part("clip", length, clip), Part("t5", _longest(pipeline), t5)]
-    if "FluxTransformer2DModel" in names:
-        return [Part("", _longest(pipeline), _sources(pipeline, ("_2",), who))]
-    first = [] if getattr(pipeline, "tokenizer", None) is None else [""]
-    both = getattr(pipeline, "tokenizer_2", None) is not None and hasattr(pipeline, "tokenizer_2")
-    sources = _sources(pipeline, [*first, *(["_2"] if both else [])] or [""], who)
-    return [Part("", sources[0].tokenizer.model_max_length, sources)]
-
-
-def _sources(pipeline: Any, ends: Sequence[str], who: str) -> tuple[Source, ...]:
-    """The tokenizers whose names end so, each with its text encoder."""
     return tuple(
         Source(
             None if getattr(pipeline, f"text_encoder{end}", None) is None else f"text_encoder{end}",
-            _tokenizer(pipeline, f"tokenizer{end}", who),
+            _tokenizer(pipeline, f"tokenizer{end}"),
         )
         for end in ends
     )
 
 
-def _longest(pipeline: Any) -> int:
+def longest(pipeline: Any) -> int:
     """As many tokens as the pipeline takes of T5, which has no limit of its own."""
     given = inspect.signature(type(pipeline).__call__).parameters
     return int(given["max_sequence_length"].default)
 
 
-def _parts_read(pipeline: Any, settings: Settings) -> list[Read]:
-    parts = parts_of(pipeline, settings.caller)
+def _parts_read(pipeline: Any, prompt: str, parts: Sequence[Part]) -> list[Read]:
     encoders = [each.encoder for part in parts for each in part.sources if each.encoder]
     with quiet("transformers"), quiet("diffusers"):
-        given = ids_given(pipeline, settings.prompt, encoders) or {}
-    return [(part, *_read(part, settings, given)) for part in parts]
+        given = ids_given(pipeline, prompt, encoders) or {}
+    return [(part, *_read(part, prompt, given)) for part in parts]
 
 
 def _joined(text: str, parts: Sequence[Read]) -> Prompt:
@@ -164,7 +130,7 @@ def _joined(text: str, parts: Sequence[Read]) -> Prompt:
 
 
 def _read(
-    part: Part, settings: Settings, given: Mapping[str, Sequence[int]]
+    part: Part, prompt: str, given: Mapping[str, Sequence[int]]
 ) -> tuple[tuple[Token, ...], str | None]:
     """The tokens of one part, and what it cuts off; None where nothing reads it.
 
@@ -177,13 +143,13 @@ def _read(
     if first.tokenizer is None:
         empty = (Token(index, "", None, "pad", None) for index in range(part.length))
         return tuple(empty), None
-    tokens, cut = _of_source(first, part, settings, given)
+    tokens, cut = _of_source(first, part, prompt, given)
     for other in others:
-        theirs, _ = _of_source(other, part, settings, given)
+        theirs, _ = _of_source(other, part, prompt, given)
         if [_place(token) for token in tokens] != [_place(token) for token in theirs]:
             raise ArgumentError(
-                f"{settings.caller}: the text encoders of this pipeline have the words of "
-                f"{settings.prompt!r} at different tokens, whose vectors are joined, so no token "
+                f"{caller()}: the text encoders of this pipeline have the words of "
+                f"{prompt!r} at different tokens, whose vectors are joined, so no token "
                 f"is of one word. Teach a concept to all of its tokenizers, with as many vectors."
             )
     return tokens, cut
@@ -194,16 +160,16 @@ def _place(token: Token) -> tuple[Any, ...]:
 
 
 def _of_source(
-    source: Source, part: Part, settings: Settings, given: Mapping[str, Sequence[int]]
+    source: Source, part: Part, text: str, given: Mapping[str, Sequence[int]]
 ) -> tuple[tuple[Token, ...], str]:
     """The tokens that one text encoder reads, and what is cut off."""
-    tokenizer, text = source.tokenizer, settings.prompt
+    tokenizer = source.tokenizer
     ids = given.get(source.encoder or "")
     length = part.length if ids is None else len(ids)
     spelt = _spelt(tokenizer, text)
     if not spelt.content:
         raise PromptError(
-            f"{settings.caller}: the tokenizer makes no token of the prompt {text!r}. Use words it "
+            f"{caller()}: the tokenizer makes no token of the prompt {text!r}. Use words it "
             f"can read."
         )
     expanded = _with_vectors(tokenizer, spelt)
@@ -211,7 +177,7 @@ def _of_source(
     fitting = [each for each in candidates if ids is None or each.fits(ids)]
     if not fitting:
         raise ArgumentError(
-            f"{settings.caller}: {source.encoder} is given tokens that are not those of the prompt "
+            f"{caller()}: {source.encoder} is given tokens that are not those of the prompt "
             f"{text!r}, so it cannot be said which of them are which word. Give the prompt as the "
             f"pipeline encodes it, and each concept a token of its own."
         )
@@ -300,11 +266,11 @@ def _trimmed(text: str, span: tuple[int, int]) -> tuple[int, int]:
     return start + len(inside) - len(inside.lstrip()), stop - len(inside) + len(inside.rstrip())
 
 
-def _tokenizer(pipeline: Any, name: str, who: str) -> Any:
+def _tokenizer(pipeline: Any, name: str) -> Any:
     found = getattr(pipeline, name, None)
     if not getattr(found, "is_fast", False):
         raise ArgumentError(
-            f"{who}: the {name} of {type(pipeline).__name__} is {type(found).__name__}, which "
+            f"{caller()}: the {name} of {type(pipeline).__name__} is {type(found).__name__}, which "
             f"cannot say where in the prompt its tokens lie. Load it with "
             f"transformers.AutoTokenizer."
         )

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from regard.arguments import caller
 from regard.errors import ArgumentError
 
 SHAPE = (4, 4, 4)
@@ -60,7 +61,7 @@ class Noise:
             f"another image each time"
         )
 
-    def check(self, who: str) -> None:
+    def check(self) -> None:
         """Refuse to compare images that no seed decides.
 
         Raises:
@@ -68,11 +69,11 @@ class Noise:
         """
         if not self.repeats:
             raise ArgumentError(
-                f"{who}: {self.reason}, and images cannot be compared. Give the pipeline another "
-                f"scheduler, such as DDIMScheduler."
+                f"{caller()}: {self.reason}, and images cannot be compared. Give the pipeline "
+                f"another scheduler, such as DDIMScheduler."
             )
 
-    def check_together(self, who: str) -> None:
+    def check_together(self) -> None:
         """Refuse rows that must be made in one batch, where each would not be what it is alone.
 
         Raises:
@@ -80,9 +81,9 @@ class Noise:
         """
         if not self.apart:
             raise ArgumentError(
-                f"{who}: {self.scheduler} draws noise for a whole batch at once, so two images "
-                f"made together are not what they are alone, and this method needs two together. "
-                f"Give the pipeline another scheduler, such as DDIMScheduler."
+                f"{caller()}: {self.scheduler} draws noise for a whole batch at once, so two "
+                f"images made together are not what they are alone, and this method needs two "
+                f"together. Give the pipeline another scheduler, such as DDIMScheduler."
             )
 
 
@@ -98,7 +99,7 @@ def noise_of(pipeline: Any, steps: int) -> Noise:
 
     Example:
         >>> from regard.models import load
-        >>> noise_of(load("openmoji"), 4)
+        >>> noise_of(load("openmoji").pipeline, 4)
         Noise(drawn=False, apart=True, repeats=True, scheduler='DDIMScheduler', untried='')
     """
     scheduler = pipeline.scheduler

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from regard.arguments import caller
 from regard.data.files import reason
 from regard.errors import ArgumentError, DataError, RegardError
 
@@ -31,12 +32,11 @@ RAISED = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError,
 
 
 @contextmanager
-def running(pipeline: Any, who: str, casts: list[str]) -> Iterator[None]:
+def running(pipeline: Any, casts: list[str]) -> Iterator[None]:
     """The run of a pipeline: what its libraries raise becomes one line.
 
     Args:
         pipeline: The pipeline that runs.
-        who: Who asks, for messages.
         casts: Gets an entry where values that are no numbers were made into pixels.
 
     Raises:
@@ -52,8 +52,8 @@ def running(pipeline: Any, who: str, casts: list[str]) -> Iterator[None]:
         if _raised_in(failed).split(".")[0] not in LIBRARIES:
             raise
         raise DataError(
-            f"{who}: {type(pipeline).__name__} could not generate an image: {reason(failed)}. Do "
-            f"its parts and their settings fit together?"
+            f"{caller()}: {type(pipeline).__name__} could not generate an image: "
+            f"{reason(failed)}. Do its parts and their settings fit together?"
         ) from failed
 
 
@@ -81,39 +81,24 @@ def voids(images: Sequence[Image.Image], output: Any, casts: Sequence[str]) -> t
     )
 
 
-def refuse_void(reasons: Sequence[str], who: str, *, even: bool = True) -> None:
+def refuse_void(reasons: Sequence[str], *, even: bool = True) -> None:
     """Refuse to compare images of which one shows nothing.
 
     Args:
         reasons: As `voids` gives them, or ``recipe["void"]`` of a look.
-        who: Who compares, for the message.
         even: Whether an image of one colour is refused too. It may be what a change led to.
 
     Raises:
         ArgumentError: one of them shows nothing.
 
     Example:
-        >>> refuse_void(["", ONE_COLOUR], "prove", even=False)
+        >>> refuse_void(["", ONE_COLOUR], even=False)
     """
     found = next((each for each in reasons if each and (even or each != ONE_COLOUR)), "")
     if found:
         raise ArgumentError(
-            f"{who}: an image shows nothing: {found}. Nothing can be compared with it. "
+            f"{caller()}: an image shows nothing: {found}. Nothing can be compared with it. "
             f"{CURES.get(found, 'Look at it first')}."
-        )
-
-
-def check_size_known(pipeline: Any, size: Any, who: str) -> None:
-    """Refuse to leave the size to a pipeline whose denoiser does not say it.
-
-    Raises:
-        ArgumentError: the size is known from nowhere.
-    """
-    unet = getattr(pipeline, "unet", None)
-    if size is None and unet is not None and getattr(unet.config, "sample_size", 1) is None:
-        raise ArgumentError(
-            f"{who}: the configuration of the {type(unet).__name__} has no sample_size, so the "
-            f"size of the image is unknown. Give it with size=, or --size."
         )
 
 

@@ -9,8 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from regard.look.generate import network_of
-from regard.look.prompt import quiet
+from regard.models.tokens import quiet
 from regard.trace import Prompt, Token, tokens_from_offsets
 
 
@@ -19,8 +18,10 @@ class CannotMask(Exception):
 
 
 @contextmanager
-def encoders_hide(pipeline: Any, text: Prompt, groups: Sequence[Sequence[int]]) -> Iterator[None]:
-    """Hide a group of tokens from each row of a batch, in every text encoder of a pipeline.
+def encoders_mask(
+    pipeline: Any, denoiser: nn.Module, text: Prompt, groups: Sequence[Sequence[int]]
+) -> Iterator[None]:
+    """Mask a group of tokens from each row of a batch, in every text encoder of a pipeline.
 
     Raises:
         CannotMask: an encoder cannot; said when it is called, or before the denoiser runs.
@@ -38,7 +39,7 @@ def encoders_hide(pipeline: Any, text: Prompt, groups: Sequence[Sequence[int]]) 
             for masker in maskers:
                 masker.check_done()
 
-        hook = network_of(pipeline).register_forward_pre_hook(all_hidden)
+        hook = denoiser.register_forward_pre_hook(all_hidden)
         opened.callback(hook.remove)
         yield
 

@@ -6,7 +6,7 @@ from typing import Any
 
 
 def in_turn(run: Callable[..., Any]) -> Callable[..., Any]:
-    """Let a function, of a pipeline as its first argument, run in one thread at a time.
+    """Let a function, of a model as its first argument, run in one thread at a time.
 
     Raises:
         ArgumentError: another thread has opened a tap of its own on the pipeline.
@@ -14,7 +14,8 @@ def in_turn(run: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(run)
     def taking(*args: Any, **given: Any) -> Any:
-        pipeline = args[0] if args else next(iter(given.values()), None)
+        model = args[0] if args else next(iter(given.values()), None)
+        pipeline = getattr(model, "pipeline", model)
         if getattr(pipeline, "scheduler", None) is None:  # such as the name of a model
             return run(*args, **given)
         from regard.tap.claim import turn  # imports torch, as the pipeline has done

@@ -5,15 +5,12 @@ import pytest
 import torch
 
 from joint import tiny_flux_pipeline
-from looks import PROMPT
+from looks import PROMPT, generated
 from regard.errors import ArgumentError
+from regard.generation import Request
 from regard.look import look, prove
-from regard.look.generate import generate
-from regard.look.noise import noise_of, seeded
-from regard.look.prompt import read_whole
-from regard.look.settings import Settings
-from regard.look.variants import Variant, generate_variants
 from regard.methods import drop, prompt_to_prompt
+from regard.models.noise import noise_of, seeded
 from regard.steering import steer
 from tiny import tiny_pipeline
 
@@ -137,9 +134,8 @@ def test_other_sources_of_noise_are_found(scheduler, expected):
 
 
 def latents(model, *variants, steps=4):
-    settings = Settings(PROMPT, steps=steps)
-    text = read_whole(model, settings)
-    return [each.latents for each in generate_variants(model, settings, text, list(variants))]
+    settings = Request(PROMPT, num_inference_steps=steps, guidance_scale=4.0)
+    return [each.latents for each in generated(model, settings, list(variants))]
 
 
 STOCHASTIC = (
@@ -157,8 +153,8 @@ STOCHASTIC = (
 )
 def test_rows_of_a_batch_are_what_they_are_alone(scheduler):
     model = base(scheduler)
-    late = Variant((drop("cat", steps=[2, 4]),))
-    several = [late, Variant(), Variant(seed=3)]
+    late = {"methods": (drop("cat", steps=[2, 4]),)}
+    several = [late, {}, {"seed": 3}]
     together = latents(model, *several)
     alone = [latents(model, each)[0] for each in several]
     torch.manual_seed(7)
@@ -174,50 +170,57 @@ def test_a_run_leaves_what_draws_elsewhere_as_it_was():
     import numpy as np
 
     model, before = base(FromTheWorld), (torch.get_rng_state(), np.random.get_state()[1])  # noqa: NPY002
-    generate(model, Settings(PROMPT, steps=2))
+    generated(model, Request(PROMPT, num_inference_steps=2))
     assert torch.equal(torch.get_rng_state(), before[0])
     assert (np.random.get_state()[1] == before[1]).all()  # noqa: NPY002
 
 
 def test_what_no_seed_decides_is_said_and_not_compared():
     model = base(OfItsOwn)
-    seen = look(model, PROMPT, steps=2)
+    seen = look(model, PROMPT, num_inference_steps=2)
     assert seen.trace.recipe["not_repeatable"] == (
         "OfItsOwn draws noise that the seed does not decide, so one seed gives another image each "
         "time"
     )
     with pytest.raises(ArgumentError, match="steer: OfItsOwn draws noise that the seed does not"):
-        steer(model, PROMPT, [drop("cat")], steps=2)
+        steer(model, PROMPT, [drop("cat")], num_inference_steps=2)
     with pytest.raises(ArgumentError, match="images cannot be compared"):
         prove(model, seen)
     with pytest.raises(ArgumentError, match="images cannot be compared"):
-        look(model, PROMPT, steps=2, prove=True)
+        look(model, PROMPT, num_inference_steps=2, prove=True)
     with pytest.raises(ArgumentError, match="images cannot be compared"):
-        latents(model, Variant(), Variant((drop("cat"),)))
+        latents(model, {}, {"methods": (drop("cat"),)})
 
 
 def test_of_what_cannot_be_tried_nothing_is_believed():
-    seen = look(base(AnyOther), PROMPT, steps=2)
+    seen = look(base(AnyOther), PROMPT, num_inference_steps=2)
     assert seen.trace.recipe["not_repeatable"] == (
         "AnyOther cannot be tried by itself (ValueError: not of this size), so whether the seed "
         "decides the image is not known"
     )
     with pytest.raises(ArgumentError, match="steer: AnyOther cannot be tried.*cannot be compared"):
-        steer(base(AnyOther), PROMPT, [drop("cat")], steps=2)
+        steer(base(AnyOther), PROMPT, [drop("cat")], num_inference_steps=2)
 
 
 def test_a_method_that_needs_two_images_together_is_refused_where_they_share_noise():
     with pytest.raises(ArgumentError, match="FromTheWorld draws noise for a whole batch at once"):
-        look(base(FromTheWorld), PROMPT, steps=2, methods=[prompt_to_prompt("a dog on grass")])
+        look(
+            base(FromTheWorld),
+            PROMPT,
+            num_inference_steps=2,
+            methods=[prompt_to_prompt("a dog on grass")],
+        )
 
 
 def test_a_recipe_says_nothing_of_noise_where_the_seed_decides():
-    assert "not_repeatable" not in look(base(FromTheWorld), PROMPT, steps=2).trace.recipe
+    assert (
+        "not_repeatable" not in look(base(FromTheWorld), PROMPT, num_inference_steps=2).trace.recipe
+    )
 
 
 def test_a_neutral_change_moves_nothing_under_noise():
-    steered = steer(base(FromTheWorld), PROMPT, [drop("cat", steps=[1, 2])], steps=2)
-    again = steer(base(FromTheWorld), PROMPT, [drop("cat", steps=[1, 2])], steps=2)
+    steered = steer(base(FromTheWorld), PROMPT, [drop("cat", steps=[1, 2])], num_inference_steps=2)
+    again = steer(base(FromTheWorld), PROMPT, [drop("cat", steps=[1, 2])], num_inference_steps=2)
     assert torch.equal(steered.before.latents, again.before.latents)
     assert torch.equal(steered.after.latents, again.after.latents)
 
@@ -233,8 +236,8 @@ def test_noise_that_only_a_run_shows_is_not_compared():
 
     model.scheduler.step = noisy
     with pytest.raises(ArgumentError, match="draws noise past the generators"):
-        latents(model, Variant(), Variant((drop("cat"),)), steps=2)
-    one, other = (latents(model, Variant(), steps=2)[0] for _ in range(2))
+        latents(model, {}, {"methods": (drop("cat"),)}, steps=2)
+    one, other = (latents(model, {}, steps=2)[0] for _ in range(2))
     assert torch.equal(one, other)
 
 

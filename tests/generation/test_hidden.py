@@ -10,11 +10,8 @@ from torch import nn
 import joint
 import tiny
 from regard.errors import ArgumentError
-from regard.look import generate, hidden
-from regard.look.generate import network_of
-from regard.look.hidden import hide_words
-from regard.look.prompt import read
-from regard.look.settings import Settings
+from regard.generation import Request, batches, hidden
+from regard.models import TextToImage
 
 PROMPT, OTHER = "a red cat on grass", "a red dog on grass"
 
@@ -68,11 +65,15 @@ ALL = pytest.mark.parametrize("which", [sd, sdxl, sd3, sd3_without_t5, flux])
 
 
 def settings(prompt=PROMPT, **changes):
-    return Settings(prompt, steps=2, **changes)
+    return Request(prompt, num_inference_steps=2, **changes)
 
 
 def tokens_of(pipeline, *words, prompt=PROMPT):
-    return read(pipeline, settings(prompt)).spelled(words)
+    return TextToImage.of(pipeline).tokenize(prompt).spelled(words)
+
+
+def hide_words(pipeline, *args, **options):
+    return hidden.hide_words(TextToImage.of(pipeline), *args, **options)
 
 
 class Stop(Exception):
@@ -87,7 +88,7 @@ def told(pipeline, groups, **changes):
         seen.update(kwargs.get("added_cond_kwargs") or {}, **kwargs)
         raise Stop
 
-    hook = network_of(pipeline).register_forward_pre_hook(note, with_kwargs=True)
+    hook = TextToImage.of(pipeline).denoiser.register_forward_pre_hook(note, with_kwargs=True)
     try:
         with pytest.raises(Stop):
             hide_words(pipeline, settings(**changes), groups)
@@ -138,7 +139,7 @@ def test_each_row_of_a_batch_hides_its_own_words(which):
 def test_all_is_as_it_was_where_no_word_is_hidden():
     made = hide_words(sd(), settings(), [[], tokens_of(sd(), "cat")])
     generator = torch.Generator().manual_seed(0)
-    bare = sd()(PROMPT, num_inference_steps=2, guidance_scale=4.0, generator=generator).images[0]
+    bare = sd()(PROMPT, num_inference_steps=2, generator=generator).images[0]
     assert np.abs(pixels(made)[0] - np.asarray(bare).astype(int)).max() <= 1
     assert made.note.startswith("A hidden word is masked in every text encoder")
 
@@ -205,19 +206,20 @@ def test_an_encoder_that_cannot_mask_has_the_word_deleted_and_it_is_said(kind, w
     assert made.note.startswith("A hidden word is deleted from the prompt, because the text_")
     assert why in made.note
     generator = torch.Generator().manual_seed(0)
-    options = {"num_inference_steps": 2, "guidance_scale": 4.0, "generator": generator}
+    options = {"num_inference_steps": 2, "generator": generator}
     bare = sd()("a red on grass", **options).images[0]
     assert np.abs(pixels(made)[0] - np.asarray(bare).astype(int)).max() <= 1
 
 
 def test_a_prompt_that_the_encoder_is_not_seen_to_read_is_deleted_from(monkeypatch):
     # As where the pipeline rewrites the prompt; its words cannot be read then, so another reads.
-    monkeypatch.setattr(hidden, "read", lambda _, settings: read(sd(), settings))
+    text = TextToImage.of(sd()).tokenize(PROMPT)
+    monkeypatch.setattr(TextToImage, "tokenize", lambda *_, **how: text)
     pipeline = tiny.tiny_pipeline()
     pipeline.encode_prompt = lambda prompt, *rest, **options: type(pipeline).encode_prompt(
         pipeline, [f"{each} sky" for each in prompt], *rest, **options
     )
-    made = hide_words(pipeline, settings(), [tokens_of(sd(), "cat")])
+    made = hide_words(pipeline, settings(), [text.spelled(["cat"])])
     assert made.how == "deleted"
     assert "read the prompt 0 times for 1 images" in made.why
 
@@ -229,22 +231,22 @@ def test_nothing_stays_on_the_pipeline():
 
 
 def test_words_are_deleted_with_the_space_beside_them():
-    text = read(sd(), settings("a big, red  cat"))
-    told = {word: hidden._deleted(text, text.spelled([word])) for word in ("a", ",", "red", "cat")}
+    text = TextToImage.of(sd()).tokenize("a big, red  cat")
+    told = {word: hidden.without(text, text.spelled([word])) for word in ("a", ",", "red", "cat")}
     assert told == {
         "a": "big, red cat",
         ",": "a big red cat",
         "red": "a big, cat",
         "cat": "a big, red",
     }
-    assert hidden._deleted(text, []) == "a big, red  cat"
-    assert hidden._deleted(text, text.pads[:1]) == "a big, red  cat"
+    assert hidden.without(text, []) == "a big, red  cat"
+    assert hidden.without(text, text.pads[:1]) == "a big, red  cat"
 
 
 def test_seeds_go_with_groups_and_batches_change_nothing(monkeypatch):
     group = tokens_of(sd(), "cat")
     whole = hide_words(sd(), settings(), [[], group, []], seeds=[1, 1, 2])
-    monkeypatch.setattr(generate, "ROWS", 2)
+    monkeypatch.setattr(batches, "ROWS", 2)
     told = []
     parted = hide_words(
         sd(), settings(), [[], group, []], seeds=[1, 1, 2], progress=lambda *at: told.append(at)

@@ -1,0 +1,368 @@
+"""Images from requests: each with its own methods, in as few runs of the pipeline as possible."""
+
+import functools
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from regard.errors import ArgumentError
+from regard.generation.events import OnStep, Progress, StepEvent, part_of
+from regard.generation.guides import Guiding
+from regard.generation.outcome import refuse_void
+from regard.generation.request import Request
+from regard.generation.run import Generated, Plan, run
+from regard.generation.turns import in_turn
+from regard.methods import Changes, Guide, Run
+from regard.models.capture import Captured, capture, preparing
+from regard.models.masking import encoders_mask
+from regard.models.text_to_image import TextToImage
+from regard.tap import Edit, Observer, Select, Tap
+from regard.trace import Prompt
+
+ROWS = 16
+"""Images made at a time: a batch saves time up to about here, and then only takes memory."""
+
+Observers = Sequence[Observer | tuple[Select, Observer]]
+
+
+@in_turn
+def generate(
+    model: TextToImage,
+    requests: Sequence[Request],
+    *,
+    observe: Observers = (),
+    on_step: OnStep | None = None,
+    progress: Progress | None = None,
+) -> list[Generated]:
+    """Generate an image for each request; one without methods is what the pipeline makes alone.
+
+    Requests are made in batches of up to `ROWS`, each row with its own prompt, seed and edits, and
+    the steps before any of them begins are made once for all, unless the scheduler draws noise; one
+    by one where it draws noise for a whole batch at once. Requests with guides share a batch only
+    if their methods are the same. Where a method has the image read another prompt, the image of
+    the request's own prompt, the source, is made beside it as the last of its batch.
+
+    Args:
+        model: The model.
+        requests: What to generate.
+        observe: For the tap; they see whole batches.
+        on_step: Called after each step of each batch.
+        progress: Called after each step with the steps done and the steps there are.
+
+    Returns:
+        One `Generated` for each request.
+
+    Raises:
+        RegardError: what a method raises about this request, before the pipeline runs.
+        ArgumentError: as for `TextToImage.decide` and `regard.generation.run.run`; or a method is
+            for a kind of attention that the first step does not show; or there are several requests
+            and the scheduler draws noise that no seed decides.
+        Cancelled: ``on_step`` raised it.
+
+    Example:
+        >>> model = TextToImage.of("openmoji")
+        >>> made = generate(model, [Request("a cat", num_inference_steps=1)])
+        >>> made[0].image.size
+        (64, 64)
+    """
+    plan = Planner(model)
+    rows = [plan(place, model.decide(each)) for place, each in enumerate(requests)]
+    noises = {each.request.num_inference_steps: model.noise(each.steps) for each in rows}
+    for noise in noises.values():
+        if len(requests) > 1:
+            noise.check()
+        if any(each.companion is not None for each in rows):
+            noise.check_together()
+    batches = _batches(rows, {steps: ROWS if n.apart else 1 for steps, n in noises.items()})
+    made: dict[int, Generated] = {}
+    for number, batch in enumerate(batches):
+        advance = _telling(on_step, part_of(progress, number, len(batches)))
+        drawn = noises[batch[0].request.num_inference_steps].drawn
+        together = _Batch(model, batch, observe, advance).run(shares=not drawn)
+        made |= {
+            row.place: one
+            for row, one in zip(batch, together, strict=True)
+            if row.place is not None
+        }
+    return [made[place] for place in range(len(requests))]
+
+
+def generate_to_compare(
+    model: TextToImage, requests: Sequence[Request], *, progress: Progress | None = None
+) -> list[Any]:
+    """The images of some requests, which are to be compared with one another.
+
+    Returns:
+        One PIL image for each request.
+
+    Raises:
+        ArgumentError: as for `generate`; or the scheduler draws noise that no seed decides; or an
+            image was taken away, or is NaN.
+    """
+    for steps in {model.decide(each).num_inference_steps for each in requests}:
+        model.noise(steps).check()
+    made = generate(model, requests, progress=progress)
+    refuse_void([each.void for each in made], even=False)
+    return [each.image for each in made]
+
+
+# Inside
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A request, and what its methods do.
+
+    Attributes:
+        place: Its place among the requests; None for one that is made beside others.
+        request: Decided by the model.
+        changes: One for each method.
+        companion: What has to be made in the same batch, as its last image; None for nothing.
+        text: The words and tokens that the image reads; None where no method asks.
+    """
+
+    place: int | None
+    request: Request
+    changes: tuple[Changes, ...] = ()
+    companion: Request | None = None
+    text: Prompt | None = None
+
+    @property
+    def steps(self) -> int:
+        steps = self.request.num_inference_steps
+        assert steps is not None, "the model decides it"
+        return steps
+
+    @property
+    def guides(self) -> list[Guide]:
+        return [each.guide for each in self.changes if each.guide is not None]
+
+    @property
+    def hidden(self) -> list[int]:
+        """Tokens that are masked in the text encoders too."""
+        return [token for each in self.changes for token in each.hidden]
+
+    @property
+    def starts(self) -> list[Callable[[Tensor], Tensor]]:
+        """What its initial noise is changed by."""
+        return [each.start for each in self.changes if each.start is not None]
+
+    @property
+    def first_step(self) -> int | None:
+        """The step at which it begins to differ from the baseline; None if it never does."""
+        return min((each.first_step for each in self.changes), default=None)
+
+    @property
+    def together(self) -> tuple[Any, ...]:
+        """What rows of one batch have in common."""
+        request = self.request
+        shared = (request.negative_prompt, self.steps, request.guidance_scale, request.size)
+        latents = None if request.latents is None else id(request.latents)
+        # A guide changes all latents of a batch, so it must be meant for all of them alike.
+        guided = None
+        if self.guides:
+            guided = repr([method.recipe() for method in request.methods]), request.read
+        beside = None if self.companion is None else self.companion.key
+        return (*shared, latents, guided, beside)
+
+    def entries(self, sample: int | None) -> list[tuple[Select, Edit]]:
+        """Its edits, for one image of a batch or for all."""
+        return [
+            (select if sample is None else replace(select, sample=sample), edit)
+            for each in self.changes
+            for select, edit in each.edits
+        ]
+
+
+class Planner:
+    """From a request to what its methods do; prompts are read, and layers listed, once for all."""
+
+    def __init__(self, model: TextToImage) -> None:
+        self.model, self.read = model, functools.cache(model.tokenize)
+
+    def __call__(self, place: int, request: Request) -> _Row:
+        """All methods of a request see the prompt that its image reads."""
+        if not request.methods:
+            return _Row(place, request)
+        run = self.run(request)
+        changes = tuple(each.plan(run) for each in request.methods)
+        companion = None if run.source is None else request.baseline
+        return _Row(place, request, changes, companion, run.prompt)
+
+    def run(self, request: Request) -> Run:
+        """What the methods of a request that is decided are told of it."""
+        beside = any(each.prompt is not None for each in request.methods)
+        assert request.num_inference_steps is not None, "the model decides it"
+        assert request.guidance_scale is not None, "the model decides it"
+        return Run(
+            self.model.pipeline,
+            self.read(request.read if beside else request.prompt),
+            request.num_inference_steps,
+            request.guidance_scale,
+            request.seed,
+            self._heads,
+            self.read(request.prompt) if beside else None,
+        )
+
+    @functools.cached_property
+    def _heads(self) -> dict[str, int]:
+        """The number of heads of each attention layer."""
+        return {layer.path: layer.heads for layer in self.model.layers}
+
+
+def _batches(rows: Sequence[_Row], most: dict[int | None, int]) -> list[list[_Row]]:
+    """Rows that can be made together; a companion is the last of its batch."""
+    groups: dict[Any, list[_Row]] = {}
+    masks = any(row.hidden for row in rows)
+    for row in rows:
+        # What is masked in a text encoder is found by what it reads, so that must be one prompt.
+        groups.setdefault((*row.together, row.request.read if masks else None), []).append(row)
+    batches = []
+    for group in groups.values():
+        companion = group[0].companion
+        last = [] if companion is None else [_Row(None, companion)]
+        room = max(1, most[group[0].steps] - len(last))
+        batches += [[*group[first : first + room], *last] for first in range(0, len(group), room)]
+    return batches
+
+
+def _telling(on_step: OnStep | None, progress: Progress) -> OnStep:
+    def after(event: StepEvent) -> None:
+        progress(event.step + 1, event.total)
+        if on_step is not None:
+            on_step(event)
+
+    return after
+
+
+class _Batch:
+    """Rows that are run at once."""
+
+    def __init__(
+        self, model: TextToImage, rows: Sequence[_Row], observe: Observers, on_step: OnStep
+    ) -> None:
+        self.model, self.rows, self.observe, self.on_step = model, rows, observe, on_step
+        self.request, self.guides = rows[0].request, rows[0].guides
+        self.beside = rows[-1].place is None
+
+    def run(self, *, shares: bool) -> list[Generated]:
+        """Run them; ``shares`` says whether equal rows stay equal until a method begins."""
+        # One list of edits serves all rows, or each row has its own.
+        alike = len(self.rows) == 1 or (bool(self.guides) and not self.beside)
+        entries = self.rows[0].entries(None) if alike else self._each_its_own()
+        if self.beside:
+            entries = [(_of_all(select, len(self.rows)), edit) for select, edit in entries]
+        plan = self._plan(alone=shares and not (alike or self.beside))
+        captured = self._captured(plan) if self.guides else None
+        watching = [*self.observe, *(each for guide in self.guides for each in guide.observe)]
+        with ExitStack() as opened:
+            self._prepare(opened)
+            if not (entries or watching or self.guides):  # the pipeline alone, at its own speed
+                return run(self.model, plan, self.on_step)
+            tap = opened.enter_context(Tap(self.model.pipeline, observe=watching, edit=entries))
+            if captured is not None:
+                plan = replace(plan, move=self._guiding(captured, tap).open(opened))
+
+            def after(event: StepEvent) -> None:
+                _check_kinds(self.rows, tap, self.model)
+                _check_acted(self.rows, event.step + 1)
+                self.on_step(event)
+
+            return run(self.model, plan, after)
+
+    def _each_its_own(self) -> list[tuple[Select, Edit]]:
+        return [entry for row, each in enumerate(self.rows) for entry in each.entries(row)]
+
+    def _plan(self, *, alone: bool) -> Plan:
+        prompts = [row.request.read for row in self.rows]
+        seeds = [row.request.seed for row in self.rows]
+        same = len(set(seeds)) == 1 and len(set(prompts)) == 1
+        shared = self._shared_steps() if alone and same else 0
+        start = self.request.latents
+        if shared and not self.model.guided_apart(self.request):
+            return Plan(self.request, prompts, seeds, alone=shared, start=start)
+        if start is not None:
+            start = start.expand(len(self.rows), *start.shape[1:])
+        return Plan(self.request, prompts, seeds, start=start)
+
+    def _shared_steps(self) -> int:
+        """How many first steps are the same for all rows; the last is always each row's own."""
+        begins = [each.first_step for each in self.rows if each.first_step is not None]
+        return min([*begins, self.rows[0].steps - 1])
+
+    def _prepare(self, opened: ExitStack) -> None:
+        """Change initial noise, and mask tokens in the text encoders, of the rows that ask for it.
+
+        Raises:
+            CannotMask: a text encoder cannot mask tokens; said when the pipeline runs.
+        """
+        if any(row.starts for row in self.rows):
+            opened.enter_context(preparing(self.model, self._started))
+        if any(row.hidden for row in self.rows):
+            text = next(row.text for row in self.rows if row.hidden)
+            assert text is not None, "a method has read it"
+            groups = [row.hidden for row in self.rows]
+            masked = encoders_mask(self.model.pipeline, self.model.denoiser, text, groups)
+            opened.enter_context(masked)
+
+    def _started(self, latents: Tensor) -> Tensor:
+        rows = []
+        for row, own in zip(self.rows, latents, strict=True):
+            for change in row.starts:
+                own = change(own)
+            rows.append(own)
+        return torch.stack(rows)
+
+    def _captured(self, plan: Plan) -> Captured:
+        return capture(self.model, lambda: run(self.model, plan))
+
+    def _guiding(self, captured: Captured, tap: Tap) -> Guiding:
+        images = slice(None, -1) if self.beside else slice(None)
+        assert self.request.guidance_scale is not None, "the model decides it"
+        return Guiding(
+            self.model, captured, tap, self.guides, images, self.request.guidance_scale,
+            self.model.guided_apart(self.request),
+        )  # fmt: skip
+
+
+def _of_all(select: Select, images: int) -> Select:
+    """The same calls, if all images are there: a guide may evaluate some without their source."""
+    when = select.when
+    return replace(select, when=lambda call: call.images == images and (when is None or when(call)))
+
+
+def _check_kinds(rows: Sequence[_Row], tap: Tap, model: TextToImage) -> None:
+    """Refuse methods for a kind of attention that a step has not shown: they would change nothing.
+
+    Raises:
+        ArgumentError: there is such a method; the message has the kinds that there are.
+    """
+    for method in (each for row in rows for each in row.request.methods):
+        kind = method.settings.get("kind")
+        if kind is not None and kind not in tap.kinds:
+            raise ArgumentError(
+                f"{method.name}: kind is '{kind}', and the attention of "
+                f"{type(model.pipeline).__name__} is {' and '.join(tap.kinds)}, so nothing would "
+                f"change. Ask for that, or leave kind out."
+            )
+
+
+def _check_acted(rows: Sequence[_Row], done: int) -> None:
+    """Refuse methods that found nothing to change, once they should have.
+
+    Raises:
+        ArgumentError: there is such a method; the message has its settings.
+    """
+    for row in rows:
+        for method, change in zip(row.request.methods, row.changes, strict=False):
+            if change.acted is not None and done > change.last_step and not change.acted():
+                settings = ", ".join(f"{name}={value!r}" for name, value in method.settings.items())
+                raise ArgumentError(
+                    f"{method.name}: this model has no attention that {settings or 'it'} is for, "
+                    f"so nothing changed. Ask for other layers or steps, or for the other branch "
+                    f"of the guidance."
+                )
