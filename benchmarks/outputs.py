@@ -97,15 +97,13 @@ def of_look(seen: Any) -> dict[str, Any]:
 
 def page_of(trace: Any) -> dict[str, Any]:
     """The data of a page: bytes as numbers, all else as texts."""
-    if trace.layers:
-        from regard.views.payload import payload
-    else:
-        from regard.views.picture import payload
+    from regard.views.payload import payload
+
     told = payload(trace)
     kept = ("tiles", "lows", "spans", "peakPlaces", "peakValues", "colours", "before")
     data = {name: np.frombuffer(base64.b64decode(told[name]), np.uint8) for name in kept
             if name in told}  # fmt: skip
-    return data | {"words": json.dumps(told["words"], sort_keys=True)}
+    return data | {"words": json.dumps(told["entries"], sort_keys=True)}
 
 
 def of_steered(steered: Any) -> dict[str, Any]:

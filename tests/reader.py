@@ -4,6 +4,7 @@ import base64
 import io
 import shutil
 from collections.abc import Iterator
+from copy import copy
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,7 @@ class Reader:
 
     def __init__(self, browser: Any, path: Path, fragment: str = "", **options: Any) -> None:
         self.tab = browser.new_page(**options)
+        self.inside = ""
         self.complaints: list[str] = []
         self.requests: list[str] = []
         self.tab.on("console", lambda message: self.complaints.append(message.text))
@@ -56,20 +58,26 @@ class Reader:
         self.tab.goto(path.as_uri() + fragment)
         self.settle()
 
+    def within(self, selector: str) -> "Reader":
+        """The same reader, looking at the viewer inside one element alone."""
+        other = copy(self)
+        other.inside = f"{selector} "
+        return other
+
     def settle(self) -> None:
         """Wait until the page has drawn what was asked for."""
         self.tab.evaluate("() => new Promise((r) => requestAnimationFrame(() => setTimeout(r)))")
         self.tab.evaluate("() => new Promise((r) => requestAnimationFrame(() => setTimeout(r)))")
 
     def part(self, name: str) -> Any:
-        return self.tab.locator(f'[data-part="{name}"]')
+        return self.tab.locator(f'{self.inside}[data-part="{name}"]')
 
     def click(self, selector: str, **options: Any) -> None:
-        self.tab.click(selector, **options)
+        self.tab.click(self.inside + selector, **options)
         self.settle()
 
     def word(self, name: str, **options: Any) -> None:
-        self.click(f'.chip[data-word="{name}"]', **options)
+        self.click(f'[data-chip="{name}"]', **options)
         self.tab.mouse.move(1, 1)
         self.settle()
 
@@ -82,13 +90,14 @@ class Reader:
         self.settle()
 
     def caption(self, name: str) -> str:
-        return self.tab.inner_text(f'[data-caption="{name}"]')
+        return self.tab.inner_text(f'{self.inside}[data-caption="{name}"]')
 
     def panels(self) -> list[str]:
-        return self.tab.eval_on_selector_all("[data-panel]", "all => all.map(p => p.dataset.panel)")
+        read = "all => all.map(panel => panel.dataset.panel)"
+        return self.tab.eval_on_selector_all(f"{self.inside}[data-panel]", read)
 
     def canvas(self, panel: str) -> Any:
-        return self.tab.locator(f'[data-panel="{panel}"] canvas')
+        return self.tab.locator(f'{self.inside}[data-panel="{panel}"] canvas')
 
     def picture(self, panel: str) -> str:
         return self.canvas(panel).evaluate("canvas => canvas.toDataURL()")
@@ -131,4 +140,5 @@ class Reader:
 
     def ranks(self) -> list[tuple[str, float]]:
         read = "all => all.map(row => [row.dataset.rank, Number(row.dataset.value)])"
-        return [(name, value) for name, value in self.tab.eval_on_selector_all("[data-rank]", read)]
+        found = self.tab.eval_on_selector_all(f"{self.inside}[data-rank]", read)
+        return [(name, value) for name, value in found]

@@ -5,15 +5,17 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
+from importlib.resources import files
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import pytest
 
 from regard.measures.words import judge
-from regard.trace import Trace, toy_trace
-from regard.views import page, payload, tiles
+from regard.trace import Trace, toy_trace, toy_vision
+from regard.views import page
+from regard.views.page import PARTS
+from regard.views.payload import payload
 
 EVIL = "</script><script>alert(1)</script> <img src=x onerror=alert(1)> {{style}} & \u2028"
 
@@ -81,6 +83,21 @@ def test_the_file_names_no_other_file_and_forbids_the_network(trace: Trace):
         assert f"{tag}-src 'sha256-{digest}'" in policy
 
 
+def test_every_script_of_the_viewer_is_joined_once_and_short():
+    scripts = [each for each in (files("regard.views") / "viewer").iterdir() if ".js" in each.name]
+    assert sorted(PARTS) == sorted(each.name for each in scripts)
+    lines = {each.name: each.read_text(encoding="utf-8").count("\n") for each in scripts}
+    assert {name: count for name, count in lines.items() if count > 300} == {}
+
+
+def test_the_page_of_a_prompt_and_of_an_image_share_one_viewer(trace: Trace):
+    words, queries = (Elements(page(each)).inside for each in (trace, toy_vision()))
+    scripts = [
+        [text for where, text in inside if where == "script"][-1] for inside in (words, queries)
+    ]
+    assert scripts[0] == scripts[1]
+
+
 def test_the_tiles_hold_the_maps_of_the_trace():
     toy = toy_trace()
     data = data_of(page(toy))
@@ -88,7 +105,7 @@ def test_the_tiles_hold_the_maps_of_the_trace():
         np.frombuffer(base64.b64decode(data[name]), np.float32) for name in ("lows", "spans")
     )
     packed = np.frombuffer(base64.b64decode(data["tiles"]), np.uint8)
-    cat = next(word for word in data["words"] if word["name"] == "cat")
+    cat = next(word for word in data["entries"] if word["name"] == "cat")
     mid = data["layers"][1]
     assert mid["grid"] == [2, 2]
     # Step 1, head 0 of two steps and two heads; eight words, four patches.
@@ -99,21 +116,21 @@ def test_the_tiles_hold_the_maps_of_the_trace():
 
 
 def test_words_come_in_prompt_order_and_special_tokens_after_them(trace: Trace):
-    words = payload.payload(trace)["words"]
+    words = payload(trace)["entries"]
     names = [word["name"] for word in words]
     assert names == ["a", "blue", "cat", "on", "the", "grass", "[start]", "[end]", "[pad]"]
     assert words[5]["pieces"] == ["gra", "ss"]
 
 
 def test_a_word_said_twice_shows_which_one_it_is():
-    words = {word["name"]: word for word in payload.payload(toy_trace())["words"]}
+    words = {word["name"]: word for word in payload(toy_trace())["entries"]}
     assert (words["a"]["text"], words["a"]["nth"]) == ("a", 1)
     assert (words["a#2"]["text"], words["a#2"]["nth"]) == ("a", 2)
 
 
 def test_marks_say_what_proof_left_standing(trace: Trace, unproved: Trace):
-    proved = {word["name"]: word["mark"] for word in payload.payload(trace)["words"]}
-    looks = {word["name"]: word["mark"] for word in payload.payload(unproved)["words"]}
+    proved = {word["name"]: word["mark"] for word in payload(trace)["entries"]}
+    looks = {word["name"]: word["mark"] for word in payload(unproved)["entries"]}
     assert (proved["a"], proved["blue"], proved["cat"], proved["the"]) == (
         "proved",
         "",
@@ -124,7 +141,7 @@ def test_marks_say_what_proof_left_standing(trace: Trace, unproved: Trace):
 
 
 def test_evidence_stands_with_the_word(trace: Trace):
-    words = {word["name"]: word for word in payload.payload(trace)["words"]}
+    words = {word["name"]: word for word in payload(trace)["entries"]}
     assert words["blue"]["evidence"].startswith("needed at this seed; mass 0.04")
     assert "same map as cat" in words["blue"]["evidence"]
     assert "image change 0.129, threshold 0.1" in words["blue"]["evidence"]
@@ -141,19 +158,19 @@ def test_words_hidden_together_have_a_row_and_no_map(unproved: Trace):
             "seen": "",
         }
     )
-    told = payload.payload(replace(unproved, table=judge(unproved.words(), proof)))
-    marks = {word["name"]: word["mark"] for word in told["words"]}
+    told = payload(replace(unproved, table=judge(unproved.words(), proof)))
+    marks = {word["name"]: word["mark"] for word in told["entries"]}
     assert "a + the" not in marks
     # A word that stands in for another is no more than suspect: one of the two is needed.
     assert (marks["a"], marks["the"]) == ("looks", "looks")
     (row,) = [row for row in told["table"]["rows"] if row["name"] == "a + the"]
-    assert row["word"] is None
+    assert row["entry"] is None
     assert "needed together at this seed" in row["values"]
 
 
 def test_a_column_of_the_future_is_shown_under_its_own_name(trace: Trace):
     table = trace.words().assign(lpips_of_word=0.5)
-    columns = payload.payload(replace(trace, table=table))["table"]["columns"]
+    columns = payload(replace(trace, table=table))["table"]["columns"]
     assert columns[-1]["label"] == "lpips of word"
     assert columns[-1]["numeric"] is True
 
@@ -167,20 +184,14 @@ def test_a_trace_without_image_or_table_has_a_page():
 def test_words_that_were_not_kept_have_no_map(trace: Trace):
     layers = {name: maps.sel(token=[3]) for name, maps in trace.layers.items()}
     few = replace(trace, layers=layers, table=None)
-    words = {word["name"]: word for word in payload.payload(few)["words"]}
+    words = {word["name"]: word for word in payload(few)["entries"]}
     assert words["cat"]["column"] == 0
     assert words["blue"]["column"] is None
     assert words["blue"]["evidence"] == "its maps were not kept"
 
 
-def test_a_trace_too_large_for_a_page_says_what_was_averaged(
-    trace: Trace, monkeypatch: pytest.MonkeyPatch
-):
-    def small(trace: Trace, words: Any) -> tiles.Tiles:
-        return tiles.tiles_of(trace, words, budget=66_000)
-
-    monkeypatch.setattr(payload, "tiles_of", small)
-    data = data_of(page(trace))
+def test_a_trace_too_large_for_a_page_says_what_was_averaged(trace: Trace):
+    data = payload(trace, budget=66_000)
     assert data["notices"] == [
         "To keep this page small, heads are averaged in it.",
         "To keep this page small, every 3 steps are averaged in it.",
@@ -192,10 +203,10 @@ def test_a_trace_too_large_for_a_page_says_what_was_averaged(
 
 def test_a_page_opens_with_words_read_as_the_trace_reads_them():
     trace = toy_trace()
-    plain = payload.payload(trace)
+    plain = payload(trace)
     assert plain["reading"] == {"carriers": False, "layer": "all"}
     told = {"carriers": True, "layers": ["mid_block"], "why": "measured for toy"}
-    data = payload.payload(replace(trace, recipe={**trace.recipe, "reading": told}))
+    data = payload(replace(trace, recipe={**trace.recipe, "reading": told}))
     assert data["reading"] == {"carriers": True, "layer": "mid_block"}
     *_, group = data["groups"]
     assert (group["name"], group["layers"], group["python"]) == ("mid_block", [1], '["mid_block"]')
@@ -203,14 +214,14 @@ def test_a_page_opens_with_words_read_as_the_trace_reads_them():
 
 
 def test_the_token_after_a_word_is_the_map_of_the_word_that_it_is():
-    words = {word["name"]: word for word in payload.payload(toy_trace())["words"]}
+    words = {word["name"]: word for word in payload(toy_trace())["entries"]}
     assert words["cat"]["next"] == {"text": "and", "tokens": 1, "column": words["and"]["column"]}
     assert [words[name]["next"] for name in ("dog", "[end]")] == [None, None]
 
 
 def test_the_token_after_a_word_has_a_map_where_it_is_only_the_first_of_its_word(trace: Trace):
-    data = payload.payload(trace)
-    words = {word["name"]: word for word in data["words"]}
+    data = payload(trace)
+    words = {word["name"]: word for word in data["entries"]}
     assert words["the"]["next"] == {"text": "gra", "tokens": 1, "column": len(words)}
     assert data["columns"] == len(words) + 1
 
@@ -218,6 +229,4 @@ def test_the_token_after_a_word_has_a_map_where_it_is_only_the_first_of_its_word
 def test_without_the_map_of_the_next_token_a_word_is_read_at_its_own():
     trace = toy_trace()
     few = {name: maps.isel(token=[0, 2]) for name, maps in trace.layers.items()}
-    assert all(
-        word["next"] is None for word in payload.payload(replace(trace, layers=few))["words"]
-    )
+    assert all(word["next"] is None for word in payload(replace(trace, layers=few))["entries"])

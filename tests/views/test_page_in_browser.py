@@ -27,8 +27,8 @@ def test_a_click_on_a_word_shows_its_map_and_says_so(reader: Reader):
     assert reader.panels() == ["grass"]
     assert reader.picture("grass") != cat
     assert reader.caption("word") == "grass (gra + ss)"
-    assert reader.tab.get_attribute('.chip[data-word="grass"]', "aria-pressed") == "true"
-    assert reader.tab.get_attribute('.chip[data-word="cat"]', "aria-pressed") == "false"
+    assert reader.tab.get_attribute('[data-chip="grass"]', "aria-pressed") == "true"
+    assert reader.tab.get_attribute('[data-chip="cat"]', "aria-pressed") == "false"
 
 
 def test_colours_are_the_values_of_the_trace_on_the_scale_shown(reader: Reader, trace: Trace):
@@ -48,7 +48,7 @@ def test_colours_are_the_values_of_the_trace_on_the_scale_shown(reader: Reader, 
 
 def test_a_word_has_one_scale_for_all_its_steps(reader: Reader, trace: Trace):
     reader.word("cat")
-    reader.click('[data-part="scale"] [data-value="word"]')
+    reader.click('[data-part="scale"] [data-value="own"]')
     first = reader.part("scale-max").inner_text()
     assert float(first) == pytest.approx(trace.heatmap("cat").max().item(), rel=0.01)
     assert "the scale of “cat”" in reader.caption("scale")
@@ -130,7 +130,7 @@ def test_a_thumbnail_chooses_its_layer_and_head(reader: Reader):
 
 def test_hover_previews_and_leaving_returns_to_what_was_locked(reader: Reader):
     reader.word("cat")
-    reader.tab.hover('.chip[data-word="grass"]')
+    reader.tab.hover('[data-chip="grass"]')
     reader.settle()
     assert reader.panels() == ["grass"]
     reader.tab.mouse.move(1, 1)
@@ -252,7 +252,7 @@ def test_a_sink_does_not_darken_a_map_and_is_named(browser: Any, trace: Trace, t
     assert spearmanr(reader.read_back("cat", (16, 16)), ramp.ravel()).statistic >= 0.95
     reader.point("cat", 2.5 / 16, 5.5 / 16)
     assert dict(reader.ranks())["cat"] == pytest.approx(0.8, abs=1e-6)
-    reader.click('[data-part="scale"] [data-value="word"]')
+    reader.click('[data-part="scale"] [data-value="own"]')
     assert reader.tab.locator(".thumb i").count() == 0
     assert "One scale for all thumbnails" in reader.part("navigator-note").inner_text()
     reader.tab.close()
@@ -310,7 +310,7 @@ def test_even_attention_is_marked_for_as_many_tokens_as_are_read(read: Reader):
 def test_words_can_be_read_at_their_own_token_and_in_all_layers(read: Reader, trace: Trace):
     read.word("cat")
     read.part("next").uncheck()
-    read.click('[data-part="places"] [data-choice="all"]')
+    read.click('[data-part="groups"] [data-choice="all"]')
     assert read.caption("word") == "cat"
     assert read.part("python").inner_text().endswith('trace.heatmap("cat")')
     top = trace.heatmap("cat").max().item()
@@ -320,7 +320,7 @@ def test_words_can_be_read_at_their_own_token_and_in_all_layers(read: Reader, tr
 def test_a_link_tells_how_words_were_read(read: Reader, browser: Any):
     read.word("cat")
     read.part("next").uncheck()
-    read.click('[data-part="places"] [data-choice="all"]')
+    read.click('[data-part="groups"] [data-choice="all"]')
     path, _, fragment = read.tab.url.partition("#")
     again = Reader(browser, Path(path.removeprefix("file://")), f"#{fragment}")
     assert (again.caption("word"), again.part("next").is_checked()) == ("cat", False)
@@ -336,7 +336,7 @@ def test_a_patch_counts_every_token_once_however_words_are_read(read: Reader, tr
 
 
 def test_special_tokens_wait_behind_their_switch(reader: Reader, trace: Trace):
-    start = reader.tab.locator('.chip[data-word="[start]"]')
+    start = reader.tab.locator('[data-chip="[start]"]')
     assert not start.is_visible()
     reader.part("show-special").check()
     reader.settle()
@@ -355,7 +355,7 @@ def test_the_caption_tells_the_whole_story(reader: Reader):
 
 
 def test_redundant_words_are_marked_with_their_evidence(reader: Reader):
-    a = reader.tab.locator('.chip[data-word="a"]')
+    a = reader.tab.locator('[data-chip="a"]')
     assert a.get_attribute("data-mark") == "proved"
     assert "image change 0.004" in a.get_attribute("title")
     row = reader.tab.locator('tr[data-row="a"]')
@@ -394,6 +394,17 @@ def test_the_link_brings_the_view_back(reader: Reader, browser: Any, file: Path)
     assert again.caption("step").startswith("step 5,")
     assert again.caption("layer").startswith("mean of 1 mid layer")
     again.tab.close()
+
+
+def test_links_of_earlier_pages_still_open(browser: Any, file: Path):
+    old = "#word=grass&word=cat&step=5&layer=mid&head=1"
+    opened = Reader(browser, file, old)
+    assert opened.panels() == ["grass", "cat"]
+    assert opened.caption("step").startswith("step 5,")
+    assert opened.caption("layer").startswith("mean of 1 mid layer")
+    assert opened.caption("head") == "head 1"
+    assert opened.tab.url.endswith(old)
+    opened.tab.close()
 
 
 def test_a_view_is_saved_as_a_picture_and_the_words_as_a_table(

@@ -119,7 +119,7 @@ def table_of(trace: Trace, entries: Sequence[Entry]) -> dict[str, Any]:
     rows = [
         {
             "name": row["word"],
-            "word": place.get(row["word"]),
+            "entry": place.get(row["word"]),
             "special": row.get("role", "word") != "word",
             "mark": _mark(row),
             "tint": tint.get(row["word"], 0.0),

@@ -9,8 +9,28 @@ from importlib.resources import files
 
 from regard.trace import Trace
 from regard.views.payload import payload
-from regard.views.picture import payload as picture_payload
 from regard.views.scale import check_scale
+
+PARTS = (
+    "text.js",
+    "maps.js",
+    "draw.js",
+    "skeleton.js",
+    "view.js",
+    "entries.js",
+    "controls.js",
+    "stage.js",
+    "caption.js",
+    "export.js",
+    "kinds.js",
+    "mount.js",
+)
+"""The scripts of the viewer in the order in which they are joined: they share one scope."""
+
+START = """
+const data = JSON.parse(document.getElementById("regard-data").textContent);
+regard.mount(document.getElementById("regard"), data, { permalink: true, keyboard: true });
+"""
 
 
 def page(trace: Trace, *, title: str | None = None, scale: str = "each") -> str:
@@ -42,13 +62,8 @@ def page(trace: Trace, *, title: str | None = None, scale: str = "each") -> str:
         1
     """
     check_scale("page", scale)
-    if trace.layers:
-        data, script = payload(trace), _part("viewer.js") + _start("view")
-    else:
-        data = picture_payload(trace)
-        script = _part("viewer.js") + _part("picture.js") + _start("viewPicture")
-    data["scale"] = scale
-    style = "\n" + _part("viewer.css")
+    data = {**payload(trace), "scale": scale}
+    script, style = viewer_script() + START, viewer_style()
     parts = {
         "title": html.escape(title or f"{data['prompt']} · regard"),
         "data": _safe_json(data),
@@ -61,11 +76,29 @@ def page(trace: Trace, *, title: str | None = None, scale: str = "each") -> str:
     return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], _part("page.html"))
 
 
-def _start(view: str) -> str:
-    return f"""
-const root = document.getElementById("regard");
-{view}(root, JSON.parse(document.getElementById("regard-data").textContent));
-"""
+def viewer_script() -> str:
+    """The viewer as JavaScript without imports, which defines ``regard.mount`` and nothing else.
+
+    ``regard.mount(element, data, {permalink: true, keyboard: true})`` shows what `payload` gives
+    inside an element and returns ``{destroy}``; both options are off unless they are given. The
+    element needs the rules of `viewer_style`.
+
+    Example:
+        >>> viewer_script().count("const regard =")
+        1
+    """
+    joined = "\n".join(map(_part, PARTS))
+    return f'\nconst regard = (() => {{\n"use strict";\n\n{joined}\nreturn {{ mount }};\n}})();\n'
+
+
+def viewer_style() -> str:
+    """The rules of the viewer, which touch nothing outside of it.
+
+    Example:
+        >>> ":root" in viewer_style()
+        False
+    """
+    return "\n" + _part("viewer.css")
 
 
 def _part(name: str) -> str:

@@ -85,6 +85,11 @@ def recipe_rows(recipe: Mapping[str, Any]) -> list[list[str]]:
     ]
 
 
+def model_of(recipe: Mapping[str, Any]) -> str:
+    """The name of the model; a trace that was made by hand may have none."""
+    return str(recipe.get("model", "unknown model"))
+
+
 def parity_text(error: float | None) -> str:
     """The greatest difference that was measured, in words."""
     if error is None:

@@ -1,4 +1,4 @@
-"""What the page of a picture is given, and what a reader does with it."""
+"""What the page of an image is given, and what a reader does with it."""
 
 import base64
 from dataclasses import replace
@@ -11,7 +11,7 @@ import pytest
 from reader import Reader
 from regard.trace import Trace, layer_weights, toy_vision
 from regard.views import page
-from regard.views.picture import payload
+from regard.views.payload import payload
 
 PREFIX, GRID, HEADS, LAYERS = ["cls", "register.1"], (3, 5), 2, 3
 TOKENS = len(PREFIX) + 15
@@ -46,11 +46,11 @@ def trace() -> Trace:
 
 def test_queries_are_the_named_tokens_and_then_the_patches_row_by_row(trace: Trace):
     data = payload(trace)
-    names = [query["name"] for query in data["words"]]
+    names = [query["name"] for query in data["entries"]]
     assert names[:5] == ["cls", "register.1", "mean", "patch 0, 0", "patch 0, 1"]
     assert (data["firstPatch"], len(names)) == (3, 3 + 15)
-    assert data["words"][3 + 7]["cell"] == (1, 2)
-    assert data["words"][3 + 7]["python"] == "(1, 2)"
+    assert data["entries"][3 + 7]["cell"] == (1, 2)
+    assert data["entries"][3 + 7]["python"] == "(1, 2)"
 
 
 def test_the_tiles_hold_the_attention_of_the_trace():
@@ -82,7 +82,7 @@ def test_a_page_that_would_be_too_large_says_what_was_left_out(
     trace: Trace, budget: int, heads: int, queries: int, said: list[str]
 ):
     data = payload(trace, budget=budget)
-    assert (len(data["heads"]), len(data["words"])) == (heads, queries)
+    assert (len(data["heads"]), len(data["entries"])) == (heads, queries)
     assert len(data["notices"]) == 2 * len(said)
     assert all(each in " ".join(data["notices"]) for each in said)
 
@@ -90,7 +90,7 @@ def test_a_page_that_would_be_too_large_says_what_was_left_out(
 def test_rows_that_were_not_kept_are_no_queries():
     few = layer_weights(rows(0, 1), grid=GRID, prefix=PREFIX, queries=[0])
     data = payload(Trace({}, (), {"model": "tiny"}, weights={"0": few}))
-    assert [query["name"] for query in data["words"]] == ["cls"]
+    assert [query["name"] for query in data["entries"]] == ["cls"]
     assert data["firstPatch"] is None
     assert data["image"] is None
     assert data["table"]["rows"] == []
@@ -105,7 +105,7 @@ def test_a_pooling_head_is_pointed_at_or_shown_alone():
         'The pooling head is not on this page; ask the trace: trace.attention("probe").'
     ]
     alone = payload(Trace({}, (), {}, weights={"head": pool}))
-    assert [query["name"] for query in alone["words"]] == ["probe"]
+    assert [query["name"] for query in alone["entries"]] == ["probe"]
 
 
 def test_the_same_trace_gives_the_same_bytes(trace: Trace):
@@ -163,7 +163,7 @@ def test_layers_and_heads_choose_what_the_trace_would(reader: Reader, trace: Tra
 
 
 def test_a_query_has_one_scale_for_all_layers_and_heads(reader: Reader, trace: Trace):
-    reader.click('[data-part="scale"] [data-value="word"]')
+    reader.click('[data-part="scale"] [data-value="own"]')
     reader.slide("layer", 0)
     reader.slide("head", 0)
     first = reader.part("scale-max").inner_text()
@@ -231,3 +231,12 @@ def test_the_link_brings_the_view_back(reader: Reader, browser: Any, file: Path)
     assert again.panels() == ["patch 1, 2"]
     assert again.caption("head") == "head 1"
     again.tab.close()
+
+
+def test_links_of_earlier_pages_still_open(browser: Any, file: Path):
+    old = "#word=patch+1%2C+2&word=cls&layer=layers.1.attention&head=1"
+    opened = Reader(browser, file, old)
+    assert opened.panels() == ["patch 1, 2", "cls"]
+    assert (opened.caption("layer"), opened.caption("head")) == ("layers.1.attention", "head 1")
+    assert opened.tab.url.endswith(old)
+    opened.tab.close()

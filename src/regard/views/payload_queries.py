@@ -1,4 +1,4 @@
-"""What the viewer is given of a picture: where each of its tokens looks, as bytes in base64."""
+"""What the page of an image has of its own: its queries, and how much they attend to each patch."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,9 +9,8 @@ import xarray as xr
 
 from regard.axes import HEAD, KEY, QUERY, STEP
 from regard.trace import Trace
-from regard.views.colour import colours
-from regard.views.plain import base64_of, image_of, packed, parity_text, placed, recipe_rows
-from regard.views.tiles import BUDGET, Tiles, peaks_of, quantised
+from regard.views.plain import base64_of, model_of
+from regard.views.tiles import Tiles, peaks_of, quantised
 
 NAMED = {
     "cls": "The class token",
@@ -35,23 +34,16 @@ class Asked:
         return f'"{self.name}"' if self.cell is None else f"({self.cell[0]}, {self.cell[1]})"
 
 
-def payload(trace: Trace, *, budget: int = BUDGET) -> dict[str, Any]:
-    """Everything that the viewer shows of a picture, as plain JSON values.
+def parts_of_queries(trace: Trace, budget: int) -> tuple[Tiles, dict[str, Any]]:
+    """The maps of the queries of an image, and what their page has of its own; see `payload`.
 
-    Maps have a byte per patch and a range of their own. Where they exceed the budget, heads are
-    averaged first, then only the queries that have a name are kept; the page says so.
-
-    Args:
-        trace: What was seen of a picture.
-        budget: The most bytes that the maps may take, if leaving out can reach it.
-
-    Returns:
-        The queries, the axes, the maps and what goes to no patch in base64, the prediction, the
-        picture and the recipe.
+    Where maps exceed the budget, heads are averaged first, then only the queries that have a name
+    are kept; the page says so.
 
     Example:
         >>> from regard.trace import toy_vision
-        >>> [query["name"] for query in payload(toy_vision())["words"][:3]]
+        >>> tiles, parts = parts_of_queries(toy_vision(), 1000)
+        >>> [query["name"] for query in parts["entries"][:3]]
         ['cls', 'mean', 'patch 0, 0']
     """
     shown = _shown(trace.weights)
@@ -60,27 +52,23 @@ def payload(trace: Trace, *, budget: int = BUDGET) -> dict[str, Any]:
     values = {name: _rows(each, asked, averaged=averaged) for name, each in shown.items()}
     before = len(first.attrs["prefix"])
     tiles = _tiles(values, before, tuple(first.attrs["grid"]), averaged=averaged)
-    layers = _layers(shown, tiles, trace.recipe.get("norm_outliers") or {})
     firsts = [place for place, each in enumerate(asked) if each.cell is not None]
-    return {
-        **_about(trace),
-        **packed(tiles),
+    return tiles, {
+        "kind": "queries",
+        **_about(trace.recipe),
         "before": base64_of(_before(values, before)),
         "prefix": list(first.attrs["prefix"]),
-        "words": [_word(each, column) for column, each in enumerate(asked)],
+        "entries": [_entry(each, column) for column, each in enumerate(asked)],
         "firstPatch": firsts[0] if firsts else None,
+        "columns": len(asked),
         "tokens": first.sizes[KEY],
-        "layers": layers,
+        "layers": _layers(shown, trace.recipe.get("norm_outliers") or {}),
         "groups": [],
         "reading": {"carriers": False, "layer": "all"},
-        "columns": len(asked),
-        "heads": max((layer["heads"] for layer in layers), key=len),
         "steps": [{"label": "0", "text": "one look", "python": "0"}],
         "averaged": list(first.attrs["averaged"]),
         "notices": [*_unshown(trace, shown), *notices],
         "table": _table(trace.recipe.get("prediction") or []),
-        "colours": base64_of(colours()),
-        "image": image_of(trace.image),
     }
 
 
@@ -173,9 +161,9 @@ def _before(values: Mapping[str, np.ndarray], before: int) -> bytes:
 
 
 def _layers(
-    shown: Mapping[str, xr.DataArray], tiles: Tiles, outliers: Mapping[str, Sequence[str]]
+    shown: Mapping[str, xr.DataArray], outliers: Mapping[str, Sequence[str]]
 ) -> list[dict[str, Any]]:
-    described = [
+    return [
         {
             "name": name,
             "label": f"layer {number}",
@@ -186,10 +174,9 @@ def _layers(
         }
         for number, (name, weights) in enumerate(shown.items())
     ]
-    return placed(described, tiles)
 
 
-def _word(asked: Asked, column: int) -> dict[str, Any]:
+def _entry(asked: Asked, column: int) -> dict[str, Any]:
     return {
         "name": asked.name,
         "text": asked.name,
@@ -217,7 +204,7 @@ def _table(prediction: Sequence[Sequence[Any]]) -> dict[str, Any]:
     rows = [
         {
             "name": label,
-            "word": None,
+            "entry": None,
             "special": False,
             "mark": "",
             "tint": round(float(share) / top, 4),
@@ -233,23 +220,15 @@ def _table(prediction: Sequence[Sequence[Any]]) -> dict[str, Any]:
     }
 
 
-def _about(trace: Trace) -> dict[str, Any]:
-    recipe = trace.recipe
-    model, size = str(recipe.get("model", "unknown model")), recipe.get("size")
-    best = (recipe.get("prediction") or [None])[0]
+def _about(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    prediction, size = recipe.get("prediction") or [], recipe.get("size")
+    said = [f"{label} {float(share):.1%}" for label, share in prediction]
     pixels = f"{size[0]}×{size[1]} pixels" if size else "a picture"
     return {
-        "prompt": str(best[0]) if best else f"{pixels} seen by {model}",
-        "model": model,
-        "run": [model, pixels, *([f"{best[0]} {float(best[1]):.1%}"] if best else [])],
+        "prompt": str(prediction[0][0]) if prediction else f"{pixels} seen by {model_of(recipe)}",
+        "run": [pixels, *said[:1]],
         "shown": f"{pixels} as the model saw them{_moved(recipe.get('interpolation') or {})}",
-        "said": ", ".join(
-            f"{label} {share:.1%}" for label, share in recipe.get("prediction") or []
-        ),
-        "parity": parity_text(recipe.get("parity_error")),
-        "cut": "",
-        "saved": "trace.zarr",
-        "recipe": recipe_rows(recipe),
+        "said": ", ".join(said),
     }
 
 

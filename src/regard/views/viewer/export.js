@@ -1,0 +1,152 @@
+// What is taken away from a view: the link, the Python that reproduces it, the image and the table.
+
+function buildExport(view) {
+  const { part } = view;
+  view.listen(part.copy, "click", () => copyPython(view));
+  view.listen(part.png, "click", () => savePng(view));
+  view.listen(part.csv, "click", () => saveCsv(view));
+}
+
+// ---------------------------------------------------------------- the permalink
+
+// The fragment of the address holds what differs from how the page opens. Both kinds write `word`,
+// so that old links stay good.
+function restore(view) {
+  const { data, state } = view;
+  const asked = new URLSearchParams(location.hash.slice(1));
+  const names = data.entries.map(({ name }) => name);
+  const chosen = asked.getAll("word").map((name) => names.indexOf(name)).filter((i) => view.maps.has(i));
+  if (chosen.length) state.chosen = chosen;
+  const index = (axis, list) => {
+    const at = list.indexOf(asked.get(axis));
+    if (at >= 0) state[axis] = at;
+  };
+  index("step", data.steps.map(({ label }) => label));
+  index("layer", data.layers.map(({ name }) => name));
+  index("head", data.heads.map(String));
+  const group = asked.get("layer");
+  if (group === "all" || data.groups.some(({ name }) => name === group)) state.layer = group;
+  if (asked.has("next")) state.next = asked.get("next") === "1";
+}
+
+function remember(view) {
+  const asked = new URLSearchParams();
+  const { chosen, step, layer, head, next } = view.state;
+  const { reading, steps, layers, heads } = view.data;
+  for (const i of chosen) asked.append("word", view.name(i));
+  if (step !== "all") asked.set("step", steps[step].label);
+  if (layer !== reading.layer) asked.set("layer", layers[layer]?.name ?? layer);
+  if (head !== "all") asked.set("head", heads[head]);
+  if (next !== reading.carriers) asked.set("next", next ? "1" : "0");
+  if (location.hash.slice(1) !== asked.toString()) history.replaceState(null, "", `#${asked}`);
+}
+
+// ---------------------------------------------------------------- Python
+
+function pythonOf(view) {
+  const { data, state: { step, layer, head } } = view;
+  const group = data.groups.find(({ name }) => name === layer);
+  const given = [];
+  if (step !== "all") given.push(`steps=${data.steps[step].python}`);
+  if (layer !== "all") given.push(`layers=${group ? group.python : JSON.stringify(data.layers[layer].name)}`);
+  if (head !== "all") given.push(`heads=${data.heads[head]}`);
+  const calls = view.shown.map((entry) => view.kind.call(view, data.entries[entry], given));
+  return ["import regard", "", `trace = regard.Trace.load(${JSON.stringify(data.saved)})`, ...calls].join("\n");
+}
+
+function callOfWord(view, word, given) {
+  const read = view.state.next && word.next ? ["carriers=True"] : [];
+  return `trace.heatmap(${[JSON.stringify(word.name), ...read, ...given].join(", ")})`;
+}
+
+function callOfQuery(view, query, given) {
+  return `trace.attention(${[query.python, ...given].join(", ")})`;
+}
+
+function renderPython(view) {
+  view.part.python.textContent = pythonOf(view);
+}
+
+async function copyPython(view) {
+  const { status, python } = view.part;
+  try {
+    await navigator.clipboard.writeText(pythonOf(view));
+    status.textContent = "Copied.";
+  } catch {
+    getSelection().selectAllChildren(python);
+    status.textContent = "Selected: press Ctrl+C to copy.";
+  }
+}
+
+// ---------------------------------------------------------------- files
+
+function save(view, blob, name) {
+  const link = make("a", { href: URL.createObjectURL(blob), download: name });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+  view.part.status.textContent = `Saved ${name}.`;
+}
+
+function saveCsv(view) {
+  const { columns, rows } = view.data.table;
+  const lines = [columns.map(({ name }) => name), ...rows.map(({ values }) => values)];
+  const text = lines.map((line) => line.map(csvCell).join(",") + "\r\n").join("");
+  save(view, new Blob([text], { type: "text/csv" }), view.kind.file);
+}
+
+const PAD = 32; // pixels around panels
+
+function savePng(view) {
+  const panels = panelsOf(view);
+  const columns = Math.min(panels.length, 3);
+  const wide = panels.length === 1 ? 768 : 512;
+  const high = Math.round(wide / view.aspect);
+  const rows = Math.ceil(panels.length / columns);
+  const width = PAD + columns * (wide + PAD);
+  const below = PAD + rows * (high + PAD + 24);
+  const lines = captionLines(view, width - 2 * PAD);
+  const canvas = make("canvas", { width, height: below + 70 + 20 * lines.length + PAD });
+  const context = canvas.getContext("2d");
+  context.fillStyle = "#fff";
+  context.fillRect(0, 0, canvas.width, canvas.height);
+  panels.forEach((entry, i) => {
+    const x = PAD + (i % columns) * (wide + PAD), y = PAD + Math.floor(i / columns) * (high + PAD + 24);
+    drawEntry(view, context, { x, y, width: wide, height: high }, entry, 2);
+    const name = entry !== null ? view.name(entry) : panels.length > 1 ? "image" : "";
+    writeText(context, name, x, y + high + 20, "600 16px");
+  });
+  drawExportScale(view, context, PAD, below);
+  lines.forEach((line, i) => writeText(context, line, PAD, below + 70 + 20 * i));
+  const words = view.state.chosen.map((i) => view.name(i).replace(/[^\p{L}\p{N}]+/gu, "-"));
+  canvas.toBlob((blob) => save(view, blob, `${words.join("-") || "image"}.png`));
+}
+
+function drawExportScale(view, context, x, y) {
+  context.imageSmoothingEnabled = false;
+  context.drawImage(view.part.ramp, x, y, 320, 12);
+  if (view.even.place !== null) {
+    context.fillStyle = "#222";
+    context.fillRect(x + 320 * view.even.place - 1, y - 4, 2, 20);
+  }
+  writeText(context, "0", x, y + 30);
+  writeText(context, number(view.top), x + 320, y + 30, "13px", "right");
+  writeText(context, "attention weight", x + 336, y + 11);
+}
+
+function captionLines(view, width) {
+  const context = make("canvas").getContext("2d");
+  context.font = "13px system-ui, sans-serif";
+  const lines = [];
+  for (const [name, value] of view.kind.caption(view)) {
+    let line = `${name}:`;
+    for (const word of value.split(" ")) {
+      if (context.measureText(`${line} ${word}`).width > width) {
+        lines.push(line);
+        line = "   ";
+      }
+      line += ` ${word}`;
+    }
+    lines.push(line);
+  }
+  return lines;
+}
