@@ -202,7 +202,7 @@ def _notices(trace: Trace, shown: Trace, tiles: Tiles) -> list[str]:
 def _run(recipe: Mapping[str, Any]) -> list[str]:
     known = {
         "seed": "seed {}",
-        "steps": "{} steps",
+        "num_inference_steps": "{} steps",
         "guidance_scale": "guidance {:g}",
         "scheduler": "{}",
     }
