@@ -94,7 +94,7 @@ def test_a_word_of_the_same_prompt_can_be_reweighted(model, there):
         ([PROMPT, "--drop", "cat", "--during", "early"], "--during is 'early' and must be"),
         ([PROMPT, "--drop", "cat", "--during", "0-9"], "step 9 is asked for, and the run has 2"),
         ([PROMPT, "--recipe", "x.json"], "Leave the prompt and the changes away, --seed, --steps"),
-        (["--recipe", "x.json", "--place", "up"], "Leave the prompt and the changes away, --seed"),
+        (["--recipe", "x.json", "--stage", "up"], "Leave the prompt and the changes away, --seed"),
         (["--recipe", "x.json"], "Leave the prompt and the changes away, --seed, --steps"),
     ],
 )

@@ -16,7 +16,7 @@ from regard.look.settings import Settings
 from regard.look.variants import Variant, generate_variants
 from regard.methods import Changes, Extra, Guide, Method, drop, from_recipe
 from regard.steering.steer import steer
-from regard.tap import Select, Tap, layer_places
+from regard.tap import Select, Tap, layer_infos
 from tiny import tiny_pipeline
 
 STEPS = 2
@@ -149,10 +149,10 @@ def test_a_word_that_is_dropped_gets_nothing_from_any_patch_or_token(which):
 
 @BOTH
 def test_a_place_that_there_is_not_is_refused_before_anything_is_drawn(which):
-    assert set(layer_places(which()).values()) == {None}
-    assert set(layer_places(tiny_pipeline()).values()) == {"down", "mid", "up"}
-    with pytest.raises(ArgumentError, match="^drop: place is 'mid', and .* no such places"):
-        made(which(), [drop("turtle", place="mid")])
+    assert {layer.stage for layer in layer_infos(which())} == {""}
+    assert {layer.stage for layer in layer_infos(tiny_pipeline())} == {"down", "mid", "up"}
+    with pytest.raises(ArgumentError, match="^drop: stage is 'mid', and .* no stages"):
+        made(which(), [drop("turtle", stage="mid")])
 
 
 @BOTH

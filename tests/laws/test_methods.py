@@ -189,7 +189,7 @@ def test_a_layer_that_is_not_there_is_answered_with_those_that_are(name):
 @pytest.mark.parametrize("name", SEVERAL_LAYERS)
 def test_layers_and_places_choose_where(name):
     in_one = made([strong(name, layers="mid_block")])[0]
-    torch.testing.assert_close(in_one, made([strong(name, place="mid")])[0], rtol=0, atol=0)
+    torch.testing.assert_close(in_one, made([strong(name, stage="mid")])[0], rtol=0, atol=0)
     assert not torch.allclose(in_one, alone(name), atol=1e-4)
 
 

@@ -307,7 +307,7 @@ TABLE = [
             *each("steps", [NAN, "3", True, [1.5]]),
             *each("layers", [True, 1.5, [], [None]]),
             *each("kind", ["X", 3]),
-            *each("place", ["top", 3]),
+            *each("stage", ["top", 3]),
             *each("sample", [-1, "0", 1.5]),
             *each("when", [3]),
             *each("condition", [3]),
@@ -331,7 +331,7 @@ TABLE = [
         for wrong in [
             *each("steps", ["0", 1.5, [0], [3, 1], -1, True, [None, 2], NAN, {"a": 1}]),
             *each("layers", [True, 1.5, [], [None], {"a": 1}]),
-            *each("place", ["top", 3]),
+            *each("stage", ["top", 3]),
             *each("condition", ["half", None, 3]),
         ]
     ],
@@ -378,7 +378,7 @@ TABLE = [
     *[(methods.temperature, dict, {"factor": w}) for w in (None, "1", NAN, INF, 0, -1, True, [1])],
     *[
         (methods.temperature, lambda: {"factor": 2.0}, wrong)
-        for wrong in [*each("kind", ["X", 3, True]), *each("place", ["top"])]
+        for wrong in [*each("kind", ["X", 3, True]), *each("stage", ["top"])]
     ],
     *[(methods.shuffled, dict, {"seed": wrong}) for wrong in (-1, 1.5, "0", None, True, 2**70)],
     *[

@@ -32,7 +32,7 @@ def test_a_half_that_guidance_leaves_out_is_refused_before_anything_runs(make, g
         (drop("cat", layers="block"), UnknownName, "no layer is named 'block'"),
         (drop("cat", layers="joint"), UnknownName, "no layer is named 'joint'"),
         (scale_heads(99, {0: 0.0}), ArgumentError, "^scale_heads: layer is 99, and there are"),
-        (drop("cat", layers="mid", place="up"), UnknownName, "no layer is named 'mid'"),
+        (drop("cat", layers="mid", stage="up"), UnknownName, "no layer is named 'mid'"),
     ],
 )
 def test_layers_in_which_nothing_could_change_are_refused(method, error, message):

@@ -13,7 +13,7 @@ from regard.methods import scale
 from regard.methods import smoothed_energy_guidance as seg
 from regard.methods.guidance import blurred
 from regard.tap import AttentionCall, Select, Tap, TokenLayout, segments
-from regard.tap.weights import Fused, Scored
+from regard.tap.weights import Explicit, Fused
 from tiny import noise, tiny_pipeline
 
 MID = "mid_block.attentions.0.transformer_blocks.0.attn1"
@@ -53,10 +53,10 @@ def test_queries_that_no_longer_decide_are_not_changed():
     with pytest.raises(ArgumentError, match="the new queries have shape .* head, query, width"):
         call.map_queries(lambda queries: queries[..., :1])
     call.identity()
-    with pytest.raises(UnsupportedEdit, match="map_queries: attn computes its scores in the open"):
+    with pytest.raises(UnsupportedEdit, match="map_queries: attn uses eager"):
         call.map_queries(torch.zeros_like)
-    opened = AttentionCall(Scored(call.query, call.key, noise(2, 2, 6, 6)), call.value)
-    with pytest.raises(UnsupportedEdit, match="so its queries decide nothing any more"):
+    opened = AttentionCall(Explicit(call.query, call.key, noise(2, 2, 6, 6)), call.value)
+    with pytest.raises(UnsupportedEdit, match="so other queries would change nothing"):
         opened.map_queries(torch.zeros_like)
 
 
@@ -122,9 +122,9 @@ def test_a_blur_that_is_wide_enough_is_the_mean():
 
 
 @pytest.mark.parametrize("adaptive", [0.0, 0.004])
-@pytest.mark.parametrize(("layer", "place"), [(None, "mid"), (MID, None), ("up_blocks.0", None)])
+@pytest.mark.parametrize(("layer", "stage"), [(None, "mid"), (MID, None), ("up_blocks.0", None)])
 @pytest.mark.parametrize("guidance", [1.0, 4.0])
-def test_pag_is_that_of_diffusers(adaptive, layer, place, guidance):
+def test_pag_is_that_of_diffusers(adaptive, layer, stage, guidance):
     from diffusers import StableDiffusionPAGPipeline
 
     model = tiny_pipeline()
@@ -142,7 +142,7 @@ def test_pag_is_that_of_diffusers(adaptive, layer, place, guidance):
         generator=torch.Generator().manual_seed(0),
         output_type="latent",
     ).images
-    mine = pag(3.0, adaptive=adaptive, layers=layer, place=place)
+    mine = pag(3.0, adaptive=adaptive, layers=layer, stage=stage)
     same(latents(mine, guidance=guidance, steps=5), expected, 1e-4)
     bare = latents(guidance=guidance, steps=5)
     assert not torch.allclose(expected, bare, atol=1e-2)
@@ -194,7 +194,7 @@ def test_seg_by_a_loop_of_ones_own(sigma, guidance):
     with torch.no_grad():
         for time in scheduler.timesteps:
             cond, uncond = (unet(state, time, words)[0] for words in (text, empty))
-            with Tap(unet, edit=[(Select(kind="self", place="mid"), smooth)]):
+            with Tap(unet, edit=[(Select(kind="self", stage="mid"), smooth)]):
                 other = unet(state, time, text)[0]
             guided = uncond + guidance * (cond - uncond) if guidance > 1 else cond
             state = scheduler.step(guided + 3.0 * (cond - other), time, state).prev_sample
@@ -262,7 +262,7 @@ def test_on_joint_attention_only_image_queries_are_blurred():
         (lambda: pag(adaptive=-1.0), "^perturbed_attention_guidance: adaptive is -1.0 and must be"),
         (lambda: seg(sigma=0.0), "^smoothed_energy_guidance: sigma is 0.0 and must be above 0"),
         (lambda: seg(sigma=math.nan), "^smoothed_energy_guidance: sigma is nan and must be above"),
-        (lambda: pag(place="middle"), "place is 'middle' and must be one of down, mid, up"),
+        (lambda: pag(stage="middle"), "stage is 'middle' and must be one of down, mid, up"),
         (lambda: seg(steps=[3, 3]), "^smoothed_energy_guidance: steps 3..2 are none"),
     ],
 )
@@ -277,4 +277,4 @@ def test_layers_without_self_attention_are_told_with_those_that_have_it(method):
     with pytest.raises(ArgumentError, match=wrong):
         latents(method(layers="attn2"))
     with pytest.raises(ArgumentError, match=f"^{method.__name__}: "):
-        latents(method(layers="down_blocks", place="mid"))
+        latents(method(layers="down_blocks", stage="mid"))

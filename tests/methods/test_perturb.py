@@ -161,7 +161,7 @@ def test_heads_and_layers_that_are_not_there():
         (lambda: scale_layers(float("inf")), "^scale_layers: factor is inf and must be a finite"),
         (lambda: temperature(0.0), "^temperature: factor is 0.0 and must be above 0"),
         (lambda: temperature(1.0, kind="X"), "kind is 'X' and must be one of self, cross, joint"),
-        (lambda: uniform(place="top"), "place is 'top' and must be one of down, mid, up"),
+        (lambda: uniform(stage="top"), "stage is 'top' and must be one of down, mid, up"),
         (lambda: identity(steps=[1, 2, 3]), r"^identity: steps are \[1, 2, 3\] and must be"),
         (lambda: from_recipe({"words": "cat"}), "has .'words'. and needs 'method'"),
         (lambda: from_recipe({"method": "drop", "word": "cat"}), "drop cannot be made of"),

@@ -91,7 +91,7 @@ def test_a_layout_of_ones_own():
     try:
         family = family_of(Pixels())
         assert family.layout(Pixels(), {}, LayerShape("attn", 0, 6, 6)).kind == "self"
-        assert family.place("attn") is None
+        assert family.stage("attn") is None
         with pytest.raises(ArgumentError, match="Pixels has a layout already"):
             layout_for("Pixels")
     finally:

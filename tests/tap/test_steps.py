@@ -181,19 +181,19 @@ def test_prompt_to_prompt_covers_its_share_of_the_evaluations():
 
     from regard.tap.call import AttentionCall
 
-    model, borrowed = with_scheduler("HeunDiscreteScheduler"), []
-    own = AttentionCall.borrow
+    model, injected = with_scheduler("HeunDiscreteScheduler"), []
+    own = AttentionCall.inject_from
 
     def noting(call, *args, **kwargs):
-        borrowed.append((call.step, call.pass_))
+        injected.append((call.step, call.pass_))
         return own(call, *args, **kwargs)
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(AttentionCall, "borrow", noting)
+        patched.setattr(AttentionCall, "inject_from", noting)
         edit = prompt_to_prompt("a dog on grass", cross=0.5, self=0.0)
         look(model, "a cat on grass", steps=10, methods=[edit])
-    assert sorted(set(borrowed)) == [(step, turn) for step in range(5) for turn in (0, 1)]
-    assert np.unique([step for step, _ in borrowed]).tolist() == list(range(5))
+    assert sorted(set(injected)) == [(step, turn) for step in range(5) for turn in (0, 1)]
+    assert np.unique([step for step, _ in injected]).tolist() == list(range(5))
 
 
 def test_shared_first_steps_are_whole_steps():

@@ -69,7 +69,7 @@ Words = Annotated[
 During = Annotated[
     str | None, typer.Option(help="Steps of the changes, from 0, such as 0-9, 10- or 5.")
 ]
-Place = Annotated[str | None, typer.Option(help="Only down, mid or up.")]
+Stage = Annotated[str | None, typer.Option(help="Only down, mid or up.")]
 Layers = Annotated[
     str | None,
     typer.Option(
@@ -109,7 +109,7 @@ def steer(
     method: Other = None,
     words: Words = None,
     during: During = None,
-    place: Place = None,
+    stage: Stage = None,
     layers: Layers = None,
     kind: Kind = None,
     condition: Condition = None,
@@ -123,7 +123,7 @@ def steer(
 ) -> None:
     """Draw a prompt twice from the same noise, with attention changed the second time."""
     span = None if during is None else steps_of(during, 30 if steps is None else steps)
-    where = _given(steps=span, place=place, layers=layers, kind=kind, condition=condition)
+    where = _given(steps=span, stage=stage, layers=layers, kind=kind, condition=condition)
     of_prompt = _given(
         prompt=to, cross=cross_steps, self=self_steps, reweight=reweight, local_blend=local_blend,
         mode=mode, legacy=legacy or None,
@@ -270,7 +270,7 @@ def _share(text: str, option: str) -> float | list[float]:
 
 
 def _fitted(make: Callable[..., Any], where: dict[str, Any], **settings: Any) -> Any:
-    """A method with the settings of place and time; those that it does not take are refused."""
+    """A method with the settings of layers and steps; those that it does not take are refused."""
     import inspect
 
     known = inspect.signature(make).parameters

@@ -51,7 +51,7 @@ class Denoiser:
 
     def moment(self, step: int, latents: Tensor, tap: Tap) -> Moment:
         """What a guide gets to see before a step."""
-        timestep = self.scheduler.timesteps[tap.steps.place if step else self.begin]
+        timestep = self.scheduler.timesteps[tap.steps.position if step else self.begin]
 
         def evaluate(
             moved: Tensor,
@@ -100,7 +100,7 @@ def denoiser_of(pipeline: Any, run: Callable[[], Any], *, apart: bool = False) -
     def stop(call: AttentionCall) -> None:
         call.known_conditions("a guide")
         seen.update(inputs=dict(tap.inputs), labels=tap.labels)
-        seen.update(steps=tap.steps.total, begin=tap.steps.place)
+        seen.update(steps=tap.steps.total, begin=tap.steps.position)
         raise _Seen
 
     tap = Tap(pipeline, observe=[stop])

@@ -32,7 +32,7 @@ def perturbed_attention_guidance(
     *,
     adaptive: float = 0.0,
     layers: Layers = None,
-    place: str | None = None,
+    stage: str | None = None,
     steps: Steps = None,
 ) -> Plan:
     """Push away from the picture whose patches attend to themselves alone: 0 changes nothing.
@@ -42,7 +42,7 @@ def perturbed_attention_guidance(
         adaptive: How much the scale falls with each noise level from 1000 down, but not below 0;
             0 keeps it.
         layers: As for `drop`.
-        place: ``down``, ``mid`` or ``up``; ``mid`` where neither layers nor a place is given.
+        stage: ``down``, ``mid`` or ``up``; ``mid`` where neither layers nor a stage is given.
         steps: As for `drop`.
 
     Returns:
@@ -72,7 +72,7 @@ def perturbed_attention_guidance(
     def fading(step: int, level: float) -> float:
         return max(0.0, scale - adaptive * (NOISE_LEVELS - level)) if adaptive else scale
 
-    return _pushing(_where(who, layers, place, steps), fading, lambda call: call.identity(), scale)
+    return _pushing(_where(who, layers, stage, steps), fading, lambda call: call.identity(), scale)
 
 
 @method
@@ -81,7 +81,7 @@ def smoothed_energy_guidance(
     *,
     sigma: float = math.inf,
     layers: Layers = None,
-    place: str | None = None,
+    stage: str | None = None,
     steps: Steps = None,
 ) -> Plan:
     """Push away from the picture whose patches ask what their neighbours ask: 0 changes nothing.
@@ -91,7 +91,7 @@ def smoothed_energy_guidance(
         sigma: Of the Gaussian that blurs the queries, in patches; above 9999 each patch asks what
             all ask on average.
         layers: As for `perturbed_attention_guidance`.
-        place: As for `perturbed_attention_guidance`.
+        stage: As for `perturbed_attention_guidance`.
         steps: As for `drop`.
 
     Returns:
@@ -118,7 +118,7 @@ def smoothed_energy_guidance(
             f"{who}: sigma is {shown(sigma)} and must be above 0. Towards 0 nothing is blurred; "
             f"inf is the mean."
         )
-    where = _where(who, layers, place, steps)
+    where = _where(who, layers, stage, steps)
     return _pushing(where, lambda step, level: scale, smoothing(sigma), scale)
 
 
@@ -179,14 +179,14 @@ def _line(grid: Tensor, side: int, sigma: float) -> Tensor:
     reach = min(math.ceil(6 * sigma), count) // 2  # made odd: as many cells on either side
     steps = torch.arange(-reach, reach + 1, device=grid.device)
     bell = torch.exp(-((steps.double() / sigma) ** 2) / 2)
-    place = (torch.arange(count, device=grid.device)[:, None] + steps).abs()
-    place = torch.where(place < count, place, 2 * (count - 1) - place)
-    line = bell.new_zeros(count, count).scatter_add_(1, place, bell.expand_as(place))
+    source = (torch.arange(count, device=grid.device)[:, None] + steps).abs()
+    source = torch.where(source < count, source, 2 * (count - 1) - source)
+    line = bell.new_zeros(count, count).scatter_add_(1, source, bell.expand_as(source))
     return (line / bell.sum()).to(grid.dtype)
 
 
-def _where(who: str, layers: Layers, place: str | None, steps: Steps) -> Where:
-    middle = "mid" if layers is None and place is None else place
+def _where(who: str, layers: Layers, stage: str | None, steps: Steps) -> Where:
+    middle = "mid" if layers is None and stage is None else stage
     return Where(who, steps, layers, middle)
 
 

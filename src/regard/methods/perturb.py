@@ -24,7 +24,7 @@ def drop(
     *,
     steps: Steps = None,
     layers: Layers = None,
-    place: str | None = None,
+    stage: str | None = None,
     condition: str = "cond",
 ) -> Plan:
     """Hide words from the image; what is left of each row of attention still sums to 1.
@@ -33,10 +33,10 @@ def drop(
         words: A word of the prompt or several, ``cat#2`` for the second cat; ``[start]``,
             ``[end]`` and ``[pad]`` stand for the tokens around them.
         steps: One step, a range, or its first step and the one after its last; None for all.
-        layers: A path or whole names in it, such as ``up_blocks.1``, a place, a kind, a grid such
+        layers: A path or whole names in it, such as ``up_blocks.1``, a stage, a kind, a grid such
             as ``16x16``, a number in running order among the layers that could be meant (-1 is the
             last), or several; None for all.
-        place: ``down``, ``mid`` or ``up``; None for all.
+        stage: ``down``, ``mid`` or ``up``; None for all.
         condition: ``cond``, the half of the guidance that reads the prompt, ``uncond`` or ``both``.
 
     Returns:
@@ -55,7 +55,7 @@ def drop(
         Scores of -inf before the softmax; see Hertz et al. (2022), arXiv 2208.01626, section 3.3,
         for the weights after it, which do not sum to 1.
     """
-    asked, where = listed(words, "drop"), Where("drop", steps, layers, place, None, condition)
+    asked, where = listed(words, "drop"), Where("drop", steps, layers, stage, None, condition)
 
     def edit(tokens: list[int]) -> Edit:
         def hide(call: AttentionCall) -> None:
@@ -79,7 +79,7 @@ def scale(
     renormalise: bool = False,
     steps: Steps = None,
     layers: Layers = None,
-    place: str | None = None,
+    stage: str | None = None,
     condition: str = "cond",
 ) -> Plan:
     """Multiply the attention that words get: 1 changes nothing, 0 takes it away.
@@ -90,7 +90,7 @@ def scale(
             the sum changes, as in Prompt-to-Prompt.
         steps: As for `drop`.
         layers: As for `drop`.
-        place: As for `drop`.
+        stage: As for `drop`.
         condition: As for `drop`.
 
     Returns:
@@ -122,7 +122,7 @@ def scale(
                 f"scale: the weight of '{word}' is {factor} and must be 0 or more with "
                 f"renormalise, which keeps shares of attention."
             )
-    where = Where("scale", steps, layers, place, None, condition)
+    where = Where("scale", steps, layers, stage, None, condition)
 
     def plan(run: Run) -> Changes:
         factors = {tuple(run.prompt.spelled([word])): each for word, each in weights.items()}
@@ -173,7 +173,7 @@ def scale_heads(
     if not isinstance(layer, str) and whole_or_none(layer) is None:
         raise ArgumentError(
             f"scale_heads: layer is {shown(layer)} and must be the path of one layer, names in it, "
-            f"or its place in running order, such as -1."
+            f"or its number in running order, such as -1."
         )
     wanted = _by_head(factors)
     if not wanted:
@@ -200,7 +200,7 @@ def scale_layers(
     factor: float = 0.0,
     *,
     layers: Layers = None,
-    place: str | None = None,
+    stage: str | None = None,
     kind: str | None = None,
     steps: Steps = None,
     condition: str = "cond",
@@ -210,7 +210,7 @@ def scale_layers(
     Args:
         factor: 1 changes nothing, 0 silences the layers.
         layers: As for `drop`.
-        place: As for `drop`.
+        stage: As for `drop`.
         kind: ``self``, ``cross`` or ``joint``; None for all.
         steps: As for `drop`.
         condition: As for `drop`.
@@ -223,8 +223,8 @@ def scale_layers(
         UnknownName: in a run, a layer that is not there.
 
     Example:
-        >>> scale_layers(0.5, place="up", kind="cross").recipe()
-        {'method': 'scale-layers', 'factor': 0.5, 'place': 'up', 'kind': 'cross'}
+        >>> scale_layers(0.5, stage="up", kind="cross").recipe()
+        {'method': 'scale-layers', 'factor': 0.5, 'stage': 'up', 'kind': 'cross'}
 
     Source:
         Michel et al. (2019), "Are Sixteen Heads Really Better than One?", for all heads of a layer.
@@ -236,7 +236,7 @@ def scale_layers(
         if factor != 1.0:
             call.scale_heads(dict.fromkeys(range(call.shape[1]), factor))
 
-    where = Where("scale_layers", steps, layers, place, kind, condition)
+    where = Where("scale_layers", steps, layers, stage, kind, condition)
     return lambda run: _everywhere(run, where, multiply)
 
 
@@ -246,7 +246,7 @@ def temperature(
     *,
     kind: str | None = None,
     layers: Layers = None,
-    place: str | None = None,
+    stage: str | None = None,
     steps: Steps = None,
     condition: str = "cond",
 ) -> Plan:
@@ -256,7 +256,7 @@ def temperature(
         factor: Above 0; 1 changes nothing.
         kind: ``self``, ``cross`` or ``joint``; None for all.
         layers: As for `drop`.
-        place: As for `drop`.
+        stage: As for `drop`.
         steps: As for `drop`.
         condition: As for `drop`.
 
@@ -285,7 +285,7 @@ def temperature(
         if factor != 1.0:
             call.temperature(factor)
 
-    where = Where("temperature", steps, layers, place, kind, condition)
+    where = Where("temperature", steps, layers, stage, kind, condition)
     return lambda run: _everywhere(run, where, divide)
 
 
@@ -294,7 +294,7 @@ def uniform(
     *,
     kind: str | None = None,
     layers: Layers = None,
-    place: str | None = None,
+    stage: str | None = None,
     steps: Steps = None,
     condition: str = "cond",
 ) -> Plan:
@@ -303,7 +303,7 @@ def uniform(
     Args:
         kind: ``self``, ``cross`` or ``joint``; None for all.
         layers: As for `drop`.
-        place: As for `drop`.
+        stage: As for `drop`.
         steps: As for `drop`.
         condition: As for `drop`.
 
@@ -316,8 +316,8 @@ def uniform(
         UnsupportedEdit: in a run, a layer that computes its scores in the open.
 
     Example:
-        >>> uniform(kind="self", place="mid").recipe()
-        {'method': 'uniform', 'kind': 'self', 'place': 'mid'}
+        >>> uniform(kind="self", stage="mid").recipe()
+        {'method': 'uniform', 'kind': 'self', 'stage': 'mid'}
 
     Source:
         The limit of `temperature`.
@@ -326,7 +326,7 @@ def uniform(
     def even(call: AttentionCall) -> None:
         call.map_keys(torch.zeros_like)
 
-    where = Where("uniform", steps, layers, place, kind, condition)
+    where = Where("uniform", steps, layers, stage, kind, condition)
     return lambda run: _everywhere(run, where, even)
 
 
@@ -334,7 +334,7 @@ def uniform(
 def identity(
     *,
     layers: Layers = None,
-    place: str | None = None,
+    stage: str | None = None,
     steps: Steps = None,
     condition: str = "cond",
 ) -> Plan:
@@ -342,7 +342,7 @@ def identity(
 
     Args:
         layers: As for `drop`.
-        place: As for `drop`.
+        stage: As for `drop`.
         steps: As for `drop`.
         condition: As for `drop`.
 
@@ -354,14 +354,14 @@ def identity(
         UnknownName: in a run, a layer that is not there.
 
     Example:
-        >>> identity(place="mid").recipe()
-        {'method': 'identity', 'place': 'mid'}
+        >>> identity(stage="mid").recipe()
+        {'method': 'identity', 'stage': 'mid'}
 
     Source:
         Ahn et al. (2024), "Self-Rectifying Diffusion Sampling with Perturbed-Attention Guidance",
         arXiv 2403.17377, equation 14.
     """
-    where = Where("identity", steps, layers, place, None, condition)
+    where = Where("identity", steps, layers, stage, None, condition)
 
     def alone(call: AttentionCall) -> None:
         call.identity()
@@ -375,7 +375,7 @@ def shuffled(
     *,
     kind: str | None = None,
     layers: Layers = None,
-    place: str | None = None,
+    stage: str | None = None,
     steps: Steps = None,
     condition: str = "cond",
 ) -> Plan:
@@ -387,7 +387,7 @@ def shuffled(
         seed: Of the orders.
         kind: ``self``, ``cross`` or ``joint``; None for all.
         layers: As for `drop`.
-        place: As for `drop`.
+        stage: As for `drop`.
         steps: As for `drop`.
         condition: As for `drop`.
 
@@ -414,7 +414,7 @@ def shuffled(
         order = torch.randperm(call.shape[-1], generator=draw).to(call.key.device)
         call.map_keys(lambda keys: keys[..., order, :])
 
-    where = Where("shuffled", steps, layers, place, kind, condition)
+    where = Where("shuffled", steps, layers, stage, kind, condition)
     return lambda run: _everywhere(run, where, permute)
 
 

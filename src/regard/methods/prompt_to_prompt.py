@@ -144,7 +144,7 @@ class _Across:
         if not due.any():
             return
         share = 1 - due * self.tokens.carried
-        call.borrow(_source_row(call), mapper=self.tokens.mapper * due, share=share)
+        call.inject_from(_source_row(call), mapper=self.tokens.mapper * due, share=share)
         for token, factor in self.factors.items():
             if due[token]:
                 call.scale_keys([token], factor)
@@ -269,7 +269,7 @@ def _source_row(call: AttentionCall) -> int:
 
 
 def _copy(call: AttentionCall) -> None:
-    call.borrow(_source_row(call))
+    call.inject_from(_source_row(call))
 
 
 def _at_most(patches: int) -> Callable[[AttentionCall], bool]:

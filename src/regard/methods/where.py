@@ -9,7 +9,7 @@ from regard.arguments import names, one_of, shown, whole_or_none
 from regard.errors import ArgumentError
 from regard.layers import LayerQuery, parts_of
 from regard.methods.method import Run
-from regard.tap import Select, layer_infos, layer_places
+from regard.tap import Select, layer_infos
 
 CONDITIONS = ("cond", "uncond", "both")
 
@@ -17,7 +17,7 @@ Steps = SupportsIndex | range | Sequence[SupportsIndex] | None
 """One step, a range of them, or its two ends; None for all."""
 
 Layers = LayerQuery
-"""A path or whole names in it, a place, a kind, a grid, a number, or several; None for all."""
+"""A path or whole names in it, a stage, a kind, a grid, a number, or several; None for all."""
 
 
 @dataclass(frozen=True)
@@ -27,20 +27,20 @@ class Where:
     Args:
         who: The method that asks, for messages.
         steps: One step, a range, or its first step and the one after its last; None for all.
-        layers: A path or whole names in it, a place, a kind, a grid, a number; None for all.
-        place: ``down``, ``mid`` or ``up``; None for all.
+        layers: A path or whole names in it, a stage, a kind, a grid, a number; None for all.
+        stage: ``down``, ``mid`` or ``up``; None for all.
         kind: ``self``, ``cross`` or ``joint``; None for all.
         condition: ``cond``, the half that reads the prompt; ``uncond``, the other; or ``both``.
 
     Raises:
-        ArgumentError: there is no such condition, place or kind, or the steps end before they
+        ArgumentError: there is no such condition, stage or kind, or the steps end before they
             begin.
     """
 
     who: str
     steps: Steps = None
     layers: Layers = None
-    place: str | None = None
+    stage: str | None = None
     kind: str | None = None
     condition: str = "cond"
 
@@ -73,10 +73,10 @@ class Where:
         """The calls meant, as the tap chooses them.
 
         Raises:
-            ArgumentError: there is no such kind or place.
+            ArgumentError: there is no such kind or stage.
         """
         condition = None if self.condition == "both" else self.condition
-        return Select(self.kind, self.layers, self.place, steps=self.span, condition=condition)
+        return Select(self.kind, self.layers, self.stage, steps=self.span, condition=condition)
 
     def select_in(self, run: Run, *, query: str | None = None, key: str | None = None) -> Select:
         """The calls meant in a run, of layers that have such queries and keys.
@@ -95,7 +95,7 @@ class Where:
         """Refuse what is not there in this run.
 
         Raises:
-            ArgumentError: a step lies beyond the last, there is no attention in that place, or no
+            ArgumentError: a step lies beyond the last, there is no attention in that stage, or no
                 branch of the guidance that is asked for.
         """
         if self.span is not None and self.span.stop > run.steps:
@@ -109,15 +109,15 @@ class Where:
                 f"no such half, so nothing would change. Raise guidance above 1, or ask for "
                 f"'cond'."
             )
-        if self.place is not None:
+        if self.stage is not None:
             self._check_place(run)
 
     def _check_place(self, run: Run) -> None:
-        there = {place for place in layer_places(run.pipeline).values() if place}
-        if self.place not in there:
+        there = {layer.stage for layer in layer_infos(run.pipeline) if layer.stage}
+        if self.stage not in there:
             raise ArgumentError(
-                f"{self.who}: place is '{self.place}', and {type(run.pipeline).__name__} has "
-                f"attention in {', '.join(sorted(there)) or 'no such places'}. Name layers with "
+                f"{self.who}: stage is '{self.stage}', and {type(run.pipeline).__name__} has "
+                f"attention in {', '.join(sorted(there)) or 'no stages'}. Name layers with "
                 f"layers=, such as '{next(iter(run.layers), '')}'."
             )
 

@@ -32,14 +32,14 @@ class WordMaps:
         tokens: Indices into the text.
         grid: Rows and columns of the layers to read, or one number for both; None for the smallest
             grid with sides of 16 or more, or the finest that there is.
-        places: Where these layers lie, such as ``("down",)``; None for anywhere.
+        stages: UNet stages of these layers, such as ``("down",)``; None for all.
     """
 
     def __init__(
-        self, tokens: Sequence[int], grid: Size = None, places: Sequence[str] | None = None
+        self, tokens: Sequence[int], grid: Size = None, stages: Sequence[str] | None = None
     ) -> None:
         self.tokens = list(tokens)
-        self.places = places
+        self.stages = stages
         self._asked = (grid, grid) if isinstance(grid, int) else grid
         self._layers = 0
         self.grid: tuple[int, int] | None = None
@@ -103,7 +103,7 @@ class WordMaps:
             moment.evaluate(latents, *how)
 
     def _grid_of(self, call: AttentionCall) -> tuple[int, int] | None:
-        if self.places is not None and call.place not in self.places:
+        if self.stages is not None and call.stage not in self.stages:
             return None
         return call.known_layout("maps of words").queries_of("image").grid
 

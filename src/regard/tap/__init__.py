@@ -17,7 +17,7 @@ from regard.tap.call import AttentionCall, Edit, Observer
 from regard.tap.clock import listening
 from regard.tap.edits import hide
 from regard.tap.layout import LayerShape, Segment, TokenLayout, layout_for, segments
-from regard.tap.model import attention_layers, layer_infos, layer_places
+from regard.tap.model import attention_layers, layer_infos
 from regard.tap.observers import HeatMap, LayerHeat, LayerMean, OutputMap, Parity
 from regard.tap.opened import shadowed
 from regard.tap.select import TO_TEXT, Select
@@ -44,7 +44,6 @@ __all__ = [
     "has_names",
     "hide",
     "layer_infos",
-    "layer_places",
     "layout_for",
     "listening",
     "segments",

@@ -167,11 +167,11 @@ class Family:
 
     Attributes:
         layout: Says what queries and keys are.
-        place: 'down', 'mid' or 'up' for a layer's path; None where a family has no such thing.
+        stage: 'down', 'mid' or 'up' for a layer's path; None where a family has no stages.
     """
 
     layout: Layout
-    place: Callable[[str], str | None] = lambda layer: None
+    stage: Callable[[str], str | None] = lambda layer: None
 
     def laid(
         self, model: nn.Module, inputs: Mapping[str, Any], shape: LayerShape
@@ -201,13 +201,13 @@ _added: dict[str, Family] = {}
 
 
 def layout_for(
-    *classes: str, place: Callable[[str], str | None] | None = None
+    *classes: str, stage: Callable[[str], str | None] | None = None
 ) -> Callable[[Layout], Layout]:
     """Register a layout for model classes of your own, by class name.
 
     Args:
         classes: Names of ``nn.Module`` classes; subclasses are covered too.
-        place: Says which part of the model a layer's path lies in; may be left out.
+        stage: From a layer's path to its UNet stage; None if there are no stages.
 
     Returns:
         A decorator for a function ``layout(model, inputs, shape) -> TokenLayout``.
@@ -230,7 +230,7 @@ def layout_for(
         )
 
     def register(layout: Layout) -> Layout:
-        family = Family(layout, place) if place else Family(layout)
+        family = Family(layout, stage) if stage else Family(layout)
         _added.update(dict.fromkeys(classes, family))
         return layout
 

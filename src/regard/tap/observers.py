@@ -31,7 +31,7 @@ class LayerHeat:
     Attributes:
         layer: Dotted path of the layer; "mean" if layers were averaged.
         kind: 'cross' or 'joint'; of the last layer if layers were averaged.
-        place: 'down', 'mid', 'up' or None; None if layers were averaged.
+        stage: 'down', 'mid', 'up' or None; None if layers were averaged.
         grid: Rows and columns of the image tokens.
         heads: How many heads the layer has, also if they were averaged.
         steps: The steps seen, also if they were averaged.
@@ -44,7 +44,7 @@ class LayerHeat:
 
     layer: str
     kind: str
-    place: str | None
+    stage: str | None
     grid: Grid
     heads: int
     steps: list[int]
@@ -56,7 +56,7 @@ class _Running:
     """The maps of one layer, or of all layers with one grid, summed while the model runs."""
 
     def __init__(self, call: AttentionCall, *, keep: bool) -> None:
-        self.layer, self.kind, self.place = call.layer, call.kind, call.place
+        self.layer, self.kind, self.stage = call.layer, call.kind, call.stage
         self.keep = keep
         self.calls = 0
         self.heads = call.shape[1]
@@ -379,7 +379,7 @@ def _heat(running: _Running) -> LayerHeat:
     return LayerHeat(
         layer=running.layer,
         kind=running.kind,
-        place=running.place,
+        stage=running.stage,
         grid=(maps.shape[-2], maps.shape[-1]),
         heads=running.heads,
         steps=steps,
@@ -403,7 +403,7 @@ def _mean_heat(groups: list[_Running]) -> LayerHeat:
         resized = functional.interpolate(flat, largest.grid, mode="bilinear", align_corners=False)
         total += calls * resized.reshape(total.shape)
         count += calls
-    return replace(largest, layer="mean", place=None, maps=total / count)
+    return replace(largest, layer="mean", stage=None, maps=total / count)
 
 
 class Parity:

@@ -10,6 +10,7 @@ from regard.layers import (
     KINDS as TRAITS,
 )
 from regard.layers import (
+    STAGES,
     LayerInfo,
     LayerQuery,
     chosen,
@@ -22,7 +23,6 @@ from regard.layers import (
 from regard.tap.call import AttentionCall
 
 KINDS = ("self", "cross", "joint")
-PLACES = ("down", "mid", "up")
 
 READS = {"text": ("", "cross", "joint"), "image": ("", "self", "joint")}
 """The kinds of layers that can have such keys; the empty one is not known yet."""
@@ -47,10 +47,10 @@ class Select:
 
     Attributes:
         kind: 'self', 'cross' or 'joint'.
-        layers: A path or whole names in it, a place, a kind, a grid such as '16x16', a number in
+        layers: A path or whole names in it, a stage, a kind, a grid such as '16x16', a number in
             running order (-1 is the last), or several of which one must match; or a function of
             the path. Numbers count the layers that the rest of this choice leaves.
-        place: 'down', 'mid' or 'up'.
+        stage: UNet stage: 'down', 'mid' or 'up'.
         query: What some queries are, such as 'image'; see `TokenLayout`.
         key: What some keys are, such as 'text'.
         steps: Which of the steps asked for: an int, or anything that can be asked
@@ -60,7 +60,7 @@ class Select:
         when: Any other question to the call.
 
     Raises:
-        ArgumentError: there is no such kind or place, or an argument is of a type that means
+        ArgumentError: there is no such kind or stage, or an argument is of a type that means
             nothing here.
 
     Example:
@@ -73,7 +73,7 @@ class Select:
 
     kind: str | None = None
     layers: LayerQuery | Callable[[str], bool] | tuple[Any, ...] = None
-    place: str | None = None
+    stage: str | None = None
     query: str | None = None
     key: str | None = None
     steps: int | Container[int] | None = None
@@ -82,7 +82,7 @@ class Select:
     when: Callable[[AttentionCall], bool] | None = None
 
     def __post_init__(self) -> None:
-        for what, value, known in (("kind", self.kind, KINDS), ("place", self.place, PLACES)):
+        for what, value, known in (("kind", self.kind, KINDS), ("stage", self.stage, STAGES)):
             if value is not None:
                 one_of(value, what, "Select", known)
         object.__setattr__(self, "steps", _checked_steps(self.steps))
@@ -143,13 +143,13 @@ class Select:
         return step == self.steps if isinstance(self.steps, int) else step in self.steps
 
     def has_layer(self, call: AttentionCall) -> bool:
-        """Whether calls like this are chosen at any time: by their layer, its place and tokens.
+        """Whether calls like this are chosen at any time: by their layer, its stage and tokens.
 
         Raises:
             ArgumentError: what tokens are is asked of a model of no known family.
         """
         return (
-            (self.place is None or call.place == self.place)
+            (self.stage is None or call.stage == self.stage)
             and self._has_path(call)
             and (self.kind is None or call.kind == self.kind)
             and ((self.query is None and self.key is None) or self._has_tokens(call))
@@ -183,8 +183,8 @@ class Select:
         """The layers that can be meant, if all were asked for, as far as is known of them."""
         kinds = set(TRAITS) | {""} if self.kind is None else {"", self.kind}
         kinds &= set(READS.get(self.key or "", kinds))
-        place = self.place
-        return [each for each in layers if each.kind in kinds and place in (None, each.stage)]
+        stage = self.stage
+        return [each for each in layers if each.kind in kinds and stage in (None, each.stage)]
 
     def check_among(self, layers: Sequence[LayerInfo], caller: str) -> None:
         """Refuse layers that are not there, or of which none can be meant.
@@ -293,7 +293,7 @@ def _called(call: AttentionCall, part: Any) -> bool:
             f"Select: layers={part} counts layers in running order, which takes a model. Give "
             f"this choice to a Tap, or name the layer."
         )
-    if part == call.layer or has_names(call.layer, part) or part == call.place:
+    if part == call.layer or has_names(call.layer, part) or part == call.stage:
         return True
     if part in TRAITS:
         pools = call.known_layout("Select").has(query="probe")

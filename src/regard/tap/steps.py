@@ -80,8 +80,8 @@ class Steps:
         """Note a call of ``scheduler.step`` at this noise level; whether a step ended with it."""
         self.locate(level, sure=True)
         self.levels.setdefault(self.step, level)
-        place, plan = self.place, self.plan
-        ended = not plan or place + 1 >= len(plan) or plan[place + 1] > plan[place]
+        position, plan = self.position, self.plan
+        ended = not plan or position + 1 >= len(plan) or plan[position + 1] > plan[position]
         self.evaluation += 1
         self.step += ended
         return ended
@@ -133,14 +133,14 @@ class Steps:
         return self.plan[-1] - self.plan[self._first or 0] + 1
 
     @property
-    def place(self) -> int:
+    def position(self) -> int:
         """Where the evaluation that comes next, or is under way, stands in the whole course."""
         return (self._first or 0) + self.evaluation
 
     @property
     def level(self) -> float:
         """The noise level of that evaluation, as the scheduler has it; NaN after the last."""
-        return self.course[self.place] if self.place < len(self.course) else float("nan")
+        return self.course[self.position] if self.position < len(self.course) else float("nan")
 
     def check(self, who: str) -> None:
         """Refuse a scheduler of which it cannot be told what a step is.

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from regard.arguments import listed, shown
 from regard.errors import ArgumentError, NothingObserved
 from regard.layers import LayerInfo
-from regard.tap.call import AttentionCall, Edit, Observer, as_4d
+from regard.tap.call import AttentionCall, Edit, Observer
 from regard.tap.claim import claim
 from regard.tap.clock import Clock, checked_parts
 from regard.tap.eager import (
@@ -43,7 +43,8 @@ from regard.tap.model import (
 from regard.tap.opened import Opened
 from regard.tap.select import Select
 from regard.tap.steps import Steps
-from regard.tap.weights import Fused, Scored, sdpa
+from regard.tap.verbs.base import as_4d
+from regard.tap.weights import Explicit, Fused, sdpa
 
 UNMET = "a softmax that did not meet its values"
 
@@ -472,7 +473,7 @@ class Tap(Opened):
         frame.by_name = False
         heads = heads_of(frame.site.module, value.shape[0])
         tensors = (pending.query, pending.key, pending.scores)
-        weights = Scored(*(unfolded(tensor, heads) for tensor in tensors))
+        weights = Explicit(*(unfolded(tensor, heads) for tensor in tensors))
         call = self._arrived(frame, weights, unfolded(value, heads))
         if call.edited:
             weights = unfolded(pending.again(call.probs()), heads)
@@ -507,7 +508,7 @@ class Tap(Opened):
 
     # Both
 
-    def _arrived(self, frame: Frame, weights: Fused | Scored, value: Tensor) -> AttentionCall:
+    def _arrived(self, frame: Frame, weights: Fused | Explicit, value: Tensor) -> AttentionCall:
         call, layer = self._call(frame, weights, value), frame.site.layer
         frame.index += 1
         if layer not in self._calls and call.layout is not None:
@@ -522,7 +523,7 @@ class Tap(Opened):
                 call.selected = slice(None)
         return call
 
-    def _call(self, frame: Frame, weights: Fused | Scored, value: Tensor) -> AttentionCall:
+    def _call(self, frame: Frame, weights: Fused | Explicit, value: Tensor) -> AttentionCall:
         clock, site, root = self._clock, frame.site, frame.site.root
         batch, _, queries, keys = weights.shape
         layout = None
@@ -534,7 +535,7 @@ class Tap(Opened):
             value,
             layer=site.layer,
             index=frame.index,
-            place=site.place,
+            stage=site.stage,
             layout=layout,
             unknown=root.unknown,
             model=type(root.model).__name__,

@@ -84,7 +84,7 @@ def _layer(call: AttentionCall) -> Layer:
     kind, reads = "", False
     if layout is not None:
         kind, reads = layout.kind, layout.has(query="image", key="text")
-    return Layer(call.layer, call.shape[1], kind, call.place or "", reads)
+    return Layer(call.layer, call.shape[1], kind, call.stage or "", reads)
 
 
 def ablations(
@@ -150,7 +150,7 @@ def _places(layers: Sequence[Layer], prompt: Prompt, during: Steps) -> list[Abla
         Ablation(
             f"{place} {kind}",
             f"{place} {kind}",
-            scale_layers(0.0, place=place, kind=kind, steps=during),
+            scale_layers(0.0, stage=place, kind=kind, steps=during),
             {"place": place, "kind": kind},
         )
         for place in PLACES

@@ -129,15 +129,15 @@ def level(size: Grid, tokens: int, *, asymmetric: bool = False) -> Grid | None:
     return (rows, columns) if rows * columns == tokens else None
 
 
-def place(layer: str) -> str | None:
+def stage(layer: str) -> str | None:
     """'down', 'mid' or 'up', by the block that the layer lies in.
 
     Example:
-        >>> place("down_blocks.1.attentions.0.transformer_blocks.0.attn2")
+        >>> stage("down_blocks.1.attentions.0.transformer_blocks.0.attn2")
         'down'
     """
     block = layer.split("_block", 1)[0].rsplit(".", 1)[-1]
     return block if block in ("down", "mid", "up") else None
 
 
-FAMILY = Family(layout, place)
+FAMILY = Family(layout, stage)
