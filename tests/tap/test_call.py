@@ -3,8 +3,8 @@ import torch
 from torch.nn import functional
 
 from regard.errors import ArgumentError, UnknownName, UnsupportedEdit
+from regard.tap import TokenLayout, segments
 from regard.tap.call import AttentionCall
-from regard.tap.layout import TokenLayout, segments
 from regard.tap.weights import Explicit, Fused
 from tiny import noise
 

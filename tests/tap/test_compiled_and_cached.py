@@ -12,7 +12,7 @@ from joint import tiny_flux_pipeline
 from regard.errors import ArgumentError
 from regard.look import look
 from regard.tap import HeatMap, Tap
-from regard.tap.layout import family_of
+from regard.tap.family import family_of
 from regard.trace import Trace
 from tiny import generate, tiny_pipeline, tiny_vit
 

@@ -3,16 +3,9 @@ import torch
 from torch import nn
 
 from regard.errors import ArgumentError, UnknownName
+from regard.tap import LayerShape, Segment, TokenLayout, layout_for, segments
 from regard.tap.families.unet import level
-from regard.tap.layout import (
-    LayerShape,
-    Segment,
-    TokenLayout,
-    family_of,
-    forget_layout,
-    layout_for,
-    segments,
-)
+from regard.tap.family import family_of, forget_layout
 from tiny import noise, tiny_unet
 
 IMAGE, TEXT = segments(("image", 6, (2, 3))), segments(("text", 6))

@@ -18,7 +18,7 @@ from regard.look.prompt import check_words, read_whole
 from regard.look.settings import Settings
 from regard.measures.rows import check_attention
 from regard.tap import AttentionCall, Tap
-from regard.tap.layout import Grid
+from regard.tap.segment import Grid
 from regard.tap.weights import Weights
 
 ROWS = 64

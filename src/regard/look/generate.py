@@ -22,7 +22,7 @@ from regard.look.outcome import check_size_known, refuse_void, running, voids
 from regard.look.settings import Progress, Settings
 from regard.look.turns import in_turn
 from regard.tap import TO_TEXT, Edit, Select, Steps, Tap, hide, listening
-from regard.tap.layout import family_of
+from regard.tap.family import family_of
 
 TRANSFORMERS = "Stable Diffusion 3 or FLUX.1"
 """What a pipeline without a UNet may be."""

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from regard.tap import AttentionCall
-from regard.tap.layout import Grid
+from regard.tap.segment import Grid
 
 FINEST = 256
 """Image tokens of the finest grid that is read: 16 x 16, where maps tell best what is where."""

@@ -10,7 +10,8 @@ from torch import nn
 from regard.errors import ArgumentError, NothingObserved
 from regard.layers import LayerInfo
 from regard.tap.eager import heads_of
-from regard.tap.layout import Family, Layout, uncompiled_of
+from regard.tap.family import Family, uncompiled_of
+from regard.tap.layout import Layout
 from regard.tap.proven import family_or_proven, why_unknown
 
 DENOISERS = ("unet", "transformer", "transformer_2", "prior")
