@@ -17,7 +17,16 @@ import torch
 from regard.look.prompt import read_whole
 from regard.look.settings import Settings
 from regard.look.variants import Variant, generate_variants
-from regard.methods import Method, drop, nudge, scale, scale_heads, scale_layers, temperature
+from regard.methods import (
+    Method,
+    Where,
+    drop,
+    nudge,
+    scale,
+    scale_heads,
+    scale_layers,
+    temperature,
+)
 from regard.tap import attention_layers
 from regard.zoo import load
 from regard.zoo.memory import keep_memory
@@ -31,9 +40,9 @@ def cases(layers: Sequence[str]) -> dict[str, list[Method]]:
     return {
         "drop a word": [drop("car")],
         "scale a word": [scale({"car": 2.0})],
-        "temperature of cross-attention": [temperature(0.7, kind="cross")],
+        "temperature of cross-attention": [temperature(0.7, where=Where(kind="cross"))],
         "without a head": [scale_heads(layers[0], {0: 0.0})],
-        "cross-attention halved": [scale_layers(0.5, kind="cross")],
+        "cross-attention halved": [scale_layers(0.5, where=Where(kind="cross"))],
         "nudge (for comparison)": [nudge(SUBJECTS)],
     }
 

@@ -8,7 +8,7 @@ from regard.look import look
 from regard.look.prompt import read_whole
 from regard.look.settings import Settings
 from regard.look.variants import Variant, generate_variants
-from regard.methods import Changes, Extra, Guide, Method, drop, temperature, uniform
+from regard.methods import Changes, Extra, Guide, Method, Where, drop, temperature, uniform
 from regard.tap import HeatMap, Select, Tap
 from tiny import tiny_pipeline
 
@@ -62,7 +62,10 @@ def evaluations(*variants, **options):
 
 
 def test_steps_before_anything_differs_are_made_once():
-    variants = [Variant((drop("cat", steps=[2, 4]),)), Variant((drop("grass", steps=[3, 4]),))]
+    variants = [
+        Variant((drop("cat", where=Where(steps=[2, 4])),)),
+        Variant((drop("grass", where=Where(steps=[3, 4])),)),
+    ]
     assert evaluations(*variants, Variant(), steps=4) == [2, 2, 6, 6]
     assert evaluations(*variants, Variant(), steps=4, guidance=1.0) == [1, 1, 3, 3]
     assert evaluations(*variants, Variant(seed=1), steps=4) == [6, 6, 6, 6]
@@ -74,7 +77,7 @@ def test_other_schedulers_share_steps_too(name):
 
     model = tiny_pipeline()
     model.scheduler = getattr(diffusers, name).from_config(model.scheduler.config)
-    late = Variant((temperature(0.3, steps=[2, 4]),))
+    late = Variant((temperature(0.3, where=Where(steps=[2, 4])),))
     together = latents(late, Variant(), model=model, steps=4)
     same(together[0], latents(late, model=model, steps=4)[0], 1e-4)
     same(together[1], latents(Variant(), model=model, steps=4)[0], 1e-4)
@@ -85,7 +88,7 @@ def test_schedulers_that_draw_noise_share_nothing():
 
     model = tiny_pipeline()
     model.scheduler = EulerAncestralDiscreteScheduler.from_config(model.scheduler.config)
-    late = Variant((drop("cat", steps=[2, 4]),))
+    late = Variant((drop("cat", where=Where(steps=[2, 4])),))
     assert evaluations(late, Variant(), model=model, steps=4) == [4, 4, 4, 4]
 
 
@@ -258,10 +261,12 @@ def test_a_first_noise_of_ones_own():
 
 
 def test_a_look_under_methods_says_so_in_its_recipe():
-    seen = look(pipeline(), PROMPT, steps=2, methods=[drop("cat"), uniform(kind="self")])
+    seen = look(
+        pipeline(), PROMPT, steps=2, methods=[drop("cat"), uniform(where=Where(kind="self"))]
+    )
     assert seen.trace.recipe["edits"] == [
         {"method": "drop", "words": "cat"},
-        {"method": "uniform", "kind": "self"},
+        {"method": "uniform", "where": {"kind": "self"}},
     ]
     assert seen.trace.heatmap("cat").max() == 0
 
@@ -278,7 +283,7 @@ def test_a_pipeline_that_prepares_no_latents_takes_no_guide():
 
 
 def test_a_kind_of_attention_that_is_not_there_is_refused():
-    cross = Variant((temperature(0.7, kind="cross"),))
+    cross = Variant((temperature(0.7, where=Where(kind="cross")),))
     with pytest.raises(
         ArgumentError, match="kind is 'cross', and the attention of Flux.* is joint"
     ):

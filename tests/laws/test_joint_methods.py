@@ -40,10 +40,10 @@ STRONG = {
     "identity": {},
     "scale": {"weights": {"turtle": 9.0}},
     "scale-heads": {"layer": LAYER, "factors": {"0": 0.0}},
-    "scale-layers": {"factor": 0.0, "kind": "joint"},
+    "scale-layers": {"factor": 0.0, "where": {"kind": "joint"}},
     "shuffled": {"seed": 3},
     "temperature": {"factor": 0.1},
-    "uniform": {"kind": "joint"},
+    "uniform": {"where": {"kind": "joint"}},
 }
 NEUTRAL = {
     "scale": {"weights": {"turtle": 1.0}},
@@ -66,8 +66,9 @@ def bare(which):
     return made(which(), [])[0]
 
 
-def strong(name, **settings):
-    return from_recipe({"method": name, **STRONG[name], **settings})
+def strong(name, **where):
+    settings = {**STRONG[name], **({"where": where} if where else {})}
+    return from_recipe({"method": name, **settings})
 
 
 def same(one, other, atol=1e-5):
@@ -152,7 +153,7 @@ def test_a_place_that_there_is_not_is_refused_before_anything_is_drawn(which):
     assert {layer.stage for layer in layer_infos(which())} == {""}
     assert {layer.stage for layer in layer_infos(tiny_pipeline())} == {"down", "mid", "up"}
     with pytest.raises(ArgumentError, match="^drop: stage is 'mid', and .* no stages"):
-        made(which(), [drop("turtle", stage="mid")])
+        made(which(), [drop("turtle", where={"stage": "mid"})])
 
 
 @BOTH

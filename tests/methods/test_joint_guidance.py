@@ -105,7 +105,7 @@ def test_the_push_is_that_of_attention_by_hand(method, change, guidance, layer):
     attention.processor = present
     expected = bare + 3.0 * (whole.chunk(halves)[-1] - other)
     assert not torch.allclose(expected, bare, atol=1e-3)
-    pushed = outputs(model, method(3.0, layers=layer), guidance=guidance)
+    pushed = outputs(model, method(3.0, where={"layers": layer}), guidance=guidance)
     torch.testing.assert_close(pushed, expected, rtol=0, atol=1e-4)
 
 

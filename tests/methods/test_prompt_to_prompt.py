@@ -332,7 +332,7 @@ def test_settings_that_cannot_be_are_refused(settings, error, message):
         ({"local_blend": "bird"}, UnknownName, "no word is named 'bird'.*local_blend takes"),
         ({"local_blend": "dog"}, ArgumentError, "'a cat on the beach' has none of the words of"),
         ({"local_blend": ["cat"]}, ArgumentError, "'a dog on the beach' has none of the words of"),
-        ({"prompt": "dog " * 20}, PromptError, "takes 16 tokens, which would cut this off: 'dog"),
+        ({"prompt": "dog " * 20}, PromptError, "would truncate the prompt: 'dog"),
     ],
 )
 def test_what_does_not_fit_the_run_is_refused_before_it_runs(settings, error, message):
@@ -346,7 +346,7 @@ def test_what_does_not_fit_the_run_is_refused_before_it_runs(settings, error, me
 
 
 def test_a_source_that_is_cut_off_and_two_prompts_at_once_are_refused():
-    with pytest.raises(PromptError, match="would cut this off: 'cat"):
+    with pytest.raises(PromptError, match="would truncate the prompt: 'cat"):
         edited(EDIT, source="cat " * 20)
     with pytest.raises(ArgumentError, match=f"reads one prompt, and 2 .*'{EDIT}', '{LONGER}'"):
         edited(EDIT, prompt_to_prompt(LONGER))

@@ -172,7 +172,7 @@ def acting(method, steps=10):
 def test_halves_and_shares_are_of_the_steps_asked_for():
     assert acting(attend_and_excite(["cat"])).guide.latents.steps == range(5)
     assert acting(nudge(["cat"])).guide.latents.steps == range(0, 5, 2)
-    assert acting(drop("cat", steps=[5, 10])).edits[0][0].steps == range(5, 10)
+    assert acting(drop("cat", where={"steps": [5, 10]})).edits[0][0].steps == range(5, 10)
 
 
 def test_prompt_to_prompt_covers_its_share_of_the_evaluations():
@@ -203,7 +203,7 @@ def test_shared_first_steps_are_whole_steps():
     model = with_scheduler("HeunDiscreteScheduler")
     settings = Settings(PROMPT, steps=4)
     text = read_whole(model, settings)
-    late = [Variant((drop(word, steps=[2, 4]),)) for word in ("cat", "grass")]
+    late = [Variant((drop(word, where={"steps": [2, 4]}),)) for word in ("cat", "grass")]
     together = generate_variants(model, settings, text, late)
     for each, alone in zip(together, late, strict=True):
         (single,) = generate_variants(model, settings, text, [alone])

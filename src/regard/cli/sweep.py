@@ -1,12 +1,13 @@
 """``regard sweep``."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from regard.cli.polite import STOPPED, bar, how_to_go_on, stop
-from regard.cli.steer import steps_of
+from regard.errors import ArgumentError
 
 SHOWN = 12
 """Rows of the summary that the terminal gets; all are in summary.csv."""
@@ -47,7 +48,7 @@ def sweep(
     from regard.zoo.memory import keep_memory
 
     asked, _ = checked(prompts or [], over, seeds)  # a mistake is told before torch is loaded
-    span = None if during is None else steps_of(during, steps, "sweep")
+    span = None if during is None else steps_of(during, steps)
     keep_memory()  # the process is ours, and ends with this
     drawn = {"seeds": seeds, "steps": steps, "guidance": guidance, "during": span}
     with begin(out or Path(f"sweep-{over}"), overwrite=overwrite) as (folder, unfinished):
@@ -63,6 +64,25 @@ def sweep(
         return
     typer.echo(text_of(found))
     typer.echo(f"\nWrote {folder}. Open {folder / 'report.html'} in a browser.")
+
+
+def steps_of(text: str, steps: int) -> list[int]:
+    """The first step and the one after the last, of '3', '0-9' or '10-'.
+
+    Raises:
+        ArgumentError: it is none of these.
+
+    Example:
+        >>> steps_of("10-", 30), steps_of("5", 30)
+        ([10, 30], [5, 6])
+    """
+    found = re.fullmatch(r"(\d+)(-(\d*))?", text.strip())
+    if found is None:
+        raise ArgumentError(f"sweep: --during is '{text}' and must be such as 0-9, 10- or 5.")
+    first = int(found[1])
+    if found[2] is None:
+        return [first, first + 1]
+    return [first, int(found[3]) + 1 if found[3] else steps]
 
 
 def text_of(found: Any) -> str:

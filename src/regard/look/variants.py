@@ -25,6 +25,7 @@ from regard.look.prompt import read
 from regard.look.settings import Progress, Settings
 from regard.look.turns import in_turn
 from regard.methods import Changes, Guide, Method, Run
+from regard.methods.text import spelled
 from regard.tap import Edit, Observer, Select, Tap, attention_layers
 from regard.trace import Prompt
 
@@ -232,7 +233,7 @@ def _check_kinds(batch: Sequence[_Planned], tap: Tap, pipeline: Any) -> None:
         ArgumentError: there is such a method; the message has the kinds that there are.
     """
     for method in (each for planned in batch for each in planned.variant.methods):
-        kind = method.settings.get("kind")
+        kind = method.kind
         if kind is not None and kind not in tap.kinds:
             raise ArgumentError(
                 f"{method.name}: kind is '{kind}', and the attention of {type(pipeline).__name__} "
@@ -250,7 +251,7 @@ def _check_acted(batch: Sequence[_Planned], done: int) -> None:
     for planned in batch:
         for method, change in zip(planned.variant.methods, planned.changes, strict=False):
             if change.acted is not None and done > change.last_step and not change.acted():
-                told = ", ".join(f"{name}={value!r}" for name, value in method.settings.items())
+                told = spelled(method).partition(" ")[2]
                 raise ArgumentError(
                     f"{method.name}: this model has no attention that {told or 'it'} is for, so "
                     f"nothing changed. Ask for other layers or steps, or for the other "

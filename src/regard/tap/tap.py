@@ -41,7 +41,7 @@ class Tap(Opened):
     For the length of the ``with`` block, in the thread that entered it. The model is not
     rewritten: a torch function mode sees each ``scaled_dot_product_attention`` and each matmul,
     softmax, matmul, and hooks say in which module it happens. Edits run first, in the order
-    listed, then the attention, then observers. A model that is only looked at computes bit for bit
+    listed, then the attention, then observers. A model that is only observed computes bit for bit
     what it computes without. A module reached by two paths is named by the first.
 
     Args:

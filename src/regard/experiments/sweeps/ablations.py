@@ -8,7 +8,7 @@ from typing import Any
 from regard.errors import ArgumentError
 from regard.look.generate import generate
 from regard.look.settings import Settings
-from regard.methods import Method, drop, scale_heads, scale_layers
+from regard.methods import Method, Where, drop, scale_heads, scale_layers
 from regard.methods.where import Steps
 from regard.tap import AttentionCall, Tap, attention_layers
 from regard.trace import Prompt
@@ -109,7 +109,7 @@ def _heads(layers: Sequence[Layer], prompt: Prompt, during: Steps) -> list[Ablat
         Ablation(
             f"{layer.path}:{head}",
             f"{layer.short}, head {head}",
-            scale_heads(layer.path, {head: 0.0}, steps=during),
+            scale_heads(layer.path, {head: 0.0}, where=Where(steps=during)),
             {"layer": layer.path, "place": layer.place, "kind": layer.kind, "head": head},
         )
         for layer in layers
@@ -122,7 +122,7 @@ def _layers(layers: Sequence[Layer], prompt: Prompt, during: Steps) -> list[Abla
         Ablation(
             layer.path,
             layer.short,
-            scale_layers(0.0, layers=layer.path, steps=during),
+            scale_layers(0.0, where=Where(steps=during, layers=layer.path)),
             {"layer": layer.path, "place": layer.place, "kind": layer.kind},
         )
         for layer in layers
@@ -136,7 +136,8 @@ def _words(layers: Sequence[Layer], prompt: Prompt, during: Steps) -> list[Ablat
             f"read the text, so there are no words to leave out. Sweep heads or layers."
         )
     names = dict.fromkeys(token.name for token in prompt.tokens if token.role == "word")
-    return [Ablation(name, name, drop(name, steps=during), {"word": name}) for name in names]
+    where = Where(steps=during)
+    return [Ablation(name, name, drop(name, where=where), {"word": name}) for name in names]
 
 
 def _places(layers: Sequence[Layer], prompt: Prompt, during: Steps) -> list[Ablation]:
@@ -150,7 +151,7 @@ def _places(layers: Sequence[Layer], prompt: Prompt, during: Steps) -> list[Abla
         Ablation(
             f"{place} {kind}",
             f"{place} {kind}",
-            scale_layers(0.0, stage=place, kind=kind, steps=during),
+            scale_layers(0.0, where=Where(steps=during, stage=place, kind=kind)),
             {"place": place, "kind": kind},
         )
         for place in PLACES

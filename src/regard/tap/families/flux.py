@@ -33,12 +33,12 @@ def layout(model: nn.Module, inputs: Mapping[str, Any], shape: LayerShape) -> To
     if shape.index > 0 and has_image_prompt(shape.module) and shape.queries == images:
         return TokenLayout(segments(*planes), segments(("image_prompt", shape.keys)))
     both = segments(("text", text), *planes)
-    asking, asked = (
+    queries, keys = (
         both if count == text + images else segments(("other", count))
         for count in (shape.queries, shape.keys)
     )
     # A processor may have added keys of its own: which they are is not known.
-    return TokenLayout(asking, asked, known_kind="joint")
+    return TokenLayout(queries, keys, known_kind="joint")
 
 
 def grid(ids: Tensor) -> Grid:

@@ -25,12 +25,12 @@ def layout(model: nn.Module, inputs: Mapping[str, Any], shape: LayerShape) -> To
     alone = shape.layer.endswith("attn2")
     text = 0 if alone else inputs["encoder_hidden_states"].shape[1]
     both = segments(image, ("text", text))
-    asking, asked = (
+    queries, keys = (
         both if number == count + text else segments(("other", number))
         for number in (shape.queries, shape.keys)
     )
     # A processor may have added keys of its own: which they are is not known.
-    return TokenLayout(asking, asked, known_kind="self" if alone else "joint")
+    return TokenLayout(queries, keys, known_kind="self" if alone else "joint")
 
 
 FAMILY = Family(layout)

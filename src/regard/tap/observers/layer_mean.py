@@ -17,7 +17,7 @@ class LayerMean:
     Memory: one number a head.
 
     Args:
-        read: Gets a call and the rows of the batch asked for; returns [batch, head, query].
+        read: Gets a call and the chosen rows of the batch; returns [batch, head, query].
         condition: Which rows of the batch: 'cond' or 'uncond'; all if left out.
 
     Example:

@@ -1,4 +1,4 @@
-"""What all weights can be asked, and how it is computed where nothing cheaper is known."""
+"""What can be read from all weights, and how where nothing cheaper is known."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
