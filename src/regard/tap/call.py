@@ -14,8 +14,7 @@ from torch import Tensor
 from regard.errors import ArgumentError
 from regard.tap.layout import TokenLayout
 from regard.tap.verbs import ReplacingVerbs, ScalingVerbs
-from regard.tap.verbs.base import as_4d
-from regard.tap.weights import ALL, Fused, PerKey, PerQuery, Rows, Scores, Weights
+from regard.tap.weights import ALL, Fused, PerKey, PerQuery, Rows, Scores, Weights, as_4d
 
 BITS_PER_NAT = 1.4426950408889634
 

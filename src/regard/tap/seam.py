@@ -28,8 +28,7 @@ from regard.tap.frame import Frame
 from regard.tap.mode import Watch
 from regard.tap.model import Site
 from regard.tap.sleep import SleepPolicy
-from regard.tap.verbs.base import as_4d
-from regard.tap.weights import Explicit, Fused, sdpa
+from regard.tap.weights import Explicit, Fused, as_4d, sdpa
 
 UNMET = "a softmax that did not meet its values"
 

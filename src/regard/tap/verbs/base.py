@@ -8,7 +8,7 @@ from torch import Tensor
 
 from regard.errors import ArgumentError, UnsupportedEdit
 from regard.tap.layout import TokenLayout
-from regard.tap.weights import ALL, PerKey, PerQuery, Rows, Weights, indices, with_rows
+from regard.tap.weights import ALL, PerKey, PerQuery, Rows, Weights, as_4d, indices, with_rows
 
 
 class Editable:
@@ -85,13 +85,3 @@ class Editable:
             self.weights = weights
         elif chosen:
             self.weights = with_rows(self.weights, weights, chosen)
-
-
-def as_4d(tensor: Tensor) -> Tensor:
-    """Leading axes of length 1, so that there are four: batch, head, query or key, and columns.
-
-    Example:
-        >>> as_4d(torch.zeros(3, 2)).shape
-        torch.Size([1, 1, 3, 2])
-    """
-    return tensor.reshape((1,) * (4 - tensor.ndim) + tensor.shape)

@@ -8,8 +8,18 @@ from torch import Tensor
 
 from regard.errors import ArgumentError, UnsupportedEdit
 from regard.tap.layout import TokenLayout
-from regard.tap.verbs.base import Editable, as_4d
-from regard.tap.weights import ALL, Fused, Identity, Injected, Replaced, Rows, Scores, indices
+from regard.tap.verbs.base import Editable
+from regard.tap.weights import (
+    ALL,
+    Fused,
+    Identity,
+    Injected,
+    Replaced,
+    Rows,
+    Scores,
+    as_4d,
+    indices,
+)
 
 _FUSED = "Load the model with fused attention (attn_implementation='sdpa', AttnProcessor2_0)."
 
@@ -33,8 +43,8 @@ class ReplacingVerbs(Editable):
         self._start("set_kv")
         if not isinstance(self.weights, Fused):
             raise UnsupportedEdit(
-                f"set_kv: {self.layer} uses eager (explicit) softmax attention, so its keys and "
-                f"values cannot be replaced. {_FUSED}"
+                f"set_kv: {self.layer} uses eager (explicit) softmax attention, or an edit has "
+                f"replaced its map, so its keys and values cannot be replaced. {_FUSED}"
             )
         old = self.weights
         masked = old.causal or (old.bias is not None and old.bias.shape[-1] != 1)

@@ -12,7 +12,7 @@ P are the weights, s = scale * q·k + bias the scores; a row of P is the softmax
 * ``Mixed``: some rows of the batch are known in one way, the others in another.
 """
 
-from regard.tap.weights.base import ALL, PerKey, PerQuery, Rows, Scores, Weights, indices
+from regard.tap.weights.base import ALL, PerKey, PerQuery, Rows, Scores, Weights, as_4d, indices
 from regard.tap.weights.explicit import Explicit
 from regard.tap.weights.fused import Fused, sdpa
 from regard.tap.weights.injected import Injected
@@ -32,6 +32,7 @@ __all__ = [
     "Rows",
     "Scores",
     "Weights",
+    "as_4d",
     "indices",
     "sdpa",
     "with_rows",

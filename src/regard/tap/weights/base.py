@@ -109,3 +109,13 @@ def indices(rows: Rows, count: int) -> list[int]:
         ([1, 3], [3])
     """
     return list(range(count)[rows]) if isinstance(rows, slice) else [row % count for row in rows]
+
+
+def as_4d(tensor: Tensor) -> Tensor:
+    """Leading axes of length 1, so that there are four: batch, head, query or key, and columns.
+
+    Example:
+        >>> as_4d(torch.zeros(3, 2)).shape
+        torch.Size([1, 1, 3, 2])
+    """
+    return tensor.reshape((1,) * (4 - tensor.ndim) + tensor.shape)
