@@ -8,6 +8,7 @@ image in coarse layers, and image to text through a map from the source's tokens
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 
@@ -78,15 +79,7 @@ def prompt_to_prompt(
         Hertz et al. (2022), "Prompt-to-Prompt Image Editing with Cross Attention Control",
         arXiv 2208.01626, section 3; numbers and fractions of steps are those of the authors' code.
     """
-    if not isinstance(prompt, str):
-        raise PromptError(
-            f"prompt_to_prompt: the prompt is {shown(prompt)} and must be a text, such as 'a dog'."
-        )
-    if not prompt.strip():
-        raise PromptError(
-            "prompt_to_prompt: the prompt is empty and needs at least one word. Give the edited "
-            "prompt, such as 'a dog on the beach'."
-        )
+    _check_prompt(prompt)
     if mode is not None and mode not in MODES:
         raise unknown("mode", str(mode), MODES)
     flag(legacy, "legacy", "prompt_to_prompt")
@@ -94,19 +87,8 @@ def prompt_to_prompt(
         raise ArgumentError(f"prompt_to_prompt: largest is {largest} and must be 1 or more; 256.")
     shares = dict(cross) if isinstance(cross, Mapping) else {DEFAULT: cross}
     _check_shares({f"cross of '{word}'": share for word, share in shares.items()} | {"self": self})
-    if reweight is not None and not isinstance(reweight, Mapping):
-        raise ArgumentError(
-            f"prompt_to_prompt: reweight is {shown(reweight)} and must give words a factor, such "
-            f"as {{'cat': 2.0}}."
-        )
-    factors = dict(reweight or {})
-    _check_factors(factors)
-    several = [local_blend] if isinstance(local_blend, str) else listed(local_blend)
-    if several is None or not all(isinstance(each, str) for each in several):
-        raise ArgumentError(
-            f"prompt_to_prompt: local_blend is {shown(local_blend)} and must be words."
-        )
-    blend = [each for each in several if each]
+    factors = _factors(reweight)
+    blend = _words_of(local_blend)
 
     def plan(run: Run) -> Changes:
         source, edit = _both(run)
@@ -170,6 +152,18 @@ def span(share: Share, count: int) -> range:
 # Inside
 
 
+def _check_prompt(prompt: Any) -> None:
+    if not isinstance(prompt, str):
+        raise PromptError(
+            f"prompt_to_prompt: the prompt is {shown(prompt)} and must be a text, such as 'a dog'."
+        )
+    if not prompt.strip():
+        raise PromptError(
+            "prompt_to_prompt: the prompt is empty and needs at least one word. Give the edited "
+            "prompt, such as 'a dog on the beach'."
+        )
+
+
 def _ends(share: Share) -> tuple[float, float]:
     if isinstance(share, Sequence):
         first, last = share
@@ -194,14 +188,31 @@ def _check_shares(shares: Mapping[str, Share]) -> None:
             )
 
 
-def _check_factors(factors: Mapping[str, float]) -> None:
-    for word, factor in factors.items():
+def _factors(reweight: Any) -> dict[str, float]:
+    """The factor of each word."""
+    if reweight is not None and not isinstance(reweight, Mapping):
+        raise ArgumentError(
+            f"prompt_to_prompt: reweight is {shown(reweight)} and must give words a factor, such "
+            f"as {{'cat': 2.0}}."
+        )
+    for word, factor in (reweight or {}).items():
         value = number_or_none(factor)
         if not isinstance(word, str) or value is None or not math.isfinite(value):
             raise ArgumentError(
                 f"prompt_to_prompt: reweight of {word!r} is {shown(factor)} and must be a "
                 f"finite number."
             )
+    return dict(reweight or {})
+
+
+def _words_of(local_blend: Any) -> list[str]:
+    """The words to blend by, as a list also if there is one."""
+    words = [local_blend] if isinstance(local_blend, str) else listed(local_blend)
+    if words is None or not all(isinstance(word, str) for word in words):
+        raise ArgumentError(
+            f"prompt_to_prompt: local_blend is {shown(local_blend)} and must be words."
+        )
+    return [word for word in words if word]
 
 
 def _both(run: Run) -> tuple[Prompt, Prompt]:
