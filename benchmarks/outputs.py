@@ -231,14 +231,14 @@ def steer_bundled() -> Any:
     from regard import steer
 
     ways = {
-        "drop": [room.drop("car", steps=[1, 3])],
+        "drop": [room.drop("car", where={"steps": [1, 3]})],
         "scale": [room.scale({"car": 2.0, "cat": 0.5}, renormalise=True)],
         "heads": [room.scale_heads(3, {0: 0.0, 1: 2.0})],
-        "layers": [room.scale_layers(0.5, place="up", kind="cross")],
-        "temperature": [room.temperature(0.7, kind="cross")],
-        "uniform": [room.uniform(kind="self", place="mid")],
-        "identity": [room.identity(place="mid", condition="both")],
-        "shuffled": [room.shuffled(1, kind="cross", layers="down_blocks.1")],
+        "layers": [room.scale_layers(0.5, where={"stage": "up", "kind": "cross"})],
+        "temperature": [room.temperature(0.7, where={"kind": "cross"})],
+        "uniform": [room.uniform(where={"kind": "self", "stage": "mid"})],
+        "identity": [room.identity(where={"stage": "mid", "condition": "both"})],
+        "shuffled": [room.shuffled(1, where={"kind": "cross", "layers": "down_blocks.1"})],
         "pag": [room.perturbed_attention_guidance(3.0, adaptive=0.001)],
         "seg": [room.smoothed_energy_guidance(3.0, sigma=1.0)],
         "excite": [room.attend_and_excite(["cat", "car"])],
@@ -267,8 +267,8 @@ def steer_families() -> Any:
         found[name] = of_steered(
             steer(model, TINY, methods, **OLD, num_inference_steps=3, keep=("layer",))
         )
-        guide = [smoothed_energy_guidance(2.0, layers=0 if name in ("sd", "xl") else None,
-                                          place=None)]  # fmt: skip
+        where = {"layers": 0} if name in ("sd", "xl") else {}
+        guide = [smoothed_energy_guidance(2.0, where=where)]
         try:
             found[f"{name} guide"] = of_steered(
                 steer(model, TINY, guide, **OLD, num_inference_steps=3)

@@ -16,7 +16,16 @@ from dataclasses import replace
 import torch
 
 from regard.generation import Request, generate
-from regard.methods import Method, drop, nudge, scale, scale_heads, scale_layers, temperature
+from regard.methods import (
+    Method,
+    Where,
+    drop,
+    nudge,
+    scale,
+    scale_heads,
+    scale_layers,
+    temperature,
+)
 from regard.models import load
 from regard.zoo.memory import keep_memory
 
@@ -29,9 +38,9 @@ def cases(layers: Sequence[str]) -> dict[str, list[Method]]:
     return {
         "drop a word": [drop("car")],
         "scale a word": [scale({"car": 2.0})],
-        "temperature of cross-attention": [temperature(0.7, kind="cross")],
+        "temperature of cross-attention": [temperature(0.7, where=Where(kind="cross"))],
         "without a head": [scale_heads(layers[0], {0: 0.0})],
-        "cross-attention halved": [scale_layers(0.5, kind="cross")],
+        "cross-attention halved": [scale_layers(0.5, where=Where(kind="cross"))],
         "nudge (for comparison)": [nudge(SUBJECTS)],
     }
 

@@ -65,7 +65,7 @@ def test_an_interrupted_one_says_what_is_kept_and_goes_on(model, there, monkeypa
     [
         (["--method", "atend-and-excite"], "Did you mean 'attend-and-excite'"),
         (["--method", "uniform"], "uniform takes no words"),
-        (["--method", "choose-noise candidates=many"], "'candidates=many' is no setting"),
+        (["--method", "choose-noise candidates=many"], "'candidates': 'many'"),
         (["--seeds", 0], "seeds is 0"),
         (["--captioner", "nobody"], "nobody"),
         (["--model", "nowhere"], "nowhere"),

@@ -17,21 +17,28 @@ def run(*words):
     return CliRunner().invoke(app, ["steer", *map(str, words)])
 
 
-def test_changes_are_those_asked_for_in_the_order_of_the_help(model, there):
-    head = "mid_block.attentions.0.transformer_blocks.0.attn2:0=0"
+def methods_of(folder):
+    return json.loads((folder / "recipe.json").read_text())["methods"]
+
+
+def test_methods_are_those_given_in_their_order(model, there):
+    head = "mid_block.attentions.0.transformer_blocks.0.attn2"
     done = run(
-        PROMPT, "--model", model, "--num-inference-steps", 2, "--temperature", 0.5,
-        "--scale", "turtle=2",
-        "--scale", "a#2=0.5", "--drop", "cat", "--head", head, "--scale-layers", 0.9,
-        "--method", "shuffled", "--during", "1-", "--out", "new",
+        PROMPT, "--model", model, "--num-inference-steps", 2,
+        "--scale", "turtle=2", "--scale", "a#2=0.5",
+        "--method", f"scale-heads layer={head} factors.0=0 steps=1",
+        "--method", "temperature factor=0.5 layers=up kind=cross", "--drop", "cat",
+        "--method", "shuffled steps=1:2", "--out", "new",
     )  # fmt: skip
     assert done.exit_code == 0, done.output
-    methods = json.loads((there / "new" / "recipe.json").read_text())["methods"]
-    assert [each["method"] for each in methods] == [
-        "drop", "scale", "scale-heads", "scale-layers", "temperature", "shuffled",
-    ]  # fmt: skip
-    assert all(each["steps"] == [1, 2] for each in methods)
-    assert methods[1]["weights"] == {"turtle": 2.0, "a#2": 0.5}
+    assert methods_of(there / "new") == [
+        {"method": "drop", "words": "cat"},
+        {"method": "scale", "weights": {"turtle": 2.0}},
+        {"method": "scale", "weights": {"a#2": 0.5}},
+        {"method": "scale-heads", "layer": head, "factors": {"0": 0.0}, "where": {"steps": 1}},
+        {"method": "temperature", "factor": 0.5, "where": {"layers": "up", "kind": "cross"}},
+        {"method": "shuffled", "where": {"steps": [1, 2]}},
+    ]
     assert "distance inside" in done.stdout
     again = run("--recipe", "new/recipe.json", "--model", model)
     assert again.exit_code == 0, again.output
@@ -39,66 +46,47 @@ def test_changes_are_those_asked_for_in_the_order_of_the_help(model, there):
     assert images[0] == images[1]
 
 
-def test_another_prompt_and_its_settings_are_those_of_the_method(model, there):
-    done = run(
-        PROMPT, "--to", "a dog and a turtle on grass", "--cross-steps", 0.5, "--cross-steps",
-        "dog=0-1", "--self-steps", 0.5, "--reweight", "dog=2", "--local-blend", "cat, dog",
-        "--mode", "refine", "--legacy", "--drop", "grass", "--during", 1, "--model", model,
-        "--num-inference-steps", 2, "--out", "new",
+def test_short_options_are_their_methods(model, there):
+    short = ("--to", "a dog and a turtle on grass", "--drop", "grass")
+    long = (
+        "--method", 'prompt-to-prompt prompt="a dog and a turtle on grass"',
+        "--method", "drop words=grass",
     )  # fmt: skip
-    assert done.exit_code == 0, done.output
-    methods = json.loads((there / "new" / "recipe.json").read_text())["methods"]
-    assert methods[0] == {
-        "method": "prompt-to-prompt", "prompt": "a dog and a turtle on grass", "mode": "refine",
-        "cross": {"default": 0.5, "dog": [0.0, 1.0]}, "self": 0.5, "reweight": {"dog": 2.0},
-        "local_blend": ["cat", "dog"], "legacy": True,
-    }  # fmt: skip
-    assert methods[1] == {"method": "drop", "words": ["grass"], "steps": [1, 2]}
+    for name, words in (("short", short), ("long", long)):
+        done = run(PROMPT, *words, "--model", model, "--num-inference-steps", 2, "--out", name)
+        assert done.exit_code == 0, done.output
+    assert methods_of(there / "short") == methods_of(there / "long")
 
 
-def test_a_word_of_the_same_prompt_can_be_reweighted(model, there):
-    done = run(
-        PROMPT, "--reweight", "cat=2", "--model", model, "--num-inference-steps", 2, "--out", "new"
-    )
+def test_a_recipe_of_before_is_replayed(model, there):
+    options = ("--method", "temperature factor=0.5 steps=1 stage=up", "--num-inference-steps", 2)
+    assert run(PROMPT, *options, "--model", model, "--out", "new").exit_code == 0
+    recipe = json.loads((there / "new" / "recipe.json").read_text())
+    recipe["methods"] = [{"method": "temperature", "factor": 0.5, "steps": 1, "place": "up"}]
+    (there / "old.json").write_text(json.dumps(recipe))
+    done = run("--recipe", "old.json", "--model", model, "--out", "again")
     assert done.exit_code == 0, done.output
-    [method] = json.loads((there / "new" / "recipe.json").read_text())["methods"]
-    assert method == {"method": "prompt-to-prompt", "prompt": PROMPT, "reweight": {"cat": 2.0}}
+    images = [(there / name / "after" / "image.png").read_bytes() for name in ("new", "again")]
+    assert images[0] == images[1]
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([], "give a prompt and at least one change"),
-        ([PROMPT], "give a prompt and at least one change"),
+        ([], "give a prompt and at least one method"),
+        ([PROMPT], "give a prompt and at least one method"),
         ([PROMPT, "--drop", "dog"], "no word is named 'dog'"),
-        ([PROMPT, "--scale", "cat"], "--scale is 'cat' and must be WORD=FACTOR"),
-        ([PROMPT, "--scale", "cat=much"], "'much' and must be a number"),
-        ([PROMPT, "--head", "mid:x=0"], "must be LAYER:HEAD=FACTOR"),
-        (
-            [PROMPT, "--head", "mid_block.attentions.0.transformer_blocks.0.attn2:7=0"],
-            "has heads 0",
-        ),
+        ([PROMPT, "--scale", "cat"], "'weights.cat' is no setting. Settings follow"),
+        ([PROMPT, "--method", ""], "must name a method and its settings"),
         ([PROMPT, "--method", "unifrm"], "Did you mean 'uniform'"),
-        ([PROMPT, "--method", "drop"], "--method drop needs --words"),
-        ([PROMPT, "--method", "scale"], "--method scale needs weights. Use its own option"),
-        ([PROMPT, "--method", "attend-and-excite"], "needs --words, such as --words cat,dog"),
-        ([PROMPT, "--method", "attend-and-excite", "--words", "dog"], "no word is named 'dog'"),
-        ([PROMPT, "--method", "uniform", "--words", "cat"], "no --method that was given takes"),
-        ([PROMPT, "--words", "cat"], "no --method that was given takes words"),
-        ([PROMPT, "--drop", "cat", "--kind", "self"], "drop takes no --kind"),
-        ([PROMPT, "--to", "a dog", "--during", "0"], "prompt-to-prompt takes no --during"),
+        ([PROMPT, "--method", "drop"], "drop: words is missing"),
+        ([PROMPT, "--method", "drop words=cat kind=self"], "no setting of drop is named 'kind'"),
+        ([PROMPT, "--method", "attend-and-excite words=dog"], "no word is named 'dog'"),
+        ([PROMPT, "--method", "drop words=cat steps=0:9"], "includes step 8, and the run has 2"),
         ([PROMPT, "--to", " "], "the prompt is empty"),
-        ([PROMPT, "--to", "a dog", "--cross-steps", "dog="], "--cross-steps is '' and must be a"),
-        ([PROMPT, "--to", "a dog", "--self-steps", "1.2.3"], "--self-steps is '1.2.3' and must"),
-        ([PROMPT, "--to", "a dog", "--self-steps", "1.5"], "self is 1.5 and must lie in 0..1"),
-        ([PROMPT, "--to", "a dog", "--reweight", "dog"], "--reweight is 'dog' and must be WORD="),
-        ([PROMPT, "--to", "a dog", "--local-blend", "bird"], "no word is named 'bird'"),
-        ([PROMPT, "--to", "a dog", "--mode", "swap"], "no mode is named 'swap'"),
-        ([PROMPT, "--drop", "cat", "--during", "early"], "--during is 'early' and must be"),
-        ([PROMPT, "--drop", "cat", "--during", "0-9"], "step 9 is asked for, and the run has 2"),
-        ([PROMPT, "--recipe", "x.json"], "Leave the prompt and the changes away, --seed and all"),
-        (["--recipe", "x.json", "--place", "up"], "Leave the prompt and the changes away, --seed"),
-        (["--recipe", "x.json"], "Leave the prompt and the changes away, --seed and all"),
+        ([PROMPT, "--recipe", "x.json"], "Leave out the prompt and the methods, --seed and all"),
+        (["--recipe", "x.json", "--drop", "a"], "Leave out the prompt and the methods, --seed"),
+        (["--recipe", "x.json"], "Leave out the prompt and the methods, --seed and all"),
     ],
 )
 def test_a_mistake_is_one_line_and_writes_nothing(model, there, words, message):
@@ -114,18 +102,3 @@ def test_a_recipe_that_is_not_there_is_one_line(model, there):
     assert done.exit_code == 2
     assert "x.json could not be read: No such file" in done.stderr
     assert done.stderr.count("\n") == 1
-
-
-def test_a_method_gets_its_words(model, there):
-    options = (
-        "--method",
-        "attend-and-excite",
-        "--words",
-        "cat, turtle",
-        "--num-inference-steps",
-        2,
-    )
-    done = run(PROMPT, "--model", model, *options, "--out", "new")
-    assert done.exit_code == 0, done.output
-    [method] = json.loads((there / "new" / "recipe.json").read_text())["methods"]
-    assert method == {"method": "attend-and-excite", "words": ["cat", "turtle"]}

@@ -349,7 +349,7 @@ def test_only_some_sheets_are_on_the_page_and_the_others_are_named():
         ({"seeds": [-1]}, ArgumentError, "seed is -1 and must lie in"),
         ({"num_inference_steps": 0}, ArgumentError, "sweep: num_inference_steps is 0"),
         ({"during": 2}, ArgumentError, "sweep: step 2 is asked for, and the run has 2: 0..1."),
-        ({"during": [1, 1]}, ArgumentError, "are none"),
+        ({"during": [1, 1]}, ArgumentError, "is an empty range"),
         ({"model": "openmogi"}, UnknownName, "Did you mean 'openmoji'"),
         ({"encoder": "openmoji-klip"}, UnknownName, "openmoji-klip"),
     ],

@@ -17,7 +17,7 @@ def dense_calls(sample):
     calls = []
 
     def keep(call):
-        calls.append((call.place, call.layout, call.probs().double().mean(1).numpy()))
+        calls.append((call.stage, call.layout, call.probs().double().mean(1).numpy()))
 
     with Tap(sample.model, observe=[keep], conditions=("cond",)):
         sample.run()

@@ -8,7 +8,7 @@ from looks import PROMPT, generated, pipeline
 from regard.errors import ArgumentError
 from regard.generation import Request
 from regard.look import look
-from regard.methods import Changes, Extra, Guide, Method, drop, temperature, uniform
+from regard.methods import Changes, Extra, Guide, Method, Where, drop, temperature, uniform
 from regard.models import TextToImage
 from regard.tap import HeatMap, Select, Tap
 from tiny import generate, tiny_pipeline
@@ -61,8 +61,8 @@ def evaluations(*variants, **options):
 
 def test_steps_before_anything_differs_are_made_once():
     variants = [
-        {"methods": (drop("cat", steps=[2, 4]),)},
-        {"methods": (drop("grass", steps=[3, 4]),)},
+        {"methods": (drop("cat", where=Where(steps=[2, 4])),)},
+        {"methods": (drop("grass", where=Where(steps=[3, 4])),)},
     ]
     assert evaluations(*variants, {}, steps=4) == [2, 2, 6, 6]
     assert evaluations(*variants, {}, steps=4, guidance=1.0) == [1, 1, 3, 3]
@@ -75,7 +75,7 @@ def test_other_schedulers_share_steps_too(name):
 
     model = tiny_pipeline()
     model.scheduler = getattr(diffusers, name).from_config(model.scheduler.config)
-    late = {"methods": (temperature(0.3, steps=[2, 4]),)}
+    late = {"methods": (temperature(0.3, where=Where(steps=[2, 4])),)}
     together = latents(late, {}, model=model, steps=4)
     same(together[0], latents(late, model=model, steps=4)[0], 1e-4)
     same(together[1], latents({}, model=model, steps=4)[0], 1e-4)
@@ -86,7 +86,7 @@ def test_schedulers_that_draw_noise_share_nothing():
 
     model = tiny_pipeline()
     model.scheduler = EulerAncestralDiscreteScheduler.from_config(model.scheduler.config)
-    late = {"methods": (drop("cat", steps=[2, 4]),)}
+    late = {"methods": (drop("cat", where=Where(steps=[2, 4])),)}
     assert evaluations(late, {}, model=model, steps=4) == [4, 4, 4, 4]
 
 
@@ -262,11 +262,14 @@ def test_a_first_noise_of_ones_own():
 
 def test_a_look_under_methods_says_so_in_its_recipe():
     seen = look(
-        pipeline(), PROMPT, num_inference_steps=2, methods=[drop("cat"), uniform(kind="self")]
+        pipeline(),
+        PROMPT,
+        num_inference_steps=2,
+        methods=[drop("cat"), uniform(where=Where(kind="self"))],
     )
     assert seen.trace.recipe["edits"] == [
         {"method": "drop", "words": "cat"},
-        {"method": "uniform", "kind": "self"},
+        {"method": "uniform", "where": {"kind": "self"}},
     ]
     assert seen.trace.heatmap("cat").max() == 0
 
@@ -284,7 +287,7 @@ def test_a_pipeline_that_prepares_no_latents_takes_no_guide():
 
 
 def test_a_kind_of_attention_that_is_not_there_is_refused():
-    cross = {"methods": (temperature(0.7, kind="cross"),)}
+    cross = {"methods": (temperature(0.7, where=Where(kind="cross")),)}
     with pytest.raises(
         ArgumentError, match="kind is 'cross', and the attention of Flux.* is joint"
     ):

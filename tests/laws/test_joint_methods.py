@@ -13,7 +13,7 @@ from regard.generation import Request
 from regard.look import look
 from regard.methods import Changes, Extra, Guide, Method, drop, from_recipe
 from regard.steering.steer import steer
-from regard.tap import Select, Tap, layer_places
+from regard.tap import Select, Tap, layer_infos
 from tiny import tiny_pipeline
 
 STEPS = 2
@@ -37,10 +37,10 @@ STRONG = {
     "identity": {},
     "scale": {"weights": {"turtle": 9.0}},
     "scale-heads": {"layer": LAYER, "factors": {"0": 0.0}},
-    "scale-layers": {"factor": 0.0, "kind": "joint"},
+    "scale-layers": {"factor": 0.0, "where": {"kind": "joint"}},
     "shuffled": {"seed": 3},
     "temperature": {"factor": 0.1},
-    "uniform": {"kind": "joint"},
+    "uniform": {"where": {"kind": "joint"}},
 }
 NEUTRAL = {
     "scale": {"weights": {"turtle": 1.0}},
@@ -62,8 +62,9 @@ def bare(which):
     return made(which(), [])[0]
 
 
-def strong(name, **settings):
-    return from_recipe({"method": name, **STRONG[name], **settings})
+def strong(name, **where):
+    settings = {**STRONG[name], **({"where": where} if where else {})}
+    return from_recipe({"method": name, **settings})
 
 
 def same(one, other, atol=1e-5):
@@ -146,10 +147,10 @@ def test_a_word_that_is_dropped_gets_nothing_from_any_patch_or_token(which):
 
 @BOTH
 def test_a_place_that_there_is_not_is_refused_before_anything_is_drawn(which):
-    assert set(layer_places(which()).values()) == {None}
-    assert set(layer_places(tiny_pipeline()).values()) == {"down", "mid", "up"}
-    with pytest.raises(ArgumentError, match="^drop: place is 'mid', and .* no such places"):
-        made(which(), [drop("turtle", place="mid")])
+    assert {layer.stage for layer in layer_infos(which())} == {""}
+    assert {layer.stage for layer in layer_infos(tiny_pipeline())} == {"down", "mid", "up"}
+    with pytest.raises(ArgumentError, match="^drop: stage is 'mid', and .* no stages"):
+        made(which(), [drop("turtle", where={"stage": "mid"})])
 
 
 @BOTH

@@ -10,7 +10,8 @@ import torch
 from looks import PROMPT, generated, pipeline
 from regard.errors import ArgumentError, UnknownName
 from regard.generation import Request
-from regard.methods import from_recipe, methods
+from regard.methods import from_recipe, methods, options_of, parse
+from regard.methods.text import spelled
 from regard.tap import attention_layers
 
 STEPS = 3
@@ -22,20 +23,20 @@ STRONG = {
     "drop": {"words": "cat"},
     "identity": {},
     "nudge": {"words": ["turtle"], "every": 1},
-    "perturbed-attention-guidance": {"scale": 5.0, "layers": "attn1"},
+    "perturbed-attention-guidance": {"scale": 5.0, "where": {"layers": "attn1"}},
     "prompt-to-prompt": {
         "prompt": PROMPT.replace("grass", "snow"),
         "cross": {"default": 0.5, "turtle": 0.0},
     },
     "scale": {"weights": {"turtle": 4.0}},
     "scale-heads": {"layer": LAYER, "factors": {"0": 0.0}},
-    "scale-layers": {"factor": 0.25, "kind": "cross"},
-    "shuffled": {"seed": 3, "kind": "cross"},
-    "smoothed-energy-guidance": {"scale": 5.0, "layers": "attn1"},
+    "scale-layers": {"factor": 0.25, "where": {"kind": "cross"}},
+    "shuffled": {"seed": 3, "where": {"kind": "cross"}},
+    "smoothed-energy-guidance": {"scale": 5.0, "where": {"layers": "attn1"}},
     "temperature": {"factor": 0.2},
-    "uniform": {"kind": "cross"},
+    "uniform": {"where": {"kind": "cross"}},
 }
-"""Settings under which each method changes the picture."""
+"""Settings under which each method changes the image."""
 
 NEUTRAL = {
     "attend-and-excite": {"words": ["cat"], "scale_factor": 0.0},
@@ -51,19 +52,19 @@ NEUTRAL = {
 """Settings under which a method that has a strength changes nothing."""
 
 PUSHES = ["perturbed-attention-guidance", "smoothed-energy-guidance"]
-"""They change no half by itself, but what the guidance makes of both."""
+"""They change no branch by itself, but what the guidance makes of both."""
 
 MOVES = ["attend-and-excite", "nudge"]
-"""They move latents, wherever attention is."""
+"""They update latents, wherever attention is."""
 
 READS = ["prompt-to-prompt"]
-"""They read another prompt, and say in shares of the steps until when not only that."""
+"""They have another prompt, and say in shares of the steps until when the source counts."""
 
 BEGINS = ["choose-noise"]
 """They change what the run begins with, and no step of it."""
 
 IN_STEPS = [name for name in STRONG if name not in READS + BEGINS]
-HALVES = [name for name in IN_STEPS if name not in PUSHES + MOVES]
+BRANCHES = [name for name in IN_STEPS if name not in PUSHES + MOVES]
 SEVERAL_LAYERS = [name for name in IN_STEPS if name not in ["scale-heads", *MOVES]]
 LAST = ["identity", *READS]
 
@@ -75,8 +76,11 @@ def made(*variants, guidance=4.0, **settings):
     return [each.latents for each in generated(pipeline(), wanted, listed)]
 
 
-def strong(name, **settings):
-    return from_recipe({"method": name, **STRONG[name], **settings})
+def strong(name, **where):
+    settings = STRONG[name]
+    if where:
+        settings = {**settings, "where": {**settings.get("where", {}), **where}}
+    return from_recipe({"method": name, **settings})
 
 
 @functools.cache
@@ -90,14 +94,14 @@ def test_every_method_is_tested_here():
 
 
 @pytest.mark.parametrize("name", NEUTRAL)
-def test_neutral_settings_give_the_bare_picture_bit_for_bit(name):
+def test_neutral_settings_give_the_bare_image_bit_for_bit(name):
     bare, neutral = made([], [])[0], from_recipe({"method": name, **NEUTRAL[name]})
     assert torch.equal(made([neutral])[0], alone())
     torch.testing.assert_close(made([neutral], [])[0], bare, rtol=0, atol=5e-5)
 
 
 @pytest.mark.parametrize("name", STRONG)
-def test_strong_settings_change_the_picture(name):
+def test_strong_settings_change_the_image(name):
     assert not torch.allclose(alone(name), alone(), atol=1e-3)
 
 
@@ -107,6 +111,36 @@ def test_a_recipe_makes_the_same_method_again(name):
     again = from_recipe(json.loads(json.dumps(method.recipe())))
     assert again == method
     assert torch.equal(made([again])[0], alone(name))
+
+
+@pytest.mark.parametrize("name", STRONG)
+def test_its_text_makes_the_same_method_again(name):
+    assert parse(spelled(strong(name))) == strong(name)
+
+
+@pytest.mark.parametrize("name", IN_STEPS)
+def test_a_recipe_of_before_has_the_parts_of_where_side_by_side(name):
+    settings = {**STRONG[name], **STRONG[name].get("where", {}), "steps": [1, 2]}
+    settings.pop("where", None)
+    assert from_recipe({"method": name, **settings}) == strong(name, steps=[1, 2])
+
+
+def parts_of(name):
+    return {o.name.removeprefix("where.") for o in options_of(name) if o.name.startswith("where.")}
+
+
+WRONG = {"steps": 0, "layers": "up", "stage": "up", "kind": "self", "condition": "both"}
+
+
+@pytest.mark.parametrize("name", STRONG)
+@pytest.mark.parametrize("part", WRONG)
+def test_a_part_of_where_that_makes_no_sense_is_refused(name, part):
+    if part in parts_of(name):
+        assert strong(name, **{part: WRONG[part]}).settings["where"][part] == WRONG[part]
+        return
+    who = name.replace("-", "_") if parts_of(name) else "from_recipe"
+    with pytest.raises(ArgumentError, match=f"^{who}: .*where"):
+        strong(name, **{part: WRONG[part]})
 
 
 def test_each_image_of_a_batch_has_its_own_method():
@@ -147,14 +181,14 @@ def test_methods_compose_whichever_the_order_that_their_scores_allow(first):
             assert not torch.allclose(both, alone(name), atol=1e-4), pair
 
 
-@pytest.mark.parametrize("name", HALVES)
-def test_the_half_that_is_asked_for_is_changed(name):
-    """Without guidance there is only the half that reads the prompt."""
+@pytest.mark.parametrize("name", BRANCHES)
+def test_the_branch_that_is_chosen_is_changed(name):
+    """Without guidance there is only the conditional branch."""
     with pytest.raises(
         ArgumentError, match="condition is 'uncond', and with guidance 1 there is no"
     ):
         made([strong(name, condition="uncond")], guidance=1.0)
-    different = [made([strong(name, condition=half)])[0] for half in ("cond", "uncond", "both")]
+    different = [made([strong(name, condition=branch)])[0] for branch in ("cond", "uncond", "both")]
     for one, other in itertools.combinations(different, 2):
         assert not torch.allclose(one, other, atol=1e-4)
 
@@ -162,14 +196,14 @@ def test_the_half_that_is_asked_for_is_changed(name):
 @pytest.mark.parametrize("name", IN_STEPS)
 def test_steps_that_a_run_has_not_are_refused_before_it_runs(name):
     who = name.replace("-", "_")
-    with pytest.raises(ArgumentError, match=rf"^{who}: step 3 is asked for, and the run has 3"):
+    with pytest.raises(ArgumentError, match=rf"^{who}: .* includes step 3, and the run has 3"):
         made([strong(name, steps=[1, 4])])
-    with pytest.raises(ArgumentError, match=rf"^{who}: steps 4..3 are none"):
+    with pytest.raises(ArgumentError, match=rf"^{who}: steps=\[4, 4\] is an empty range"):
         made([strong(name, steps=[4, 4])])
 
 
-@pytest.mark.parametrize("name", HALVES)
-def test_a_half_that_guidance_has_not_is_refused(name):
+@pytest.mark.parametrize("name", BRANCHES)
+def test_a_branch_that_guidance_lacks_is_refused(name):
     who = name.replace("-", "_")
     with pytest.raises(
         ArgumentError, match=rf"^{who}: condition is 'half' and must be one of cond"
@@ -184,9 +218,9 @@ def test_a_layer_that_is_not_there_is_answered_with_those_that_are(name):
 
 
 @pytest.mark.parametrize("name", SEVERAL_LAYERS)
-def test_layers_and_places_choose_where(name):
+def test_layers_and_stages_choose_where(name):
     in_one = made([strong(name, layers="mid_block")])[0]
-    torch.testing.assert_close(in_one, made([strong(name, place="mid")])[0], rtol=0, atol=0)
+    torch.testing.assert_close(in_one, made([strong(name, stage="mid")])[0], rtol=0, atol=0)
     assert not torch.allclose(in_one, alone(name), atol=1e-4)
 
 

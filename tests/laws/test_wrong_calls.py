@@ -308,7 +308,7 @@ TABLE = [
             *each("steps", [NAN, "3", True, [1.5]]),
             *each("layers", [True, 1.5, [], [None]]),
             *each("kind", ["X", 3]),
-            *each("place", ["top", 3]),
+            *each("stage", ["top", 3]),
             *each("sample", [-1, "0", 1.5]),
             *each("when", [3]),
             *each("condition", [3]),
@@ -328,14 +328,33 @@ TABLE = [
         for wrong in (None, 3, [], [3], [""], b"cat", {}, True)
     ],
     *[
-        (methods.drop, lambda: {"words": "cat"}, wrong)
+        (methods.Where, dict, wrong)
         for wrong in [
             *each("steps", ["0", 1.5, [0], [3, 1], -1, True, [None, 2], NAN, {"a": 1}]),
+            *each("steps", [range(0, 9, 2)]),
             *each("layers", [True, 1.5, [], [None], {"a": 1}]),
-            *each("place", ["top", 3]),
+            *each("stage", ["top", 3]),
+            *each("kind", ["X", 3, True]),
             *each("condition", ["half", None, 3]),
         ]
     ],
+    *[
+        (methods.drop, lambda: {"words": "cat"}, {"where": wrong})
+        for wrong in (None, 3, "up", {"steps": "0"}, {"at": 3}, {3: 3}, {"kind": "self"}, [0, 1])
+    ],
+    *[
+        (methods.drop, lambda: {"words": "cat"}, wrong)
+        for wrong in [*each("steps", [[0, 1]]), *each("kind", ["self"])]
+    ],
+    *[
+        (methods.parse, dict, {"text": wrong})
+        for wrong in (
+            *(None, 3, "", " ", "nowhere", "drop", "drop cat", "drop words", "drop words="),
+            *("drop words=[", "drop words=cat words=dog", "drop words=cat at=3", "drop words=,"),
+            *("drop words=cat steps=x", "drop words=cat kind=self", "temperature factor={}"),
+        )
+    ],
+    *[(methods.options_of, dict, {"name": wrong}) for wrong in ("nowhere", "scale_heads")],
     *[
         (methods.scale, dict, {"weights": wrong})
         for wrong in (
@@ -378,8 +397,8 @@ TABLE = [
     ],
     *[(methods.temperature, dict, {"factor": w}) for w in (None, "1", NAN, INF, 0, -1, True, [1])],
     *[
-        (methods.temperature, lambda: {"factor": 2.0}, wrong)
-        for wrong in [*each("kind", ["X", 3, True]), *each("place", ["top"])]
+        (methods.temperature, lambda: {"factor": 2.0}, {"where": wrong})
+        for wrong in ({"kind": "X"}, {"stage": "top"}, [])
     ],
     *[(methods.shuffled, dict, {"seed": wrong}) for wrong in (-1, 1.5, "0", None, True, 2**70)],
     *[

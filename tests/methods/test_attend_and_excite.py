@@ -8,8 +8,8 @@ import tiny
 from looks import generated
 from regard.errors import ArgumentError, UnknownName
 from regard.generation import Request
-from regard.methods import attend_and_excite, drop
-from regard.methods.attend_and_excite import Places, smoothed
+from regard.methods import Where, attend_and_excite, drop
+from regard.methods.excite import Competition, smoothed
 from regard.tap import HeatMap, Select
 
 pytestmark = pytest.mark.filterwarnings(
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.filterwarnings(
 PROMPT = "a cat and a dog on grass"
 CAT, DOG = 2, 5
 STEPS = 3
-STRONG = {"steps": range(2), "thresholds": {}, "padding": True}
+STRONG = {"where": Where(steps=range(2)), "thresholds": {}, "padding": True}
 
 
 @functools.cache
@@ -78,7 +78,9 @@ def openmoji():
 def test_latents_are_those_of_diffusers(model, thresholds):
     """Ten steps. Long refinements of a trained model multiply rounding beyond any comparison."""
     model = model()
-    excite = attend_and_excite(["cat", "dog"], steps=range(5), thresholds=thresholds, padding=True)
+    excite = attend_and_excite(
+        ["cat", "dog"], where=Where(steps=range(5)), thresholds=thresholds, padding=True
+    )
     ours, bare = (made(each, model=model, steps=10)[0] for each in ([excite], []))
     expected = theirs(model, [CAT, DOG], thresholds=thresholds, max_iter_to_alter=5)
     torch.testing.assert_close(ours, expected, rtol=0, atol=1e-3)
@@ -98,7 +100,7 @@ def test_no_move_is_the_bare_picture():
 
 def test_images_of_a_batch_are_what_they_are_alone():
     excite = attend_and_excite(
-        ["cat", "dog"], steps=range(2), thresholds={0: 0.35}, max_refinements=3
+        ["cat", "dog"], where=Where(steps=range(2)), thresholds={0: 0.35}, max_refinements=3
     )
     seeds = [{"methods": (excite,), "seed": seed} for seed in (0, 1, 2)]
     together = made(*seeds, steps=3)
@@ -113,7 +115,7 @@ def test_peaks_rise_with_any_scheduler(name):
     model = tiny.tiny_pipeline(size=16)
     model.scheduler = getattr(diffusers, name).from_config(model.scheduler.config)
     how = {"thresholds": {0: 1.0}, "max_refinements": 3, "padding": False, "smoothing": 0.0}
-    excite = attend_and_excite("cat", steps=range(1), scale_factor=1.0, **how)
+    excite = attend_and_excite("cat", where=Where(steps=range(1)), scale_factor=1.0, **how)
     before, after = (_peak_in_the_first_step(model, each) for each in ((), (excite,)))
     assert after > before
 
@@ -121,8 +123,8 @@ def test_peaks_rise_with_any_scheduler(name):
 def test_a_word_of_several_tokens_has_the_sum_of_their_maps():
     maps = torch.randn(1, 2, 2, 4)
     by_hand = (100 * maps).softmax(-1)[..., 1:3].sum(-1)
-    places = Places(words=[[6, 7]], rivals=[5, 6, 7, 9])
-    torch.testing.assert_close(places.shares(maps)[:, 0], by_hand)
+    competition = Competition(words=[[6, 7]], rivals=[5, 6, 7, 9])
+    torch.testing.assert_close(competition.shares(maps)[:, 0], by_hand)
 
 
 def test_smoothing_is_the_published_kernel():
@@ -135,13 +137,13 @@ def test_smoothing_is_the_published_kernel():
 
 
 def test_it_goes_with_edits_which_its_own_evaluation_sees_too():
-    excite = attend_and_excite("cat", steps=range(1), thresholds={})
+    excite = attend_and_excite("cat", where=Where(steps=range(1)), thresholds={})
     alone, beside = made([excite], [drop("dog"), excite])
     assert (alone - beside).abs().max() > 1e-3
 
 
 def test_without_guidance_and_at_another_grid():
-    coarse = attend_and_excite("cat", steps=range(2), thresholds={}, grid=8)
+    coarse = attend_and_excite("cat", where=Where(steps=range(2)), thresholds={}, grid=8)
     first, second = made([coarse], [], guidance=1.0)
     assert (first - second).abs().max() > 1e-4
 
@@ -170,7 +172,7 @@ def test_settings_that_cannot_be(settings, message):
     [
         ({"words": "lion"}, UnknownName, "no word is named 'lion'"),
         ({"words": "cat", "thresholds": {3: 0.5}}, ArgumentError, "for step 3, and the run has 3"),
-        ({"words": "cat", "steps": range(4)}, ArgumentError, "step 3 is asked for"),
+        ({"words": "cat", "where": {"steps": [0, 4]}}, ArgumentError, "includes step 3, and"),
         ({"words": "cat", "grid": (5, 7)}, ArgumentError, "There are: 8 x 8, 16 x 16"),
     ],
 )

@@ -6,12 +6,12 @@ import torch
 from looks import PROMPT, generated, pipeline
 from regard.errors import ArgumentError, UnknownName, UnsupportedEdit
 from regard.generation import Request
+from regard.methods import Where, scale
 from regard.methods import perturbed_attention_guidance as pag
-from regard.methods import scale
 from regard.methods import smoothed_energy_guidance as seg
 from regard.methods.guidance import blurred
 from regard.tap import AttentionCall, Select, Tap, TokenLayout, segments
-from regard.tap.weights import Fused, Scored
+from regard.tap.weights import Explicit, Fused
 from tiny import noise, tiny_pipeline
 
 MID = "mid_block.attentions.0.transformer_blocks.0.attn1"
@@ -50,10 +50,10 @@ def test_queries_that_no_longer_decide_are_not_changed():
     with pytest.raises(ArgumentError, match="the new queries have shape .* head, query, width"):
         call.map_queries(lambda queries: queries[..., :1])
     call.identity()
-    with pytest.raises(UnsupportedEdit, match="map_queries: attn computes its scores in the open"):
+    with pytest.raises(UnsupportedEdit, match="map_queries: attn uses eager"):
         call.map_queries(torch.zeros_like)
-    opened = AttentionCall(Scored(call.query, call.key, noise(2, 2, 6, 6)), call.value)
-    with pytest.raises(UnsupportedEdit, match="so its queries decide nothing any more"):
+    opened = AttentionCall(Explicit(call.query, call.key, noise(2, 2, 6, 6)), call.value)
+    with pytest.raises(UnsupportedEdit, match="so other queries would change nothing"):
         opened.map_queries(torch.zeros_like)
 
 
@@ -119,9 +119,9 @@ def test_a_blur_that_is_wide_enough_is_the_mean():
 
 
 @pytest.mark.parametrize("adaptive", [0.0, 0.004])
-@pytest.mark.parametrize(("layer", "place"), [(None, "mid"), (MID, None), ("up_blocks.0", None)])
+@pytest.mark.parametrize(("layer", "stage"), [(None, "mid"), (MID, None), ("up_blocks.0", None)])
 @pytest.mark.parametrize("guidance", [1.0, 4.0])
-def test_pag_is_that_of_diffusers(adaptive, layer, place, guidance):
+def test_pag_is_that_of_diffusers(adaptive, layer, stage, guidance):
     from diffusers import StableDiffusionPAGPipeline
 
     model = tiny_pipeline()
@@ -139,7 +139,7 @@ def test_pag_is_that_of_diffusers(adaptive, layer, place, guidance):
         generator=torch.Generator().manual_seed(0),
         output_type="latent",
     ).images
-    mine = pag(3.0, adaptive=adaptive, layers=layer, place=place)
+    mine = pag(3.0, adaptive=adaptive, where=Where(layers=layer, stage=stage))
     same(latents(mine, guidance=guidance, steps=5), expected, 1e-4)
     bare = latents(guidance=guidance, steps=5)
     assert not torch.allclose(expected, bare, atol=1e-2)
@@ -159,7 +159,7 @@ def evaluations(*methods, **options):
 @pytest.mark.parametrize("method", [pag, seg])
 def test_no_push_takes_no_evaluation(method):
     assert evaluations(method(0.0)) == [2, 2, 2]
-    assert sorted(evaluations(method(3.0, steps=[0, 2]))) == [1, 1, 2, 2, 2]
+    assert sorted(evaluations(method(3.0, where=Where(steps=[0, 2])))) == [1, 1, 2, 2, 2]
     assert sorted(evaluations(method(3.0), guidance=1.0)) == [1] * 6
 
 
@@ -191,7 +191,7 @@ def test_seg_by_a_loop_of_ones_own(sigma, guidance):
     with torch.no_grad():
         for time in scheduler.timesteps:
             cond, uncond = (unet(state, time, words)[0] for words in (text, empty))
-            with Tap(unet, edit=[(Select(kind="self", place="mid"), smooth)]):
+            with Tap(unet, edit=[(Select(kind="self", stage="mid"), smooth)]):
                 other = unet(state, time, text)[0]
             guided = uncond + guidance * (cond - uncond) if guidance > 1 else cond
             state = scheduler.step(guided + 3.0 * (cond - other), time, state).prev_sample
@@ -226,8 +226,8 @@ def test_a_layer_is_taken_by_its_whole_name():
     up = [layer for layer in set(seen) if "up_blocks.0" in layer]
     assert up
     with pytest.raises(UnknownName, match="no layer is named 'up_blocks.0.att'. Known: "):
-        latents(pag(layers="up_blocks.0.att"))
-    same(latents(pag(layers=up)), latents(pag(layers="up_blocks.0")), 0)
+        latents(pag(where=Where(layers="up_blocks.0.att")))
+    same(latents(pag(where=Where(layers=up))), latents(pag(where=Where(layers="up_blocks.0"))), 0)
 
 
 def test_weights_of_words_hold_in_the_extra_evaluation_too():
@@ -259,8 +259,8 @@ def test_on_joint_attention_only_image_queries_are_blurred():
         (lambda: pag(adaptive=-1.0), "^perturbed_attention_guidance: adaptive is -1.0 and must be"),
         (lambda: seg(sigma=0.0), "^smoothed_energy_guidance: sigma is 0.0 and must be above 0"),
         (lambda: seg(sigma=math.nan), "^smoothed_energy_guidance: sigma is nan and must be above"),
-        (lambda: pag(place="middle"), "place is 'middle' and must be one of down, mid, up"),
-        (lambda: seg(steps=[3, 3]), "^smoothed_energy_guidance: steps 3..2 are none"),
+        (lambda: pag(where={"stage": "x"}), "^perturbed_attention_guidance: stage is 'x' and must"),
+        (lambda: seg(where={"steps": [3, 3]}), r"^smoothed_.*: steps=\[3, 3\] is an empty"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(make, message):
@@ -272,6 +272,6 @@ def test_settings_that_cannot_be_are_refused(make, message):
 def test_layers_without_self_attention_are_told_with_those_that_have_it(method):
     wrong = f"^{method.__name__}: 'attn2' is in the path of .*none of which .*Those are: .*{MID}"
     with pytest.raises(ArgumentError, match=wrong):
-        latents(method(layers="attn2"))
+        latents(method(where=Where(layers="attn2")))
     with pytest.raises(ArgumentError, match=f"^{method.__name__}: "):
-        latents(method(layers="down_blocks", place="mid"))
+        latents(method(where=Where(layers="down_blocks", stage="mid")))

@@ -103,12 +103,12 @@ def test_the_push_is_that_of_attention_by_hand(method, change, guidance, layer):
     attention.processor = present
     expected = bare + 3.0 * (whole.chunk(halves)[-1] - other)
     assert not torch.allclose(expected, bare, atol=1e-3)
-    pushed = outputs(model, method(3.0, layers=layer), guidance=guidance)
+    pushed = outputs(model, method(3.0, where={"layers": layer}), guidance=guidance)
     torch.testing.assert_close(pushed, expected, rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("method", [perturbed_attention_guidance, smoothed_energy_guidance])
 def test_a_transformer_has_no_middle_so_layers_are_named(method):
-    wrong = f"^{method.__name__}: place is 'mid', .* Name layers with layers=, such as 'transformer"
+    wrong = f"^{method.__name__}: stage is 'mid', .* Name layers with layers=, such as 'transformer"
     with pytest.raises(ArgumentError, match=wrong):
         outputs(tiny_sd3_pipeline(**SD35), method())

@@ -3,8 +3,8 @@
 import torch
 
 from regard.methods.local_blend import LocalBlend, chosen, mask
+from regard.tap import TokenLayout, segments
 from regard.tap.call import AttentionCall
-from regard.tap.layout import TokenLayout, segments
 from regard.tap.weights import Replaced
 
 

@@ -8,7 +8,7 @@ import tiny
 from looks import generated
 from regard.errors import ArgumentError, UnknownName
 from regard.generation import Request
-from regard.methods import attend_and_excite, nudge
+from regard.methods import Where, attend_and_excite, nudge
 
 PROMPT = "a cat and a dog on grass"
 WORDS = ["cat", "dog"]
@@ -31,22 +31,31 @@ def drawn(*methods, model=None, steps=6, seeds=(0,), prompt=PROMPT):
 
 
 def test_its_moves_are_those_of_attend_and_excite_without_refinement():
-    excite = attend_and_excite(WORDS, carriers=True, thresholds={}, scale_factor=7.0, steps=[0, 4])
-    every = nudge(WORDS, every=1, scale_factor=7.0, steps=range(4))
+    excite = attend_and_excite(
+        WORDS, carriers=True, thresholds={}, scale_factor=7.0, where=Where(steps=[0, 4])
+    )
+    every = nudge(WORDS, every=1, scale_factor=7.0, where=Where(steps=range(4)))
     assert torch.equal(drawn(every)[0], drawn(excite)[0])
 
 
 @pytest.mark.parametrize(("every", "steps"), [(2, [0, 2]), (3, [0])])
 def test_it_moves_in_every_so_many_steps_of_the_first_half(every, steps):
-    moves = [attend_and_excite(WORDS, carriers=True, thresholds={}, steps=step) for step in steps]
+    moves = [
+        attend_and_excite(WORDS, carriers=True, thresholds={}, where=Where(steps=step))
+        for step in steps
+    ]
     together = nudge(WORDS, every=every, scale_factor=20.0)
     torch.testing.assert_close(drawn(together)[0], drawn(*moves)[0], rtol=0, atol=1e-5)
 
 
 def test_without_carriers_a_word_counts_alone():
-    alone = attend_and_excite(WORDS, thresholds={}, scale_factor=10.0, steps=0)
-    torch.testing.assert_close(drawn(nudge(WORDS, steps=0, carriers=False))[0], drawn(alone)[0])
-    assert not torch.allclose(drawn(nudge(WORDS, steps=0))[0], drawn(alone)[0], atol=1e-4)
+    alone = attend_and_excite(WORDS, thresholds={}, scale_factor=10.0, where=Where(steps=0))
+    torch.testing.assert_close(
+        drawn(nudge(WORDS, where=Where(steps=0), carriers=False))[0], drawn(alone)[0]
+    )
+    assert not torch.allclose(
+        drawn(nudge(WORDS, where=Where(steps=0)))[0], drawn(alone)[0], atol=1e-4
+    )
 
 
 def test_images_of_a_batch_are_what_they_are_alone():
@@ -69,7 +78,11 @@ def test_models_with_joint_attention_are_nudged_too():
         (lambda: nudge("cat", every=0), ArgumentError, "nudge: every is 0 and must be 1 or more"),
         (lambda: nudge("cat", scale_factor=-1.0), ArgumentError, "nudge: scale_factor is -1.0"),
         (lambda: nudge("cat", grid=0), ArgumentError, "nudge: grid is 0"),
-        (lambda: drawn(nudge("cat", steps=[4, 9])), ArgumentError, "step 8 is asked for, and the"),
+        (
+            lambda: drawn(nudge("cat", where=Where(steps=[4, 9]))),
+            ArgumentError,
+            "includes step 8, and the",
+        ),
         (lambda: drawn(nudge("cow")), UnknownName, "'cow'"),
     ],
 )

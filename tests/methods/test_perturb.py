@@ -5,6 +5,7 @@ from looks import PROMPT, generated, pipeline
 from regard.errors import ArgumentError, UnknownName
 from regard.generation import Request
 from regard.methods import (
+    Where,
     drop,
     from_recipe,
     identity,
@@ -75,7 +76,9 @@ def test_a_silenced_head_puts_out_nothing():
 
 
 def test_a_scaled_layer_puts_out_so_much():
-    output, bare = (probs_under(*m)[2] for m in ([scale_layers(0.5, kind="cross")], []))
+    output, bare = (
+        probs_under(*m)[2] for m in ([scale_layers(0.5, where=Where(kind="cross"))], [])
+    )
     torch.testing.assert_close(output, bare / 2, rtol=0, atol=1e-6)
 
 
@@ -100,7 +103,7 @@ def test_identity_puts_out_the_values():
 
 
 def test_shuffled_rows_hold_the_same_weights_in_another_order():
-    before, after = probs_under()[0], probs_under(shuffled(seed=5, kind="cross"))[0]
+    before, after = probs_under()[0], probs_under(shuffled(seed=5, where=Where(kind="cross")))[0]
     torch.testing.assert_close(before.sort(-1).values, after.sort(-1).values, rtol=0, atol=1e-6)
     assert not torch.allclose(before, after, atol=1e-3)
     order = torch.randperm(before.shape[-1], generator=torch.Generator().manual_seed(5))
@@ -118,17 +121,17 @@ def test_words_that_are_not_in_the_prompt_are_answered_with_those_that_are():
 def test_something_must_be_left_to_attend_to_in_every_step(first):
     """The two leave nothing together, from step 2 on, whichever comes first in the list."""
     some, rest = ["a", "cat", "and", "a#2"], ["turtle", "on", "grass", "[start]", "[end]", "[pad]"]
-    both = [drop(some, steps=[2, 4]), drop(rest)]
+    both = [drop(some, where=Where(steps=[2, 4])), drop(rest)]
     settings = Request(PROMPT, num_inference_steps=4)
-    with pytest.raises(ArgumentError, match="^drop: with .* gone no token of the prompt is left"):
+    with pytest.raises(ArgumentError, match="^drop: without .* no token of the prompt is left"):
         generated(pipeline(), settings, [{"methods": (both[first], both[1 - first])}])
 
 
 def test_something_must_be_left_to_attend_to():
     everything = ["a", "cat", "and", "a#2", "turtle", "on", "grass", "[start]", "[end]", "[pad]"]
-    with pytest.raises(ArgumentError, match="^drop: with .* gone no token of the prompt is left"):
+    with pytest.raises(ArgumentError, match="^drop: without .* no token of the prompt is left"):
         probs_under(drop(everything))
-    with pytest.raises(ArgumentError, match="^drop: with .* gone no token of the prompt is left"):
+    with pytest.raises(ArgumentError, match="^drop: without .* no token of the prompt is left"):
         probs_under(drop(everything[:5]), drop(everything[5:]))
     probs_under(drop(everything[:-1]))
 
@@ -152,9 +155,18 @@ def test_heads_and_layers_that_are_not_there():
         (lambda: scale_heads(CROSS, {}), "^scale_heads: factors are empty"),
         (lambda: scale_layers(float("inf")), "^scale_layers: factor is inf and must be a finite"),
         (lambda: temperature(0.0), "^temperature: factor is 0.0 and must be above 0"),
-        (lambda: temperature(1.0, kind="X"), "kind is 'X' and must be one of self, cross, joint"),
-        (lambda: uniform(place="top"), "place is 'top' and must be one of down, mid, up"),
-        (lambda: identity(steps=[1, 2, 3]), r"^identity: steps are \[1, 2, 3\] and must be"),
+        (
+            lambda: temperature(1.0, where={"kind": "X"}),
+            "^temperature: kind is 'X' and must be one of self, cross, joint",
+        ),
+        (
+            lambda: uniform(where={"stage": "top"}),
+            "^uniform: stage is 'top' and must be one of down, mid, up",
+        ),
+        (
+            lambda: identity(where={"steps": [1, 2, 3]}),
+            r"^identity: steps are \[1, 2, 3\] and must be",
+        ),
         (lambda: from_recipe({"words": "cat"}), "has .'words'. and needs 'method'"),
         (lambda: from_recipe({"method": "drop", "word": "cat"}), "drop cannot be made of"),
     ],

@@ -100,7 +100,7 @@ def test_the_authors_tail_is_another_picture_only_where_numbers_of_tokens_differ
 # Steps and layers
 
 
-def borrowed_steps(kind, row=0, **settings):
+def injected_steps(kind, row=0, **settings):
     """In which steps the maps of the edit are those of the source, for each number of patches."""
     found = {}
 
@@ -116,20 +116,20 @@ def borrowed_steps(kind, row=0, **settings):
 
 def test_shares_of_steps_are_counted_as_by_the_authors():
     # int(0.5 * 6) = 3 of 5 steps for words, int(0.5 * 5) = 2 for patches.
-    assert borrowed_steps("cross", cross=0.5, self=0)[64] == [0, 1, 2]
-    assert borrowed_steps("self", cross=0, self=0.5)[64][:2] == [0, 1]
-    assert borrowed_steps("cross", cross=[0.5, 0.7], self=0)[64] == [3]
-    assert len(borrowed_steps("self", cross=0, self=0.5)[64]) == 2
+    assert injected_steps("cross", cross=0.5, self=0)[64] == [0, 1, 2]
+    assert injected_steps("self", cross=0, self=0.5)[64][:2] == [0, 1]
+    assert injected_steps("cross", cross=[0.5, 0.7], self=0)[64] == [3]
+    assert len(injected_steps("self", cross=0, self=0.5)[64]) == 2
     assert span(0.8, 51) == range(40)
     assert span(0.4, 50) == range(20)
     assert span(1, 51) == range(51)
 
 
 def test_fine_layers_keep_their_own_attention_to_patches():
-    found = borrowed_steps("self", cross=0, self=1, largest=16)
+    found = injected_steps("self", cross=0, self=1, largest=16)
     assert found[16] == [0, 1, 2, 3, 4]
     assert set(found[64]) <= {0}  # before the first words are read both are the same
-    assert borrowed_steps("self", cross=0, self=1)[64] == [0, 1, 2, 3, 4]
+    assert injected_steps("self", cross=0, self=1)[64] == [0, 1, 2, 3, 4]
 
 
 def test_a_word_may_have_a_share_of_its_own():
@@ -336,7 +336,7 @@ def test_settings_that_cannot_be_are_refused(settings, error, message):
         ({"local_blend": "bird"}, UnknownName, "no word is named 'bird'.*local_blend takes"),
         ({"local_blend": "dog"}, ArgumentError, "'a cat on the beach' has none of the words of"),
         ({"local_blend": ["cat"]}, ArgumentError, "'a dog on the beach' has none of the words of"),
-        ({"prompt": "dog " * 20}, PromptError, "takes 16 tokens, which would cut this off: 'dog"),
+        ({"prompt": "dog " * 20}, PromptError, "would truncate the prompt: 'dog"),
     ],
 )
 def test_what_does_not_fit_the_run_is_refused_before_it_runs(settings, error, message):
@@ -350,7 +350,7 @@ def test_what_does_not_fit_the_run_is_refused_before_it_runs(settings, error, me
 
 
 def test_a_source_that_is_cut_off_and_two_prompts_at_once_are_refused():
-    with pytest.raises(PromptError, match="would cut this off: 'cat"):
+    with pytest.raises(PromptError, match="would truncate the prompt: 'cat"):
         edited(EDIT, source="cat " * 20)
     with pytest.raises(ArgumentError, match=f"reads one prompt, and 2 .*'{EDIT}', '{LONGER}'"):
         edited(EDIT, prompt_to_prompt(LONGER))

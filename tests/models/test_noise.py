@@ -153,7 +153,7 @@ STOCHASTIC = (
 )
 def test_rows_of_a_batch_are_what_they_are_alone(scheduler):
     model = base(scheduler)
-    late = {"methods": (drop("cat", steps=[2, 4]),)}
+    late = {"methods": (drop("cat", where={"steps": [2, 4]}),)}
     several = [late, {}, {"seed": 3}]
     together = latents(model, *several)
     alone = [latents(model, each)[0] for each in several]
@@ -219,8 +219,12 @@ def test_a_recipe_says_nothing_of_noise_where_the_seed_decides():
 
 
 def test_a_neutral_change_moves_nothing_under_noise():
-    steered = steer(base(FromTheWorld), PROMPT, [drop("cat", steps=[1, 2])], num_inference_steps=2)
-    again = steer(base(FromTheWorld), PROMPT, [drop("cat", steps=[1, 2])], num_inference_steps=2)
+    steered = steer(
+        base(FromTheWorld), PROMPT, [drop("cat", where={"steps": [1, 2]})], num_inference_steps=2
+    )
+    again = steer(
+        base(FromTheWorld), PROMPT, [drop("cat", where={"steps": [1, 2]})], num_inference_steps=2
+    )
     assert torch.equal(steered.before.latents, again.before.latents)
     assert torch.equal(steered.after.latents, again.after.latents)
 

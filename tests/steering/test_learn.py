@@ -219,7 +219,8 @@ def test_weights_of_one_draw_the_bare_picture():
 def test_parts_are_spread_over_the_steps():
     found = learn_word_weights(pipeline(), PROMPT, picture(), words=["cat"], groups=3, **QUICK)
     assert list(found.table["word"]) == ["cat", "[end]"] * 3
-    assert [list(each.settings["steps"]) for each in found.methods(7)] == [[0, 2], [2, 5], [5, 7]]
+    steps = [method.settings["where"]["steps"] for method in found.methods(7)]
+    assert steps == [[0, 2], [2, 5], [5, 7]]
     assert "shuffled" not in set(found.losses["weights"])  # there is no other word to deal it to
     with pytest.raises(ArgumentError, match="there are 2 steps for 3 parts. Take at least 3"):
         found.methods(2)

@@ -3,9 +3,9 @@ import torch
 from torch.nn import functional
 
 from regard.errors import ArgumentError, UnknownName, UnsupportedEdit
+from regard.tap import TokenLayout, segments
 from regard.tap.call import AttentionCall
-from regard.tap.layout import TokenLayout, segments
-from regard.tap.weights import Fused, Scored
+from regard.tap.weights import Explicit, Fused
 from tiny import noise
 
 BATCH, HEADS, QUERIES, KEYS, WIDTH = 2, 3, 7, 5, 4
@@ -283,7 +283,7 @@ def test_an_observer_cannot_edit():
 
 def test_keys_of_open_attention_cannot_be_exchanged():
     call = call_of()
-    opened = AttentionCall(Scored(call.query, call.key, call.weights.scores()), call.value)
+    opened = AttentionCall(Explicit(call.query, call.key, call.weights.scores()), call.value)
     close(opened.probs(), call.probs())
     close(opened.logsumexp(), call.logsumexp())
     with pytest.raises(UnsupportedEdit, match="attn_implementation='sdpa'"):
@@ -395,5 +395,5 @@ def test_keys_that_no_longer_decide_are_not_changed():
     call.map_probs(lambda p: p, batch=[0])
     call.map_keys(torch.zeros_like, batch=[1])
     close(call.probs()[1], torch.full((HEADS, QUERIES, KEYS), 1 / KEYS))
-    with pytest.raises(UnsupportedEdit, match="map_keys: attn computes its scores in the open, or"):
+    with pytest.raises(UnsupportedEdit, match="map_keys: attn uses eager"):
         call.map_keys(torch.zeros_like)

@@ -12,7 +12,7 @@ from joint import tiny_flux_pipeline
 from regard.errors import ArgumentError
 from regard.look import look
 from regard.tap import HeatMap, Tap
-from regard.tap.layout import family_of
+from regard.tap.family import family_of
 from regard.trace import Trace
 from tiny import generate, tiny_pipeline, tiny_vit
 
@@ -111,7 +111,7 @@ def test_steps_that_a_cache_skips_are_said_and_not_filled(threshold, tmp_path):
 
 def test_no_mean_over_layers_of_different_steps():
     pipeline, heat = tiny_pipeline(), HeatMap([1], keep=("step",))
-    with Tap(pipeline, observe=[lambda c: heat(c) if c.place == "mid" or c.step == 0 else None]):
+    with Tap(pipeline, observe=[lambda c: heat(c) if c.stage == "mid" or c.step == 0 else None]):
         generate(pipeline, steps=2)
     with pytest.raises(ArgumentError, match="layers of this model ran in different steps"):
         heat.result()

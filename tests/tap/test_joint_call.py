@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from regard.errors import UnsupportedEdit
+from regard.tap import Segment, TokenLayout, segments
 from regard.tap.call import AttentionCall
-from regard.tap.layout import Segment, TokenLayout, segments
 from regard.tap.weights import Fused
 from tiny import noise
 

@@ -3,16 +3,9 @@ import torch
 from torch import nn
 
 from regard.errors import ArgumentError, UnknownName
+from regard.tap import LayerShape, Segment, TokenLayout, layout_for, segments
 from regard.tap.families.unet import level
-from regard.tap.layout import (
-    LayerShape,
-    Segment,
-    TokenLayout,
-    family_of,
-    forget_layout,
-    layout_for,
-    segments,
-)
+from regard.tap.family import family_of, forget_layout
 from tiny import noise, tiny_unet
 
 IMAGE, TEXT = segments(("image", 6, (2, 3))), segments(("text", 6))
@@ -91,7 +84,7 @@ def test_a_layout_of_ones_own():
     try:
         family = family_of(Pixels())
         assert family.layout(Pixels(), {}, LayerShape("attn", 0, 6, 6)).kind == "self"
-        assert family.place("attn") is None
+        assert family.stage("attn") is None
         with pytest.raises(ArgumentError, match="Pixels has a layout already"):
             layout_for("Pixels")
     finally:

@@ -108,8 +108,8 @@ def test_places_come_with_the_maps(pipeline):
     heat = HeatMap([1])
     with Tap(pipeline, observe=[heat]):
         generate(pipeline, steps=1)
-    places = [layer.place for layer in heat.result()]
-    assert places == ["down", "down", "mid", "up", "up", "up", "up"][: len(places)]
+    stages = [layer.stage for layer in heat.result()]
+    assert stages == ["down", "down", "mid", "up", "up", "up", "up"][: len(stages)]
     assert {layer.grid for layer in heat.result()} == {(8, 8), (4, 4)}
 
 

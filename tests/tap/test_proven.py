@@ -8,7 +8,7 @@ import transformers
 from regard.errors import ArgumentError
 from regard.look import look_at
 from regard.tap import Tap, layout_for
-from regard.tap.layout import family_of, forget_layout
+from regard.tap.family import family_of, forget_layout
 from regard.tap.model import known_family
 from regard.tap.proven import why_unknown
 

@@ -15,7 +15,7 @@ CALL = AttentionCall(
     Fused(QUERY, QUERY),
     QUERY,
     layer="down_blocks.1.attn2",
-    place="down",
+    stage="down",
     step=3,
     conditions=("uncond", "cond"),
     layout=TokenLayout(IMAGE, TEXT),
@@ -40,8 +40,8 @@ CALL = AttentionCall(
         (Select(layers="self"), False),
         (Select(layers=(name for name in ["mid", "up"])), False),
         (Select(layers=lambda path: path.endswith("2")), True),
-        (Select(place="down"), True),
-        (Select(place="mid"), False),
+        (Select(stage="down"), True),
+        (Select(stage="mid"), False),
         (Select(query="image", key="text"), True),
         (Select(query="text"), False),
         (Select(key="image"), False),
@@ -53,7 +53,7 @@ CALL = AttentionCall(
         (Select(sample=0), True),
         (Select(sample=1), False),
         (Select(when=lambda call: call.shape[1] == 2), False),
-        (Select(kind="cross", place="down", steps=range(10), condition="cond"), True),
+        (Select(kind="cross", stage="down", steps=range(10), condition="cond"), True),
     ],
 )
 def test_a_call_is_chosen_if_every_question_is_answered_yes(select, chosen):
@@ -71,8 +71,8 @@ def test_unknown_kinds_and_places_are_refused():
         ArgumentError, match="kind is 'crossed' and must be one of self, cross, joint"
     ):
         Select(kind="crossed")
-    with pytest.raises(ArgumentError, match="place is 'middle' and must be one of down, mid, up"):
-        Select(place="middle")
+    with pytest.raises(ArgumentError, match="stage is 'middle' and must be one of down, mid, up"):
+        Select(stage="middle")
 
 
 def test_an_image_of_a_batch_has_one_row_in_each_part():
@@ -102,10 +102,10 @@ def unet_calls(select):
     ("select", "wanted"),
     [
         (Select(layers="cross"), lambda c: c.kind == "cross"),
-        (Select(layers="mid"), lambda c: c.place == "mid"),
+        (Select(layers="mid"), lambda c: c.stage == "mid"),
         (Select(layers="up_blocks.1"), lambda c: ".up_blocks.1." in f".{c.layer}"),
         (Select(layers="16x16"), lambda c: c.shape[2] == 256),
-        (Select(layers=["8x8", "mid"]), lambda c: c.shape[2] == 64 or c.place == "mid"),
+        (Select(layers=["8x8", "mid"]), lambda c: c.shape[2] == 64 or c.stage == "mid"),
         (Select(layers="2x2"), lambda c: False),
     ],
 )
@@ -146,7 +146,7 @@ def test_a_number_needs_a_model_that_has_as_many():
 def test_a_path_goes_before_names_also_while_a_model_runs(layers, paths):
     there = [LayerInfo("up"), LayerInfo("up.a"), LayerInfo("b", stage="up")]
     select = Select(layers=layers).among(there)
-    calls = [replace(CALL, layer=each.path, place=each.stage or None) for each in there]
+    calls = [replace(CALL, layer=each.path, stage=each.stage or None) for each in there]
     assert [call.layer for call in calls if select(call)] == paths
 
 
@@ -166,7 +166,7 @@ def test_a_path_goes_before_names_also_while_a_model_runs(layers, paths):
         {"sample": -1},
         {"sample": "0"},
         {"kind": 3},
-        {"place": ["up"]},
+        {"stage": ["up"]},
         {"key": 3},
         {"when": "now"},
     ],

@@ -166,7 +166,7 @@ def acting(method, steps=10):
 def test_halves_and_shares_are_of_the_steps_asked_for():
     assert acting(attend_and_excite(["cat"])).guide.latents.steps == range(5)
     assert acting(nudge(["cat"])).guide.latents.steps == range(0, 5, 2)
-    assert acting(drop("cat", steps=[5, 10])).edits[0][0].steps == range(5, 10)
+    assert acting(drop("cat", where={"steps": [5, 10]})).edits[0][0].steps == range(5, 10)
 
 
 def test_prompt_to_prompt_covers_its_share_of_the_evaluations():
@@ -175,26 +175,26 @@ def test_prompt_to_prompt_covers_its_share_of_the_evaluations():
 
     from regard.tap.call import AttentionCall
 
-    model, borrowed = with_scheduler("HeunDiscreteScheduler"), []
-    own = AttentionCall.borrow
+    model, injected = with_scheduler("HeunDiscreteScheduler"), []
+    own = AttentionCall.inject_from
 
     def noting(call, *args, **kwargs):
-        borrowed.append((call.step, call.pass_))
+        injected.append((call.step, call.pass_))
         return own(call, *args, **kwargs)
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(AttentionCall, "borrow", noting)
+        patched.setattr(AttentionCall, "inject_from", noting)
         edit = prompt_to_prompt("a dog on grass", cross=0.5, self=0.0)
         look(model, "a cat on grass", num_inference_steps=10, methods=[edit])
-    assert sorted(set(borrowed)) == [(step, turn) for step in range(5) for turn in (0, 1)]
-    assert np.unique([step for step, _ in borrowed]).tolist() == list(range(5))
+    assert sorted(set(injected)) == [(step, turn) for step in range(5) for turn in (0, 1)]
+    assert np.unique([step for step, _ in injected]).tolist() == list(range(5))
 
 
 def test_shared_first_steps_are_whole_steps():
 
     model = with_scheduler("HeunDiscreteScheduler")
     settings = Request(PROMPT, num_inference_steps=4)
-    late = [{"methods": (drop(word, steps=[2, 4]),)} for word in ("cat", "grass")]
+    late = [{"methods": (drop(word, where={"steps": [2, 4]}),)} for word in ("cat", "grass")]
     together = generated(model, settings, late)
     for each, alone in zip(together, late, strict=True):
         (single,) = generated(model, settings, [alone])

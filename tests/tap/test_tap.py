@@ -256,7 +256,7 @@ def test_a_loop_of_ones_own_sets_step_and_conditions(unet):
 
 
 def test_a_module_alone_that_is_given_several_texts_does_not_know_the_prompt(unet):
-    asked = pytest.raises(ArgumentError, match="which of the 2 rows.*Say so with Tap.conditions")
+    asked = pytest.raises(ArgumentError, match="which of the 2 rows.*Set Tap.conditions")
     with asked, Tap(unet, observe=[HeatMap([2])]):
         run(unet, **unet_inputs())
     heat = HeatMap([2])
@@ -267,7 +267,7 @@ def test_a_module_alone_that_is_given_several_texts_does_not_know_the_prompt(une
 
 def test_places_are_down_mid_and_up(unet):
     seen = []
-    with Tap(unet, observe=[lambda call: seen.append(call.place)]):
+    with Tap(unet, observe=[lambda call: seen.append(call.stage)]):
         run(unet, **unet_inputs())
     assert list(dict.fromkeys(seen)) == ["down", "mid", "up"]
 

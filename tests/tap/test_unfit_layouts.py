@@ -70,7 +70,7 @@ def test_keys_that_a_processor_adds_to_the_text_are_not_text():
 def test_as_many_words_as_patches_are_told_apart_by_the_module():
     unet, text = tiny_unet(), noise(2, 16, 16)
     calls = calls_of(unet, noise(2, 4, 8, 8), **{**INPUTS, "encoder_hidden_states": text})
-    middle = [call for call in calls if call.place == "mid"]
+    middle = [call for call in calls if call.stage == "mid"]
     assert [call.shape[2:] for call in middle] == [(16, 16)] * 2
     assert [(call.kind, call.layout.keys[0].name) for call in middle] == [
         ("self", "image"),

@@ -90,7 +90,8 @@ def make_trace(prompt: str = PROMPT, **recipe: object) -> Trace:
     }
     known = {
         "model": "openmoji", "prompt": prompt, "seed": 7, "num_inference_steps": STEPS,
-        "guidance_scale": 4.0, "scheduler": "DDIMScheduler", "size": [64, 64], "keep": ["step", "layer", "head"],
+        "guidance_scale": 4.0, "scheduler": "DDIMScheduler", "size": [64, 64],
+        "keep": ["step", "layer", "head"],
         "parity_error": 2.4e-07, "cut": "", "dtype": "float32", "negative_prompt": "",
         "weights_sha256": "9f2c" * 16, "versions": {"regard": "0.1.0", "torch": "2.13.0"},
     }  # fmt: skip

@@ -1,86 +1,41 @@
 """``regard steer``."""
 
-import re
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from regard.cli.options import Guidance, Height, Negative, Seed, Steps, Width
+from regard.cli.options import Guidance, Height, Negative, Seed, Steps, Width, given
 from regard.cli.polite import bar
 from regard.cli.see import folder_name
 from regard.errors import ArgumentError
 
-CALLED = {"steps": "during"}
-"""Options that are not called as the setting is."""
-
-# Options of drawing have None for a default, so that what was given can be told from what was not.
-Prompt = Annotated[str | None, typer.Argument(help="What to draw.")]
-Several = list[str] | None
-Drop = Annotated[Several, typer.Option(help="Hide a word from the image; may be given again.")]
-Scale = Annotated[
-    Several, typer.Option(help="WORD=FACTOR of the attention it gets; again for more.")
-]
-Head = Annotated[
-    Several, typer.Option(help="LAYER:HEAD=FACTOR of what a head puts out; 0 silences it.")
-]
-ScaleLayers = Annotated[
-    float | None, typer.Option(help="Factor of what whole layers put out; 0 silences them.")
-]
-Temperature = Annotated[
-    float | None, typer.Option(help="Above 1 attention spreads, below 1 it sharpens.")
-]
-Other = Annotated[
-    Several,
-    typer.Option(help="Another method with its own settings, such as uniform or shuffled."),
+# Options of generation default to None, so that a given one can be told from a default.
+Prompt = Annotated[str | None, typer.Argument(help="The prompt.")]
+Methods = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="A method and its settings: 'NAME KEY=VALUE ...', such as 'temperature factor=2 "
+        "steps=0:10 layers=up'; again for more, which are applied in order."
+    ),
 ]
 To = Annotated[
     str | None,
-    typer.Option(help="Draw this prompt, with attention of the first: Prompt-to-Prompt."),
+    typer.Option(help="Short for the method prompt-to-prompt with this edited prompt."),
 ]
-CrossSteps = Annotated[
-    Several,
-    typer.Option(
-        help="Share of the steps in which words get the first prompt's attention, such as 0.8 or "
-        "0.2-0.8; again as WORD=SHARE. By default 0.8."
-    ),
+Drop = Annotated[
+    list[str] | None,
+    typer.Option(help="Short for the method drop: mask a word for the image; again for more."),
 ]
-SelfSteps = Annotated[
-    str | None,
-    typer.Option(help="Likewise for what patches get from patches; by default 0.4."),
+Scale = Annotated[
+    list[str] | None,
+    typer.Option(help="Short for the method scale: WORD=FACTOR of its attention; again for more."),
 ]
-Reweight = Annotated[
-    Several, typer.Option(help="WORD=FACTOR of the attention of the first prompt; again for more.")
+Recipe = Annotated[
+    Path | None, typer.Option(help="Repeat what this recipe.json says, instead of a prompt.")
 ]
-LocalBlend = Annotated[
-    str | None,
-    typer.Option(help="Words such as 'cat,dog': elsewhere the picture stays as it was."),
-]
-Mode = Annotated[
-    str | None, typer.Option(help="replace or refine; by default by the number of words.")
-]
-Legacy = Annotated[
-    bool, typer.Option("--legacy", help="Carry tokens over as the authors' code does.")
-]
-Words = Annotated[
-    str | None, typer.Option(help="Words for --method, such as cat,dog for attend-and-excite.")
-]
-During = Annotated[
-    str | None, typer.Option(help="Steps of the changes, from 0, such as 0-9, 10- or 5.")
-]
-Place = Annotated[str | None, typer.Option(help="Only down, mid or up.")]
-Layers = Annotated[
-    str | None,
-    typer.Option(
-        help="Only these layers: a path or whole names in it, a kind, or a grid such as 16x16."
-    ),
-]
-Kind = Annotated[str | None, typer.Option(help="Only self, cross or joint attention.")]
-Condition = Annotated[
-    str | None, typer.Option(help="Half of the guidance: cond, uncond or both; by default cond.")
-]
-Recipe = Annotated[Path | None, typer.Option(help="Do again what this recipe.json says, instead.")]
 Out = Annotated[
     Path | None, typer.Option(help="Folder to write; by default named after the prompt.")
 ]
@@ -95,24 +50,9 @@ Overwrite = Annotated[
 def steer(
     prompt: Prompt = None,
     to: To = None,
-    cross_steps: CrossSteps = None,
-    self_steps: SelfSteps = None,
-    reweight: Reweight = None,
-    local_blend: LocalBlend = None,
-    mode: Mode = None,
-    legacy: Legacy = False,
     drop: Drop = None,
     scale: Scale = None,
-    head: Head = None,
-    scale_layers: ScaleLayers = None,
-    temperature: Temperature = None,
-    method: Other = None,
-    words: Words = None,
-    during: During = None,
-    place: Place = None,
-    layers: Layers = None,
-    kind: Kind = None,
-    condition: Condition = None,
+    method: Methods = None,
     recipe: Recipe = None,
     out: Out = None,
     model: Model = None,
@@ -124,69 +64,69 @@ def steer(
     width: Width = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Draw a prompt twice from the same noise, with attention changed the second time."""
-    span = None if during is None else steps_of(during, 30 if steps is None else steps)
-    where = _given(steps=span, place=place, layers=layers, kind=kind, condition=condition)
-    of_prompt = _given(
-        prompt=to, cross=cross_steps, self=self_steps, reweight=reweight, local_blend=local_blend,
-        mode=mode, legacy=legacy or None,
-    )  # fmt: skip
-    changes = _given(
-        drop=drop, scale=scale, scale_heads=head, scale_layers=scale_layers,
-        temperature=temperature, method=method, words=words, prompt_to_prompt=of_prompt,
-    )  # fmt: skip
-    settings = _given(
-        seed=seed, num_inference_steps=steps, guidance_scale=guidance, negative_prompt=negative,
-        height=height, width=width,
-    )  # fmt: skip
-    where_to = {"out": out, "overwrite": overwrite}
+    """Generate a prompt twice from the same seed, without and with attention edits, and compare."""
+    texts = _texts([] if to is None else [to], drop or [], scale or [], method or [])
+    settings = given(
+        seed=seed,
+        num_inference_steps=steps,
+        guidance_scale=guidance,
+        negative_prompt=negative,
+        height=height,
+        width=width,
+    )
+    target = {"out": out, "overwrite": overwrite}
     if recipe is not None:
-        if prompt is not None or changes or settings or where:
+        if prompt is not None or texts or settings:
             raise ArgumentError(
-                "steer: --recipe says what to draw and to change, and how. Leave the prompt and "
-                "the changes away, --seed and all like it too, or --recipe."
+                "steer: --recipe says what to generate and to change, and how. Leave out the "
+                "prompt and the methods, --seed and all like it too, or --recipe."
             )
         name = f"{recipe.absolute().parent.name}-again"
-        _write(lambda: _again(model, recipe), name, **where_to)
+        _write(lambda: _again(model, recipe), name, **target)
         return
-    if prompt is None or not changes:
+    if prompt is None or not texts:
         raise ArgumentError(
-            "steer: give a prompt and at least one change, such as "
+            "steer: give a prompt and at least one method, such as "
             "regard steer 'a cat and a car' --drop car."
         )
     name = f"{folder_name(prompt, settings.get('seed', 0))}-steered"
-    _write(
-        lambda: _drawn(model or "openmoji", prompt, _methods(prompt, changes, where), **settings),
-        name,
-        **where_to,
-    )
+    _write(lambda: _steered(model or "openmoji", prompt, texts, **settings), name, **target)
 
 
-def _given(**options: Any) -> dict[str, Any]:
-    """The options that were given."""
-    return {name: value for name, value in options.items() if value not in (None, [], {})}
+def _texts(
+    to: Sequence[str], drop: Sequence[str], scale: Sequence[str], method: Sequence[str]
+) -> list[str]:
+    """All methods as text; the short options are written as the methods that they stand for."""
+    return [
+        *(f"prompt-to-prompt prompt={json.dumps(prompt)}" for prompt in to),
+        *(f"drop words={json.dumps(word)}" for word in drop),
+        *(f"scale weights.{word}" for word in scale),
+        *method,
+    ]
 
 
-def _write(draw: Callable[[], Any], name: str, *, out: Path | None, overwrite: bool) -> None:
-    """Draw, and write it into a folder that was found free before."""
+def _write(make: Callable[[], Any], name: str, *, out: Path | None, overwrite: bool) -> None:
+    """Steer, and write the result into a folder that was found free before."""
     from regard.steering.output import FOLDER
 
     with FOLDER.claim(out or Path(name), overwrite=overwrite) as folder:
-        steered = draw()
+        steered = make()
         steered.save(folder, overwrite=overwrite)
     typer.echo(text_of(steered.table))
     typer.echo(f"\nWrote {folder}. Open {folder / 'page.html'} in a browser.")
 
 
-def _drawn(model: str, prompt: str, methods: Sequence[Any], **settings: Any) -> Any:
+def _steered(model: str, prompt: str, texts: Sequence[str], **settings: Any) -> Any:
     from regard.generation import Request
-    from regard.steering import steer as draw
+    from regard.methods import parse
+    from regard.steering import steer as run
     from regard.zoo.memory import keep_memory
 
     Request.of(prompt, settings)  # a mistake is told at once
+    methods = [parse(text) for text in texts]
     keep_memory()  # the process is ours, and ends with this
     with bar("steering") as advance:
-        return draw(model, prompt, methods, progress=advance, **settings)
+        return run(model, prompt, methods, progress=advance, **settings)
 
 
 def _again(model: str | None, recipe: Path) -> Any:
@@ -197,158 +137,6 @@ def _again(model: str | None, recipe: Path) -> Any:
     if model is None:  # the one that the recipe was made with
         model = told.get("model") if isinstance(told.get("model"), str) else "openmoji"
     return replay(model, told)
-
-
-def _methods(prompt: str, given: dict[str, Any], asked: dict[str, Any]) -> list[Any]:
-    """The methods that were asked for, in the order of the help."""
-    import regard.methods as room
-
-    made: list[Any] = []
-    if "prompt_to_prompt" in given:
-        settings = {"prompt": prompt, **_of_prompt(given["prompt_to_prompt"])}
-        alone = asked if len(given) == 1 else {}
-        made.append(_fitted(room.prompt_to_prompt, alone, **settings))
-    if "drop" in given:
-        made.append(_fitted(room.drop, asked, words=given["drop"]))
-    if "scale" in given:
-        made.append(_fitted(room.scale, asked, weights=_weights(given["scale"], "--scale")))
-    for each in given.get("scale_heads", ()):
-        layer, number, factor = _head(each)
-        alone = {name: value for name, value in asked.items() if name in ("steps", "condition")}
-        made.append(_fitted(room.scale_heads, alone, layer=layer, factors={number: factor}))
-    if "scale_layers" in given:
-        made.append(_fitted(room.scale_layers, asked, factor=given["scale_layers"]))
-    if "temperature" in given:
-        made.append(_fitted(room.temperature, asked, factor=given["temperature"]))
-    makers = [room.methods.get(name) for name in given.get("method", ())]
-    words = _words(makers, given.get("words"))
-    for make in makers:
-        made.append(_fitted(make, asked, **(words if _takes_words(make) else {})))
-    return made
-
-
-def _words(makers: Sequence[Callable[..., Any]], text: str | None) -> dict[str, Any]:
-    """What --words says, as a setting of the methods that take some."""
-    if text is None:
-        return {}
-    if not any(_takes_words(make) for make in makers):
-        raise ArgumentError(
-            f"steer: --words is '{text}', and no --method that was given takes words. Give one "
-            f"that does, such as attend-and-excite."
-        )
-    return {"words": [word.strip() for word in text.split(",") if word.strip()]}
-
-
-def _takes_words(make: Callable[..., Any]) -> bool:
-    import inspect
-
-    return "words" in inspect.signature(make).parameters
-
-
-def _of_prompt(given: dict[str, Any]) -> dict[str, Any]:
-    """The settings of Prompt-to-Prompt."""
-    settings = dict(given)
-    if "cross" in given:
-        named = [each.rpartition("=") for each in given["cross"]]
-        shares = {word or "default": _share(text, "--cross-steps") for word, _, text in named}
-        settings["cross"] = shares if any(word for word, *_ in named) else shares["default"]
-    if "self" in given:
-        settings["self"] = _share(given["self"], "--self-steps")
-    if "reweight" in given:
-        settings["reweight"] = _weights(given["reweight"], "--reweight")
-    if "local_blend" in given:
-        settings["local_blend"] = [word.strip() for word in given["local_blend"].split(",")]
-    return settings
-
-
-def _share(text: str, option: str) -> float | list[float]:
-    """The share of the steps that '0.8' or '0.2-0.8' stands for."""
-    found = re.fullmatch(r"([\d.]+)(?:-([\d.]+))?", text.strip())
-    try:
-        shares = [] if found is None else [float(each) for each in found.groups() if each]
-    except ValueError:
-        shares = []
-    if not shares:
-        raise ArgumentError(
-            f"steer: {option} is '{text}' and must be a share of the steps such as 0.8 or 0.2-0.8."
-        )
-    return shares if len(shares) == 2 else shares[0]
-
-
-def _fitted(make: Callable[..., Any], where: dict[str, Any], **settings: Any) -> Any:
-    """A method with the settings of place and time; those that it does not take are refused."""
-    import inspect
-
-    known = inspect.signature(make).parameters
-    needed = [
-        name
-        for name, each in known.items()
-        if each.default is inspect.Parameter.empty and name not in settings
-    ]
-    who = make.__name__.replace("_", "-")
-    if needed == ["words"]:
-        raise ArgumentError(f"steer: --method {who} needs --words, such as --words cat,dog.")
-    if needed:
-        raise ArgumentError(
-            f"steer: --method {who} needs {', '.join(needed)}. Use its own option, or Python."
-        )
-    foreign = [name for name in where if name not in known]
-    if foreign:
-        raise ArgumentError(
-            f"steer: {who} takes no --{CALLED.get(foreign[0], foreign[0])}. "
-            f"It takes {', '.join(known)}."
-        )
-    return make(**settings, **where)
-
-
-def _weights(texts: Sequence[str], option: str) -> dict[str, float]:
-    """From words to factors, of 'car=2'."""
-    weights = {}
-    for text in texts:
-        word, equals, factor = text.rpartition("=")
-        if not equals or not word:
-            raise ArgumentError(
-                f"steer: {option} is '{text}' and must be WORD=FACTOR, such as car=2."
-            )
-        weights[word] = _number(factor, f"{option} {word}")
-    return weights
-
-
-def _head(text: str) -> tuple[str, int, float]:
-    found = re.fullmatch(r"(.+):(\d+)=(.+)", text)
-    if found is None:
-        raise ArgumentError(
-            f"steer: --head is '{text}' and must be LAYER:HEAD=FACTOR, such as mid_block:0=0."
-        )
-    return found[1], int(found[2]), _number(found[3], f"--head {found[1]}:{found[2]}")
-
-
-def _number(text: str, what: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise ArgumentError(
-            f"steer: the factor of {what} is '{text}' and must be a number."
-        ) from None
-
-
-def steps_of(text: str, steps: int, who: str = "steer") -> list[int]:
-    """The first step and the one after the last, of '3', '0-9' or '10-'.
-
-    Raises:
-        ArgumentError: it is none of these.
-
-    Example:
-        >>> steps_of("10-", 30), steps_of("5", 30)
-        ([10, 30], [5, 6])
-    """
-    found = re.fullmatch(r"(\d+)(-(\d*))?", text.strip())
-    if found is None:
-        raise ArgumentError(f"{who}: --during is '{text}' and must be such as 0-9, 10- or 5.")
-    first = int(found[1])
-    if found[2] is None:
-        return [first, first + 1]
-    return [first, int(found[3]) + 1 if found[3] else steps]
 
 
 def text_of(table: Any) -> str:

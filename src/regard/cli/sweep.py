@@ -1,5 +1,6 @@
 """``regard sweep``."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -7,7 +8,7 @@ import typer
 
 from regard.cli.options import Guidance, Height, Negative, Steps, Width, given
 from regard.cli.polite import STOPPED, bar, how_to_go_on, stop
-from regard.cli.steer import steps_of
+from regard.errors import ArgumentError
 
 SHOWN = 12
 """Rows of the summary that the terminal gets; all are in summary.csv."""
@@ -81,7 +82,26 @@ def _span(during: str | None, steps: int | None, name: str) -> Any:
         from regard.models import TextToImage
 
         steps = TextToImage.of(name).defaults["num_inference_steps"]
-    return steps_of(during, steps, "sweep")
+    return steps_of(during, steps)
+
+
+def steps_of(text: str, steps: int) -> list[int]:
+    """The first step and the one after the last, of '3', '0-9' or '10-'.
+
+    Raises:
+        ArgumentError: it is none of these.
+
+    Example:
+        >>> steps_of("10-", 30), steps_of("5", 30)
+        ([10, 30], [5, 6])
+    """
+    found = re.fullmatch(r"(\d+)(-(\d*))?", text.strip())
+    if found is None:
+        raise ArgumentError(f"sweep: --during is '{text}' and must be such as 0-9, 10- or 5.")
+    first = int(found[1])
+    if found[2] is None:
+        return [first, first + 1]
+    return [first, int(found[3]) + 1 if found[3] else steps]
 
 
 def text_of(found: Any) -> str:

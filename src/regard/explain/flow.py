@@ -42,7 +42,7 @@ class Flow:
         if not asked or not any(segment.name == "image" for segment in layout.queries):
             return
         nothing = call.query.new_zeros(rows.stop - rows.start, 0, 0, dtype=torch.float32)
-        self._move(layout.queries_of("image"), call.place, nothing)
+        self._move(layout.queries_of("image"), call.stage, nothing)
         self._meet_text(layout.keys, nothing)
         if self._texts:
             new = self._read(call, rows, layout.keys, self._shares, self._texts)

@@ -19,7 +19,7 @@ from regard.look.asked import check_words
 from regard.measures.rows import check_attention
 from regard.models.text_to_image import TextToImage
 from regard.tap import AttentionCall
-from regard.tap.layout import Grid
+from regard.tap.segment import Grid
 from regard.tap.weights import Weights
 
 ROWS = 64

@@ -17,6 +17,7 @@ from regard.generation.request import Request
 from regard.generation.run import Generated, Plan, run
 from regard.generation.turns import in_turn
 from regard.methods import Changes, Guide, Run
+from regard.methods.text import spelled
 from regard.models.capture import Captured, capture, preparing
 from regard.models.masking import encoders_mask
 from regard.models.text_to_image import TextToImage
@@ -342,7 +343,7 @@ def _check_kinds(rows: Sequence[_Row], tap: Tap, model: TextToImage) -> None:
         ArgumentError: there is such a method; the message has the kinds that there are.
     """
     for method in (each for row in rows for each in row.request.methods):
-        kind = method.settings.get("kind")
+        kind = method.kind
         if kind is not None and kind not in tap.kinds:
             raise ArgumentError(
                 f"{method.name}: kind is '{kind}', and the attention of "
@@ -360,9 +361,9 @@ def _check_acted(rows: Sequence[_Row], done: int) -> None:
     for row in rows:
         for method, change in zip(row.request.methods, row.changes, strict=False):
             if change.acted is not None and done > change.last_step and not change.acted():
-                settings = ", ".join(f"{name}={value!r}" for name, value in method.settings.items())
+                settings = spelled(method).partition(" ")[2] or "it"
                 raise ArgumentError(
-                    f"{method.name}: this model has no attention that {settings or 'it'} is for, "
+                    f"{method.name}: this model has no attention that {settings} is for, "
                     f"so nothing changed. Ask for other layers or steps, or for the other branch "
                     f"of the guidance."
                 )

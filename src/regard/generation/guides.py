@@ -62,8 +62,8 @@ class Guiding:
     def _moment(self, step: int, latents: Tensor) -> Moment:
         """What a guide gets to see before a step."""
         captured = self.captured
-        place = self.tap.steps.place if step else captured.begin
-        timestep = captured.scheduler.timesteps[place]
+        position = self.tap.steps.position if step else captured.begin
+        timestep = captured.scheduler.timesteps[position]
 
         def evaluate(
             moved: Tensor,

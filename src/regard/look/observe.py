@@ -221,7 +221,7 @@ def _labelled(
         timesteps=[times[step] for step in heat.steps] if kept else [float("nan")],
         tokens=tokens,
         kind=heat.kind,
-        place=heat.place,
+        place=heat.stage,
         averaged=[axis for axis in KEEPABLE if axis not in keep],
     )
 

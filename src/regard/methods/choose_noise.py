@@ -1,4 +1,4 @@
-"""Choosing among first noises: begin from the one in which every word already finds its place."""
+"""Choosing among initial noises: begin from the one in which every word has an image region."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,14 +9,15 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from regard.errors import ArgumentError
+from regard.arguments import flag, whole
 from regard.methods.guide import Guide, Moment
-from regard.methods.method import Changes, Plan, Run, method
-from regard.methods.where import listed
+from regard.methods.method import method
+from regard.methods.run import Changes, Plan, Run
+from regard.methods.where import listed_words
 from regard.methods.word_maps import Size, WordMaps, check_grid
 
 PREVIEW_STEPS = 5
-"""Steps in which a preview would come from noise to a picture, if it were not ended before."""
+"""Denoising steps of a preview, if it were not ended before."""
 
 TOGETHER = 16
 """Previews made at a time, if a single one of each image is not more."""
@@ -31,53 +32,51 @@ def choose_noise(
     carriers: bool = True,
     grid: Size = None,
 ) -> Plan:
-    """Begin from the noise, of some, in whose preview the weakest word has the highest peak.
+    """Choose the initial noise whose short preview gives the least-attended word the highest peak.
 
     The first candidate is the noise of the seed, the others are the same numbers in another order.
-    A preview takes steps as long as a fifth of the whole way, with the prompt's half alone; its
-    last evaluation ends as soon as the maps are there. Of equals the first is taken.
+    A preview takes steps as long as a fifth of the whole way, with the conditional branch alone;
+    its last forward pass ends as soon as the maps are there. Of equals the first is taken.
 
     Args:
         words: Subjects of the prompt, ``cat#2`` for the second cat. A word of several tokens has
             the sum of their maps.
-        candidates: First noises to choose from; 1 for the seed's alone.
-        evaluations: Of the denoiser in a preview, 1..5; the maps are those of the last.
+        candidates: Initial noises to choose from; 1 for the seed's alone.
+        evaluations: Forward passes of the denoiser in a preview, 1..5; the maps are of the last.
         carriers: Whether the token after a word counts as the word's too: a causal text encoder
             may leave it there. See `regard.trace.Prompt.carriers`.
         grid: Rows and columns of the layers whose maps are read, or one number for both; None for
             the smallest grid with sides of 16 or more, or the finest that there is.
 
     Returns:
-        A method. It costs ``candidates * evaluations`` evaluations of the prompt's half: by
-        default, with guidance and 30 steps, 0.4 of a bare run.
+        A method. It costs ``candidates * evaluations`` forward passes of the conditional branch: by
+        default, with guidance and 30 steps, 0.4 of a generation.
 
     Raises:
-        ArgumentError: no words, or a number that cannot be; in a run, no layer of that grid reads
-            the text.
-        UnknownName: in a run, a word that the prompt has not.
+        ArgumentError: no words, or a number out of its range; in a run, no layer of that grid
+            attends to the text.
+        UnknownName: in a run, a word that the prompt lacks.
 
     Example:
         >>> choose_noise(["cat", "dog"], candidates=4).recipe()
         {'method': 'choose-noise', 'words': ['cat', 'dog'], 'candidates': 4}
 
     Source:
-        Our own. That some first noises neglect subjects, and that attention tells so early, is
+        Our own. That some initial noises neglect subjects, and that early attention shows it, is
         found in Guo et al. (2024), "InitNO: Boosting Text-to-Image Diffusion Models via Initial
         Noise Optimization", arXiv 2404.04650, section 3; here nothing is optimised.
     """
-    asked = listed(words, "choose_noise")
-    if candidates < 1 or not 1 <= evaluations <= PREVIEW_STEPS:
-        raise ArgumentError(
-            f"choose_noise: candidates {candidates}, evaluations {evaluations}; candidates must be "
-            f"1 or more, and evaluations 1..{PREVIEW_STEPS}."
-        )
+    names = listed_words(words, "choose_noise")
+    whole(candidates, "candidates", "choose_noise", least=1)
+    whole(evaluations, "evaluations", "choose_noise", least=1, most=PREVIEW_STEPS)
+    flag(carriers, "carriers", "choose_noise")
     check_grid("choose_noise", grid)
 
     def plan(run: Run) -> Changes:
-        spelled = [run.prompt.spelled([word]) for word in asked]
-        places = run.prompt.carriers(asked) if carriers else spelled
-        maps = WordMaps(sorted({token for tokens in places for token in tokens}), grid)
-        choose = Choose(places, maps, run.pipeline.scheduler, candidates, evaluations)
+        spelled = [run.prompt.spelled([word]) for word in names]
+        own = run.prompt.carriers(names) if carriers else spelled
+        maps = WordMaps(sorted({token for tokens in own for token in tokens}), grid)
+        choose = Choose(own, maps, run.pipeline.scheduler, candidates, evaluations)
         return Changes(guide=Guide(latents=choose))
 
     return plan
@@ -85,14 +84,14 @@ def choose_noise(
 
 @dataclass(frozen=True)
 class Choose:
-    """From the first noise of each image to the one that it begins with.
+    """From the initial noise of each image to the one that it begins with.
 
     Attributes:
         words: The tokens of each word.
         maps: Reads their maps.
         scheduler: The pipeline's.
-        candidates: First noises to choose from.
-        evaluations: Of the denoiser in a preview.
+        candidates: Initial noises to choose from.
+        evaluations: Forward passes of the denoiser in a preview.
     """
 
     words: Sequence[Sequence[int]]
@@ -132,7 +131,7 @@ class Choose:
 
 
 def peaks(maps: Float[Tensor, "image word y x"]) -> Float[Tensor, "image word"]:
-    """The highest mean of 3 x 3 places in each map, of those inside at its border.
+    """The highest mean of 3 x 3 patches in each map; at the border, of those inside.
 
     Example:
         >>> point = torch.zeros(1, 1, 5, 5)
@@ -165,13 +164,13 @@ def reordered(latents: Tensor, number: int) -> Tensor:
 def coarse(scheduler: Any, device: Any = None) -> Any:
     """A new scheduler of the same kind, set to the steps of a preview.
 
-    One that shifts its noise levels by the size of the picture gets some of those that it has.
+    One that shifts its timesteps by the size of the image gets some of those that it has.
     """
-    made = type(scheduler).from_config(scheduler.config)
+    preview = type(scheduler).from_config(scheduler.config)
     if scheduler.config.get("use_dynamic_shifting"):
         some = torch.linspace(0, len(scheduler.timesteps), PREVIEW_STEPS + 1)[:-1].long()
-        made.timesteps = scheduler.timesteps[some]
-        made.sigmas = torch.cat([scheduler.sigmas[some], scheduler.sigmas[-1:]])
+        preview.timesteps = scheduler.timesteps[some]
+        preview.sigmas = torch.cat([scheduler.sigmas[some], scheduler.sigmas[-1:]])
     else:
-        made.set_timesteps(PREVIEW_STEPS, device=device)
-    return made
+        preview.set_timesteps(PREVIEW_STEPS, device=device)
+    return preview

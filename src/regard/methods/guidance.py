@@ -1,12 +1,13 @@
-"""Guidance by a worse evaluation: what comes out is pushed from what weaker self-attention makes.
+"""Guidance by weaker self-attention: steer away from a worse prediction of the same model.
 
-Both methods evaluate the prompt's half once more in each step, with self-attention perturbed in
-some layers, and push away from that (see `Extra`); so each step costs about half as much again
-with guidance on, and twice as much with it off.
+Both methods make one more forward pass of the conditional branch in each step, with self-attention
+perturbed in some layers, and steer away from its prediction (see `Extra`); so each step costs about
+half as much again with classifier-free guidance, and twice as much without.
 """
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -15,93 +16,86 @@ from torch import Tensor
 from regard.arguments import number_or_none, shown
 from regard.errors import ArgumentError
 from regard.methods.guide import Extra, Guide
-from regard.methods.method import Changes, Plan, Run, method
-from regard.methods.where import Layers, Steps, Where
+from regard.methods.method import method
+from regard.methods.run import Changes, Plan, Run
+from regard.methods.where import EVERYWHERE, Where
 from regard.tap import AttentionCall, Edit
 
 ENDLESS = 9999.0
-"""A blur this wide, in patches, is the mean over the whole picture."""
+"""A blur this wide, in patches, is the mean over the whole image."""
 
-NOISE_LEVELS = 1000
-"""Of the schedulers that `adaptive` was defined for: they count noise from 1000 down."""
+TRAIN_TIMESTEPS = 1000
+"""Of the schedulers that `adaptive` was defined for: their timesteps count from 1000 down."""
+
+WHERE = ("steps", "layers", "stage")
 
 
-@method
+@method(where=WHERE)
 def perturbed_attention_guidance(
-    scale: float = 3.0,
-    *,
-    adaptive: float = 0.0,
-    layers: Layers = None,
-    place: str | None = None,
-    steps: Steps = None,
+    scale: float = 3.0, *, adaptive: float = 0.0, where: Where = EVERYWHERE
 ) -> Plan:
-    """Push away from the picture whose patches attend to themselves alone: 0 changes nothing.
+    """Perturbed-attention guidance: steer away from the prediction with identity self-attention.
+
+    A scale of 0 disables it.
 
     Args:
-        scale: How far to push; 3 is usual with guidance, 5 without.
-        adaptive: How much the scale falls with each noise level from 1000 down, but not below 0;
-            0 keeps it.
-        layers: As for `drop`.
-        place: ``down``, ``mid`` or ``up``; ``mid`` where neither layers nor a place is given.
-        steps: As for `drop`.
+        scale: Guidance scale; 3 is usual with classifier-free guidance, 5 without.
+        adaptive: How much the scale falls with each timestep from 1000 down, but not below 0; 0
+            keeps it.
+        where: Steps, layers and stage; the mid stage if it has neither layers nor a stage.
 
     Returns:
         A method.
 
     Raises:
-        ArgumentError: a number that is not finite, or ``adaptive`` below 0; or as for `drop`; in a
-            run, none of the layers attends from image to image.
+        ArgumentError: a number that is not finite, or ``adaptive`` below 0; in a run, as for
+            `drop`, or none of the layers attends from image to image.
         UnknownName: in a run, a layer that is not there.
 
     Example:
-        >>> perturbed_attention_guidance(5.0, layers="mid_block").recipe()
-        {'method': 'perturbed-attention-guidance', 'scale': 5.0, 'layers': 'mid_block'}
+        >>> perturbed_attention_guidance(5.0, where=Where(layers="mid_block")).recipe()
+        {'method': 'perturbed-attention-guidance', 'scale': 5.0, 'where': {'layers': 'mid_block'}}
 
     Source:
         Ahn et al. (2024), "Self-Rectifying Diffusion Sampling with Perturbed-Attention Guidance",
         arXiv 2403.17377, equations 14 to 16.
     """
-    who = "perturbed_attention_guidance"
-    _check_scale(who, scale)
+    caller = "perturbed_attention_guidance"
+    _check_scale(caller, scale)
     if not 0 <= _or_nan(adaptive) < math.inf:
         raise ArgumentError(
-            f"{who}: adaptive is {shown(adaptive)} and must be 0 or more and finite. "
+            f"{caller}: adaptive is {shown(adaptive)} and must be 0 or more and finite. "
             f"0 keeps the scale."
         )
 
-    def fading(step: int, level: float) -> float:
-        return max(0.0, scale - adaptive * (NOISE_LEVELS - level)) if adaptive else scale
+    def fading(step: int, timestep: float) -> float:
+        return max(0.0, scale - adaptive * (TRAIN_TIMESTEPS - timestep)) if adaptive else scale
 
-    return _pushing(_where(who, layers, place, steps), fading, lambda call: call.identity(), scale)
+    return _guided_away(where, caller, fading, lambda call: call.identity(), off=scale == 0)
 
 
-@method
+@method(where=WHERE)
 def smoothed_energy_guidance(
-    scale: float = 3.0,
-    *,
-    sigma: float = math.inf,
-    layers: Layers = None,
-    place: str | None = None,
-    steps: Steps = None,
+    scale: float = 3.0, *, sigma: float = math.inf, where: Where = EVERYWHERE
 ) -> Plan:
-    """Push away from the picture whose patches ask what their neighbours ask: 0 changes nothing.
+    """Smoothed-energy guidance: steer away from the prediction with blurred self-attention queries.
+
+    The queries are blurred by a Gaussian. A scale of 0 disables it.
 
     Args:
-        scale: How far to push; 3 is usual.
-        sigma: Of the Gaussian that blurs the queries, in patches; above 9999 each patch asks what
-            all ask on average.
-        layers: As for `perturbed_attention_guidance`.
-        place: As for `perturbed_attention_guidance`.
-        steps: As for `drop`.
+        scale: Guidance scale; 3 is usual.
+        sigma: Of the Gaussian that blurs the queries, in patches; above 9999 they all become their
+            mean.
+        where: Steps, layers and stage; the mid stage if it has neither layers nor a stage.
 
     Returns:
         A method.
 
     Raises:
-        ArgumentError: ``scale`` is not finite, ``sigma`` not above 0; or as for `drop`; in a run,
+        ArgumentError: ``scale`` is not finite, ``sigma`` not above 0; in a run, as for `drop`, or
             none of the layers attends from image to image.
         UnknownName: in a run, a layer that is not there.
-        UnsupportedEdit: in a run, a layer that computes its scores in the open.
+        UnsupportedEdit: in a run, a layer with eager (explicit) softmax attention.
 
     Example:
         >>> smoothed_energy_guidance(sigma=1.0).recipe()
@@ -111,15 +105,16 @@ def smoothed_energy_guidance(
         Hong (2024), "Smoothed Energy Guidance", arXiv 2408.00760. Blurred queries are blurred
         scores, which are linear in them.
     """
-    who = "smoothed_energy_guidance"
-    _check_scale(who, scale)
+    caller = "smoothed_energy_guidance"
+    _check_scale(caller, scale)
     if not _or_nan(sigma) > 0:
         raise ArgumentError(
-            f"{who}: sigma is {shown(sigma)} and must be above 0. Towards 0 nothing is blurred; "
+            f"{caller}: sigma is {shown(sigma)} and must be above 0. Towards 0 nothing is blurred; "
             f"inf is the mean."
         )
-    where = _where(who, layers, place, steps)
-    return _pushing(where, lambda step, level: scale, smoothing(sigma), scale)
+    return _guided_away(
+        where, caller, lambda step, timestep: scale, smoothing(sigma), off=not scale
+    )
 
 
 def smoothing(sigma: float) -> Edit:
@@ -137,7 +132,7 @@ def smoothing(sigma: float) -> Edit:
         if image.grid is None:
             raise ArgumentError(
                 f"smoothed_energy_guidance: the {len(image)} patches of {call.layer} have no grid. "
-                f"Mend the layout of {call.model}."
+                f"Fix the layout of {call.model}."
             )
         grid = image.grid
 
@@ -179,40 +174,37 @@ def _line(grid: Tensor, side: int, sigma: float) -> Tensor:
     reach = min(math.ceil(6 * sigma), count) // 2  # made odd: as many cells on either side
     steps = torch.arange(-reach, reach + 1, device=grid.device)
     bell = torch.exp(-((steps.double() / sigma) ** 2) / 2)
-    place = (torch.arange(count, device=grid.device)[:, None] + steps).abs()
-    place = torch.where(place < count, place, 2 * (count - 1) - place)
-    line = bell.new_zeros(count, count).scatter_add_(1, place, bell.expand_as(place))
+    source = (torch.arange(count, device=grid.device)[:, None] + steps).abs()
+    source = torch.where(source < count, source, 2 * (count - 1) - source)
+    line = bell.new_zeros(count, count).scatter_add_(1, source, bell.expand_as(source))
     return (line / bell.sum()).to(grid.dtype)
 
 
-def _where(who: str, layers: Layers, place: str | None, steps: Steps) -> Where:
-    middle = "mid" if layers is None and place is None else place
-    return Where(who, steps, layers, middle)
-
-
-def _pushing(
-    where: Where, scale: Callable[[int, float], float], perturb: Edit, most: float
+def _guided_away(
+    where: Where, caller: str, scale: Callable[[int, float], float], perturb: Edit, *, off: bool
 ) -> Plan:
-    """A push from the evaluation in which some layers' self-attention is perturbed."""
+    """Guidance away from the prediction in which some layers' self-attention is perturbed."""
+    if where.layers is None and where.stage is None:
+        where = replace(where, stage="mid")
 
     def plan(run: Run) -> Changes:
-        chosen = where.select_in(run, query="image", key="image")
-        if most == 0:
+        select = where.select_in(run, caller, query="image", key="image")
+        if off:
             return Changes()
-        extra = Extra(scale, [(chosen, perturb)], where.span, who=where.who)
+        extra = Extra(scale, [(select, perturb)], where.span, who=caller)
         return Changes(guide=Guide(extra=extra), first_step=where.first_step)
 
     return plan
 
 
 def _or_nan(value: Any) -> float:
-    found = number_or_none(value)
-    return math.nan if found is None else found
+    number = number_or_none(value)
+    return math.nan if number is None else number
 
 
-def _check_scale(who: str, scale: float) -> None:
+def _check_scale(caller: str, scale: float) -> None:
     value = number_or_none(scale)
     if value is None or not math.isfinite(value):
         raise ArgumentError(
-            f"{who}: scale is {shown(scale)} and must be a finite number. 0 changes nothing."
+            f"{caller}: scale is {shown(scale)} and must be a finite number. 0 changes nothing."
         )

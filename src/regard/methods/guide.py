@@ -1,8 +1,8 @@
 """Guides: what changes a generation beside its attention, through two seams of any pipeline.
 
-* `Guide.latents` moves the latents before a step, `Guide.after` those that a step ended with.
-* `Guide.extra` evaluates the denoiser once more in each step, with edits of its own, and pushes
-  its conditional output away from what came out.
+* `Guide.latents` updates the latents before a step, `Guide.after` those that a step ended with.
+* `Guide.extra` makes one more forward pass of the denoiser in each step, with edits of its own, and
+  steers the conditional prediction away from its result.
 """
 
 from collections.abc import Callable, Container, Sequence
@@ -15,16 +15,16 @@ from regard.tap import Edit, Observer, Select, Tap
 
 @dataclass(frozen=True)
 class Moment:
-    """The latents before a step, and what a guide needs to evaluate the denoiser on them.
+    """The latents before a step, and what a guide needs for a forward pass on them.
 
     Attributes:
         step: Which step comes next, from 0.
         steps: How many there are.
-        timestep: Its noise level, as the scheduler has it.
+        timestep: Its timestep, as the scheduler has it.
         latents: [image, ...], not scaled for the denoiser.
-        evaluate: The denoiser's output on latents of that shape, the prompt's half alone;
-            differentiable. With the numbers of some images of the batch, on latents of those; with
-            a scheduler and one of its timesteps, at that noise level.
+        evaluate: The conditional prediction on latents of that shape; differentiable. With the
+            numbers of some images of the batch, on latents of those; with a scheduler and one of
+            its timesteps, at that timestep.
         tap: Watches the denoiser; see `Tap.aside`.
     """
 
@@ -38,17 +38,18 @@ class Moment:
 
 @dataclass(frozen=True)
 class Extra:
-    """One more evaluation of the prompt's half in each step, away from which the output is pushed.
+    """One more conditional forward pass in each step, to steer away from.
 
-    With the guidance scale w and the output c of the prompt's half, p that of the extra
-    evaluation, the pipeline ends with u + w (c - u) + s (c - p); without guidance, c + s (c - p).
+    With the guidance scale w, the predictions u and c of the unconditional and the conditional
+    branch, and p that of the extra pass, the pipeline ends with u + w (c - u) + s (c - p); without
+    guidance, with c + s (c - p).
 
     Attributes:
-        scale: The factor s, by step and noise level, as the scheduler has it; where it is 0,
-            nothing is evaluated.
-        edits: What is different in that evaluation.
+        scale: The factor s, by step and timestep, as the scheduler has it; where it is 0, there is
+            no extra pass.
+        edits: What is different in that pass.
         steps: In which steps; None for all.
-        who: Who asks, for messages.
+        who: The method, for messages.
     """
 
     scale: Callable[[int, float], float]
@@ -63,12 +64,12 @@ class Guide:
 
     Attributes:
         latents: From the latents before a step to those that it starts from instead.
-        extra: An extra evaluation.
+        extra: An extra forward pass.
         after: From the number of a step, from 0, and the latents that it ended with to those that
             are taken instead; after the last step too.
-        observe: What it looks at in the evaluations of the generation itself, to know what to do.
+        observe: What it observes in the forward passes of the generation itself.
 
-    A picture drawn beside others for a method with a prompt of its own is never moved.
+    The source image of a method with a prompt of its own is never changed.
     """
 
     latents: Callable[[Moment], Tensor] | None = None

@@ -1,4 +1,4 @@
-"""Keep an edit where its words are looked at, and the source elsewhere."""
+"""Keep an edit in the image regions that attend to its words, and the source elsewhere."""
 
 import math
 
@@ -8,17 +8,17 @@ from torch import Tensor
 from torch.nn import functional
 
 from regard.tap import AttentionCall
-from regard.tap.layout import Grid
+from regard.tap.segment import Grid
 
 FINEST = 256
-"""Image tokens of the finest grid that is read: 16 x 16, where maps tell best what is where."""
+"""Image tokens of the finest grid that is read: 16 x 16, where maps localise best."""
 
 THRESHOLD = 0.3
-"""Share of a map's maximum from which a place counts as looked at; of the authors' code."""
+"""Share of a map's maximum from which a region counts as attending; of the authors' code."""
 
 
 class LocalBlend:
-    """Latents of edits that are their own where some words are looked at, else the source's.
+    """Latents of edits that are their own in regions that attend to some words, else the source's.
 
     Maps are summed over the steps so far, over the words' tokens, and over the heads and layers of
     the finest grid of at most `FINEST` tokens; the coarsest where all are finer. In the batch the
@@ -71,7 +71,7 @@ def chosen(grids: list[Grid]) -> Grid:
 
 
 def mask(maps: Float[Tensor, "image y x"], size: Grid) -> Tensor:
-    """Where each image or the last of them is looked at, bool [image, y, x].
+    """Where each image, or the last of them, attends to the words: bool [image, y, x].
 
     Args:
         maps: Summed attention; the source's is the last.

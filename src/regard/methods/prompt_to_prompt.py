@@ -1,13 +1,14 @@
-"""Prompt-to-Prompt: another prompt drawn with the attention that the first one had.
+"""Prompt-to-Prompt: an edited prompt with the attention of the source prompt.
 
-Both are drawn in one batch from one noise, the source as its last image. In the half of the
-guidance that reads the prompt, and in chosen steps, the edit attends as the source does: image to
+Both images are generated in one batch from one initial noise, the source as its last image. In the
+conditional branch, and in chosen steps, the source's attention is injected into the edit: image to
 image in coarse layers, and image to text through a map from the source's tokens to its own.
 """
 
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 
@@ -15,7 +16,8 @@ from regard.arguments import flag, listed, number_or_none, shown, whole
 from regard.errors import ArgumentError, PromptError, unknown
 from regard.methods.guide import Guide
 from regard.methods.local_blend import LocalBlend
-from regard.methods.method import Changes, Plan, Run, method
+from regard.methods.method import method
+from regard.methods.run import Changes, Plan, Run
 from regard.methods.token_map import TokenMap, refined, replaced
 from regard.tap import TO_TEXT, AttentionCall, Edit, Select
 from regard.trace import Prompt
@@ -40,34 +42,34 @@ def prompt_to_prompt(
     largest: int = 256,
     legacy: bool = False,
 ) -> Plan:
-    """Draw another prompt with the attention of the first, which is drawn beside it.
+    """Generate an edited prompt with the attention of the source, which is generated beside it.
 
     Args:
-        prompt: What to draw instead; the run's own prompt for `reweight` alone.
+        prompt: The edited prompt; the run's own prompt for `reweight` alone.
         mode: ``replace`` swaps word for word, ``refine`` keeps what both prompts share and leaves
             new words their own attention; None takes ``replace`` for as many words.
         cross: In which share of the steps words get the source's attention, from the first on: 0.8,
             ``[0.2, 0.8]``, or one for each of some words of ``prompt``, with ``default`` for the
-            others (1 if left out).
+            others (by default 1).
         self: In which share of the steps patches attend to patches as in the source.
         reweight: What to multiply the attention of words by while they get the source's, as
             `scale` does: rows then do not sum to 1, and maps show what there was before.
-        local_blend: Words of either prompt: where none of them is looked at, the source stays. Each
-            prompt needs one; empty for no blending.
+        local_blend: Words of either prompt: regions that attend to none of them stay as in the
+            source image. Each prompt needs one; empty for no blending.
         largest: Layers of more patches than this keep their own attention to patches.
-        legacy: Carry tokens over as the authors' code does where that loses count: in ``replace``
-            after the last swapped word, in ``refine`` in the padding.
+        legacy: Map tokens as the authors' code does where that loses count: in ``replace`` after
+            the last swapped word, in ``refine`` in the padding.
 
     Returns:
-        A method; the picture under it reads ``prompt``.
+        A method; the image under it is generated from ``prompt``.
 
     Raises:
-        PromptError: the prompt is empty; in a run, one that the text encoder cuts off.
+        PromptError: the prompt is empty; in a run, one that the text encoder truncates.
         ArgumentError: a share outside 0..1, a factor that is no finite number, no patches; in a
             run, prompts of different numbers of words in ``replace``, a prompt without a word to
             blend by, or a model with joint attention.
-        UnknownName: there is no such mode; in a run, a word that ``prompt`` has not, or that
-            neither has.
+        UnknownName: there is no such mode; in a run, a word that ``prompt`` lacks, or that both
+            lack.
 
     Example:
         >>> prompt_to_prompt("a dog on the beach", self=0.5).recipe()
@@ -77,15 +79,7 @@ def prompt_to_prompt(
         Hertz et al. (2022), "Prompt-to-Prompt Image Editing with Cross Attention Control",
         arXiv 2208.01626, section 3; numbers and fractions of steps are those of the authors' code.
     """
-    if not isinstance(prompt, str):
-        raise PromptError(
-            f"prompt_to_prompt: the prompt is {shown(prompt)} and must be a text, such as 'a dog'."
-        )
-    if not prompt.strip():
-        raise PromptError(
-            "prompt_to_prompt: the prompt is empty and needs at least one word. Say what to draw "
-            "instead, such as 'a dog on the beach'."
-        )
+    _check_prompt(prompt)
     if mode is not None and mode not in MODES:
         raise unknown("mode", str(mode), MODES)
     flag(legacy, "legacy", "prompt_to_prompt")
@@ -93,29 +87,18 @@ def prompt_to_prompt(
         raise ArgumentError(f"prompt_to_prompt: largest is {largest} and must be 1 or more; 256.")
     shares = dict(cross) if isinstance(cross, Mapping) else {DEFAULT: cross}
     _check_shares({f"cross of '{word}'": share for word, share in shares.items()} | {"self": self})
-    if reweight is not None and not isinstance(reweight, Mapping):
-        raise ArgumentError(
-            f"prompt_to_prompt: reweight is {shown(reweight)} and must give words a factor, such "
-            f"as {{'cat': 2.0}}."
-        )
-    factors = dict(reweight or {})
-    _check_factors(factors)
-    several = [local_blend] if isinstance(local_blend, str) else listed(local_blend)
-    if several is None or not all(isinstance(each, str) for each in several):
-        raise ArgumentError(
-            f"prompt_to_prompt: local_blend is {shown(local_blend)} and must be words."
-        )
-    blend = [each for each in several if each]
+    factors = _factors(reweight)
+    blend = _words_of(local_blend)
 
     def plan(run: Run) -> Changes:
         source, edit = _both(run)
         tokens = MODES[mode or _mode(source, edit)](source, edit, legacy=legacy)
         of_tokens = {t: factor for word, factor in factors.items() for t in edit.spelled([word])}
-        across = _Across(tokens, of_tokens, _spans(edit, shares, run.steps + 1))
+        injection = _Injection(tokens, of_tokens, _spans(edit, shares, run.steps + 1))
         early = span(self, run.steps)
         edits: list[tuple[Select, Edit]] = [(Select(kind="joint"), _refuse)]
-        if any(across.spans):
-            edits.append((READING, across))
+        if any(injection.spans):
+            edits.append((READING, injection))
         if early:
             few = _at_most(largest)
             edits.append((Select(kind="self", steps=early, condition="cond", when=few), _copy))
@@ -125,7 +108,7 @@ def prompt_to_prompt(
 
 
 @dataclass(frozen=True, eq=False)
-class _Across:
+class _Injection:
     """An edit of cross-attention: in their steps, tokens get the source's attention.
 
     Attributes:
@@ -139,12 +122,12 @@ class _Across:
     spans: Sequence[range]
 
     def __call__(self, call: AttentionCall) -> None:
-        """Bring the source's attention to the tokens that are due in this step."""
+        """Inject the source's attention to the tokens that are due in this step."""
         due = torch.tensor([call.step in steps for steps in self.spans], dtype=torch.float32)
         if not due.any():
             return
         share = 1 - due * self.tokens.carried
-        call.borrow(_source_row(call), mapper=self.tokens.mapper * due, share=share)
+        call.inject_from(_source_row(call), mapper=self.tokens.mapper * due, share=share)
         for token, factor in self.factors.items():
             if due[token]:
                 call.scale_keys([token], factor)
@@ -167,6 +150,18 @@ def span(share: Share, count: int) -> range:
 
 
 # Inside
+
+
+def _check_prompt(prompt: Any) -> None:
+    if not isinstance(prompt, str):
+        raise PromptError(
+            f"prompt_to_prompt: the prompt is {shown(prompt)} and must be a text, such as 'a dog'."
+        )
+    if not prompt.strip():
+        raise PromptError(
+            "prompt_to_prompt: the prompt is empty and needs at least one word. Give the edited "
+            "prompt, such as 'a dog on the beach'."
+        )
 
 
 def _ends(share: Share) -> tuple[float, float]:
@@ -193,14 +188,31 @@ def _check_shares(shares: Mapping[str, Share]) -> None:
             )
 
 
-def _check_factors(factors: Mapping[str, float]) -> None:
-    for word, factor in factors.items():
+def _factors(reweight: Any) -> dict[str, float]:
+    """The factor of each word."""
+    if reweight is not None and not isinstance(reweight, Mapping):
+        raise ArgumentError(
+            f"prompt_to_prompt: reweight is {shown(reweight)} and must give words a factor, such "
+            f"as {{'cat': 2.0}}."
+        )
+    for word, factor in (reweight or {}).items():
         value = number_or_none(factor)
         if not isinstance(word, str) or value is None or not math.isfinite(value):
             raise ArgumentError(
                 f"prompt_to_prompt: reweight of {word!r} is {shown(factor)} and must be a "
                 f"finite number."
             )
+    return dict(reweight or {})
+
+
+def _words_of(local_blend: Any) -> list[str]:
+    """The words to blend by, as a list also if there is one."""
+    words = [local_blend] if isinstance(local_blend, str) else listed(local_blend)
+    if words is None or not all(isinstance(word, str) for word in words):
+        raise ArgumentError(
+            f"prompt_to_prompt: local_blend is {shown(local_blend)} and must be words."
+        )
+    return [word for word in words if word]
 
 
 def _both(run: Run) -> tuple[Prompt, Prompt]:
@@ -208,7 +220,7 @@ def _both(run: Run) -> tuple[Prompt, Prompt]:
     source, edit = run.source, run.prompt
     if source is None:
         raise ArgumentError(
-            "prompt_to_prompt: no source is drawn beside this picture. Pass the method to "
+            "prompt_to_prompt: no source image is generated beside this one. Pass the method to "
             "regard.steer, regard.look or generate_variants."
         )
     if getattr(run.pipeline, "unet", None) is None:
@@ -216,8 +228,8 @@ def _both(run: Run) -> tuple[Prompt, Prompt]:
     for each in (source, edit):
         if each.cut:
             raise PromptError(
-                f"prompt_to_prompt: the text encoder takes {len(each.tokens)} tokens, which would "
-                f"cut this off: '{each.cut}'. Shorten the prompt."
+                f"prompt_to_prompt: the text encoder takes {len(each.tokens)} tokens and would "
+                f"truncate the prompt: '{each.cut}' would be lost. Shorten it."
             )
     return source, edit
 
@@ -254,22 +266,22 @@ def _guide(source: Prompt, edit: Prompt, words: Sequence[str]) -> Guide | None:
 def _tokens(prompt: Prompt, words: Sequence[str]) -> list[int]:
     """The tokens of those words that this prompt has."""
     wanted = {word.casefold() for word in words}
-    found = [token.index for token in prompt.tokens if token.name.casefold() in wanted]
-    if not found:
+    tokens = [token.index for token in prompt.tokens if token.name.casefold() in wanted]
+    if not tokens:
         raise ArgumentError(
             f"prompt_to_prompt: '{prompt.text}' has none of the words of local_blend: "
             f"{', '.join(words)}. Name one of each prompt, or one that both have."
         )
-    return found
+    return tokens
 
 
 def _source_row(call: AttentionCall) -> int:
-    """Where the source lies: it is the last image of the half that reads the prompt."""
+    """The row of the source: it is the last image of the conditional branch."""
     return call.rows_of("cond").stop - 1
 
 
 def _copy(call: AttentionCall) -> None:
-    call.borrow(_source_row(call))
+    call.inject_from(_source_row(call))
 
 
 def _at_most(patches: int) -> Callable[[AttentionCall], bool]:

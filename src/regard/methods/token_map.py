@@ -13,7 +13,7 @@ from regard.trace import Prompt
 
 @dataclass(frozen=True, eq=False)
 class TokenMap:
-    """How attention to the tokens of a source is carried over to those of an edit.
+    """How attention to the tokens of a source is mapped to those of an edit.
 
     Attributes:
         mapper: [source token, token]: how much of the attention to the one the other gets.
@@ -26,13 +26,13 @@ class TokenMap:
 
 
 def replaced(source: Prompt, edit: Prompt, *, legacy: bool = False) -> TokenMap:
-    """Word for word: the first word of the edit stands where the first of the source stood.
+    """Word for word: the first word of the edit gets the attention of the first of the source.
 
     A word of as many tokens as its counterpart gets their attention one by one, any other an even
     share of all of it. So attention neither grows nor shrinks.
 
     Args:
-        source: The prompt whose attention is carried over.
+        source: The prompt whose attention is injected.
         edit: One of as many words.
         legacy: Whether tokens after the last word that differs get what the token of the same
             number had in the source, as in the authors' code; that is another word if words before
@@ -59,7 +59,7 @@ def replaced(source: Prompt, edit: Prompt, *, legacy: bool = False) -> TokenMap:
     if legacy:
         end, tail = _after_the_last_swap(source, edit)
         mapper[:, tail:] = torch.eye(len(mapper))[:, tail:]
-        lost = max(0, end - tail)  # the source's places end first, and with them the loop
+        lost = max(0, end - tail)  # the source's positions end first, and with them the loop
         mapper[:, len(edit.tokens) - lost :] = 0.0
     return TokenMap(mapper, torch.ones(len(edit.tokens)))
 
@@ -68,7 +68,7 @@ def refined(source: Prompt, edit: Prompt, *, legacy: bool = False) -> TokenMap:
     """Token for token where the prompts agree; tokens that are new keep their own attention.
 
     Args:
-        source: The prompt whose attention is carried over.
+        source: The prompt whose attention is injected.
         edit: One with other words before, between or after.
         legacy: Whether padding gets what the token of the same number had in the source, as in the
             authors' code, also where that was a word.
@@ -94,7 +94,7 @@ def aligned(source: Sequence[str], edit: Sequence[str]) -> list[int | None]:
     Where several ways have as many, earlier tokens are taken, as in the authors' code.
 
     Returns:
-        The place in the source of each token of the edit; None for one that is new.
+        The index in the source of each token of the edit; None for one that is new.
 
     Example:
         >>> aligned("a cat".split(), "a red cat".split())
@@ -105,7 +105,7 @@ def aligned(source: Sequence[str], edit: Sequence[str]) -> list[int | None]:
         for j, new in enumerate(edit):
             both = best[i][j] + (1 if old == new else -1)
             best[i + 1][j + 1] = max(best[i + 1][j], best[i][j + 1], both)
-    found: list[int | None] = [None] * len(edit)
+    counterparts: list[int | None] = [None] * len(edit)
     i, j = len(source), len(edit)
     while i and j:  # the order of these questions decides between ways that are as good
         if best[i][j] == best[i][j - 1]:
@@ -114,8 +114,8 @@ def aligned(source: Sequence[str], edit: Sequence[str]) -> list[int | None]:
             i -= 1
         else:
             i, j = i - 1, j - 1
-            found[j] = i
-    return found
+            counterparts[j] = i
+    return counterparts
 
 
 # Inside
@@ -135,7 +135,7 @@ def _of_role(prompt: Prompt, role: str) -> list[int]:
 
 
 def _carry_padding(mapper: Tensor, source: Prompt, edit: Prompt) -> None:
-    """Padding stands for padding of its own place; what is left over goes to the first."""
+    """Padding maps to padding of the same index; what is left over goes to the first."""
     pads = edit.pads
     rest = [*pads, *_of_role(edit, "end"), len(edit.tokens) - 1][0]
     for pad in source.pads:
@@ -145,7 +145,7 @@ def _carry_padding(mapper: Tensor, source: Prompt, edit: Prompt) -> None:
 def _after_the_last_swap(source: Prompt, edit: Prompt) -> tuple[int, int]:
     """The first token after the last word that differs, in each prompt; 0 where none does."""
     pairs = list(zip(_spellings(source), _spellings(edit), strict=True))
-    swapped = [place for place, (old, new) in enumerate(pairs) if old != new]
+    swapped = [index for index, (old, new) in enumerate(pairs) if old != new]
     if not swapped:
         return 0, 0
     before, after = (_words(each)[swapped[-1]][-1] + 1 for each in (source, edit))

@@ -1,4 +1,4 @@
-"""Maps of tokens on latents that the generation itself does not see, as guides need them."""
+"""Maps of tokens from forward passes beside the generation, as guides need them."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -20,27 +20,27 @@ USUAL_SIDE = 16
 
 
 class _Enough(Exception):
-    """Ends an evaluation of the denoiser when all maps are there."""
+    """Ends a forward pass of the denoiser when all maps are there."""
 
 
 class WordMaps:
     """Attention to tokens, mean over heads and over the layers of one grid; differentiable.
 
-    The evaluation ends at the last of these layers: what comes after changes no map.
+    The forward pass ends at the last of these layers: what comes after changes no map.
 
     Args:
         tokens: Indices into the text.
         grid: Rows and columns of the layers to read, or one number for both; None for the smallest
             grid with sides of 16 or more, or the finest that there is.
-        places: Where these layers lie, such as ``("down",)``; None for anywhere.
+        stages: UNet stages of these layers, such as ``("down",)``; None for all.
     """
 
     def __init__(
-        self, tokens: Sequence[int], grid: Size = None, places: Sequence[str] | None = None
+        self, tokens: Sequence[int], grid: Size = None, stages: Sequence[str] | None = None
     ) -> None:
         self.tokens = list(tokens)
-        self.places = places
-        self._asked = (grid, grid) if isinstance(grid, int) else grid
+        self.stages = stages
+        self._wanted = (grid, grid) if isinstance(grid, int) else grid
         self._layers = 0
         self.grid: tuple[int, int] | None = None
 
@@ -54,48 +54,48 @@ class WordMaps:
         """The maps on some latents.
 
         Args:
-            moment: What evaluates them.
+            moment: What makes the forward pass.
             latents: [image, ...], not scaled for the denoiser.
             images: Which images of the batch these are; None for all.
             *level: A scheduler and one of its timesteps; nothing for those of the moment.
 
         Raises:
-            ArgumentError: no layer of the grid reads the text.
+            ArgumentError: no layer of the grid attends to the text.
         """
         if self.grid is None:
             self._survey(moment)
-        found: list[Tensor] = []
+        columns: list[Tensor] = []
 
         def gather(call: AttentionCall) -> None:
             if self._grid_of(call) == self.grid:
-                found.append(self._columns(call))
-            if len(found) == self._layers:
+                columns.append(self._columns(call))
+            if len(columns) == self._layers:
                 raise _Enough
 
         self._evaluate(moment, latents, gather, images, *level)
-        maps = torch.cat(found, 1).mean(1)
+        maps = torch.cat(columns, 1).mean(1)
         return maps.unflatten(1, self.grid)
 
     def _survey(self, moment: Moment) -> None:
         """Choose the grid, and count its layers."""
-        seen: list[tuple[int, int]] = []
+        grids: list[tuple[int, int]] = []
 
         def note(call: AttentionCall) -> None:
             grid = self._grid_of(call)
             if grid is not None:
-                seen.append(grid)
+                grids.append(grid)
 
         with torch.no_grad():
             self._evaluate(moment, moment.latents, note)
-        fine = [grid for grid in seen if min(grid) >= USUAL_SIDE]
-        wanted = self._asked or (min(fine) if fine else max(seen, default=(0, 0)))
-        self.grid = (int(wanted[0]), int(wanted[1]))
-        self._layers = seen.count(self.grid)
+        fine = [grid for grid in grids if min(grid) >= USUAL_SIDE]
+        grid = self._wanted or (min(fine) if fine else max(grids, default=(0, 0)))
+        self.grid = (int(grid[0]), int(grid[1]))
+        self._layers = grids.count(self.grid)
         if not self._layers:
-            there = ", ".join(f"{y} x {x}" for y, x in sorted(set(seen))) or "none"
+            known = ", ".join(f"{y} x {x}" for y, x in sorted(set(grids))) or "none"
             raise ArgumentError(
-                f"maps of words: no layer of {self.grid[0]} x {self.grid[1]} image tokens reads "
-                f"the text. There are: {there}."
+                f"maps of words: no layer of {self.grid[0]} x {self.grid[1]} image tokens attends "
+                f"to the text. There are: {known}."
             )
 
     def _evaluate(self, moment: Moment, latents: Tensor, see: Observer, *how: Any) -> None:
@@ -103,7 +103,7 @@ class WordMaps:
             moment.evaluate(latents, *how)
 
     def _grid_of(self, call: AttentionCall) -> tuple[int, int] | None:
-        if self.places is not None and call.place not in self.places:
+        if self.stages is not None and call.stage not in self.stages:
             return None
         return call.known_layout("maps of words").queries_of("image").grid
 

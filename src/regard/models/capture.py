@@ -80,7 +80,7 @@ def capture(model: TextToImage, run: Callable[[], Any], *, step: int = 0) -> Cap
             return
         call.known_conditions("a guide")
         seen.update(inputs=dict(tap.inputs), labels=tap.labels)
-        seen.update(steps=tap.steps.total, begin=tap.steps.place)
+        seen.update(steps=tap.steps.total, begin=tap.steps.position)
         raise _Captured
 
     tap = Tap(model.pipeline, observe=[stop])

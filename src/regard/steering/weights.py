@@ -75,7 +75,7 @@ class WordWeights:
         Raises:
             ArgumentError: there are fewer steps than parts.
         """
-        from regard.methods import scale  # loads torch
+        from regard.methods import Where, scale  # loads torch
 
         parts = int(self.table["part"].max()) + 1
         if steps < parts:
@@ -90,7 +90,7 @@ class WordWeights:
             if END in weights and self.padding is not None:
                 weights[self.padding] = weights[END]
             when = None if parts == 1 else [ends[part], ends[part + 1]]
-            made.append(scale(weights, renormalise=True, steps=when))
+            made.append(scale(weights, renormalise=True, where=Where(steps=when)))
         return made
 
     def save(

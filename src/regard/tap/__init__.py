@@ -4,7 +4,7 @@ For the length of a ``with`` block, ``Tap`` sees every softmax attention that a 
 knows where and when each happened, and may change it. The model stays as it is.
 
 * ``Tap``: opens and closes.
-* ``AttentionCall``: one evaluation, with reads and verbs.
+* ``AttentionCall``: one call of one layer, with reads and verbs.
 * ``Select``: which calls; ``attention_layers``: which layers there are; ``has_names``: whether a
   path is meant.
 * ``TokenLayout`` of ``Segment``: what each query and key stands for; ``layout_for`` adds a model.
@@ -16,10 +16,12 @@ from regard.layers import has_names
 from regard.tap.call import AttentionCall, Edit, Observer
 from regard.tap.clock import listening
 from regard.tap.edits import hide
-from regard.tap.layout import LayerShape, Segment, TokenLayout, layout_for, segments
-from regard.tap.model import attention_layers, layer_infos, layer_places
+from regard.tap.family import layout_for
+from regard.tap.layout import LayerShape, TokenLayout
+from regard.tap.model import attention_layers, layer_infos
 from regard.tap.observers import HeatMap, LayerHeat, LayerMean, OutputMap, Parity
 from regard.tap.opened import shadowed
+from regard.tap.segment import Segment, segments
 from regard.tap.select import TO_TEXT, Select
 from regard.tap.steps import Steps
 from regard.tap.tap import Tap
@@ -44,7 +46,6 @@ __all__ = [
     "has_names",
     "hide",
     "layer_infos",
-    "layer_places",
     "layout_for",
     "listening",
     "segments",

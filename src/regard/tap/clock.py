@@ -1,8 +1,8 @@
-"""When an attention call happens: run, step, pass, noise level, and which rows are conditional.
+"""When an attention call happens: run, step, pass, timestep, and which rows are conditional.
 
-Steps are those that were asked for. Calls of ``scheduler.step`` are counted, and `Steps` says which
-of them belong together. Noise levels cannot stand for steps, since some schedulers evaluate the
-model twice at one level.
+Steps are the denoising steps of the generation. Calls of ``scheduler.step`` are counted, and
+`Steps` says which of them make a step. Timesteps cannot stand for steps, since some schedulers
+evaluate the model twice at one timestep.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -23,12 +23,12 @@ class Clock:
 
     Attributes:
         run: Generations since the tap was opened, from 0.
-        pass_: Evaluations of the model in this step so far, less one.
-        timestep: The noise level given to the model.
-        labels: One for each row of the batch in the last evaluation of the model; None for rows of
-            which it is not known what they read.
-        parts: The labels of equal parts of the batch, set by hand for a loop of one's own; None:
-            ask the pipeline.
+        pass_: Forward passes of the model in this step so far, less one.
+        timestep: The timestep that the model was given.
+        labels: The guidance branch of each row of the batch in the last forward pass; None where
+            that is not known.
+        parts: The labels of equal parts of the batch, set by the user for a loop of their own;
+            None: ask the pipeline.
         steps: At which step the generation is.
     """
 
@@ -53,16 +53,16 @@ class Clock:
 
     @property
     def step(self) -> int:
-        """Which of the steps asked for comes next, or is under way, from 0."""
+        """The denoising step that comes next, or is under way, from 0."""
         return self.steps.step
 
     def to_step(self, step: int) -> None:
-        """Set the step by hand, in a loop of one's own."""
+        """Set the step, in a loop of the user's own."""
         self.steps.step, self.pass_, self._turn = step, -1, -1
 
     @contextmanager
     def aside(self, parts: tuple[str, ...]) -> Iterator[None]:
-        """Evaluations with labels of their own, after which the clock stands where it stood."""
+        """Forward passes with labels of their own, after which the clock is where it was."""
         present = self.parts, self.pass_, self._turn, self.timestep, self.labels, self._started
         self.parts = parts
         try:
@@ -72,7 +72,7 @@ class Clock:
             self.timestep, self.labels, self._started = rest
 
     def model_called(self, inputs: Mapping[str, Any]) -> None:
-        """Note one evaluation of the model, given the arguments of its forward by name."""
+        """Note a forward pass of the model, given its arguments by name."""
         self._started = True
         self.pass_ += 1
         self._turn += 1

@@ -7,16 +7,16 @@ from regard.tap.call import AttentionCall, Edit
 
 
 def hide(tokens: Sequence[int], *, sample: int | None = None, condition: str = "cond") -> Edit:
-    """Hide text tokens from the image; what is left of each row still sums to 1.
+    """Mask text tokens for the image; the remaining weights of each row still sum to 1.
 
     Args:
         tokens: Indices into the text, as the text encoder counts its tokens.
-        sample: Which image of the batch; all if left out. Several such edits hide different tokens
-            from different images of one batch.
+        sample: Which image of the batch; by default all. Several such edits mask different tokens
+            for different images of one batch.
         condition: Which rows of the batch: 'cond' or 'uncond'.
 
     Returns:
-        An edit of the layers where image queries have text keys; it passes over the others.
+        An edit of the layers where image queries have text keys; it ignores the others.
 
     Raises:
         ArgumentError: no tokens, or a negative one; while running, a token or sample that is not

@@ -1,4 +1,4 @@
-"""Which rows of a batch read the prompt, for pipelines of which that is proven.
+"""Which rows of a batch are conditional, for pipelines of which that is proven.
 
 Guidance evaluates a model with the prompt and without it, and every pipeline has its own order. A
 pipeline stands here only if ``tests/laws/test_conditions.py`` has shown its order: with another

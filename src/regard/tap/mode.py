@@ -232,6 +232,6 @@ _stance = _Shared(lambda opened: opened.enter_context(torch.compiler.set_stance(
 
 
 def uncompiled(opened: ExitStack, user: object) -> None:
-    """Compiled models run eagerly while any tap is open, rather than being compiled anew."""
+    """Compiled models run eagerly while any tap is open, rather than being compiled again."""
     if "torch._dynamo" in sys.modules:  # else nothing can be compiled yet
         _stance.open(opened, user)

@@ -10,7 +10,8 @@ from torch import nn
 from regard.errors import ArgumentError, NothingObserved
 from regard.layers import LayerInfo
 from regard.tap.eager import heads_of
-from regard.tap.layout import Family, Layout, uncompiled_of
+from regard.tap.family import Family, uncompiled_of
+from regard.tap.layout import Layout
 from regard.tap.proven import family_or_proven, why_unknown
 
 DENOISERS = ("unet", "transformer", "transformer_2", "prior")
@@ -54,7 +55,7 @@ class Site:
         owner: The module at that path: the same, or the attention whose processor it is.
         root: The model that it is a part of.
         path: Dotted path within that model.
-        place: 'down', 'mid' or 'up'; None where a model has no such thing.
+        stage: 'down', 'mid' or 'up'; None where a model has no stages.
         attention: What to call it if it says that it is attention; None if it does not.
     """
 
@@ -63,21 +64,21 @@ class Site:
     owner: nn.Module
     root: Root
     path: str
-    place: str | None
+    stage: str | None
     attention: str | None
 
 
 def sites_of(root: Root) -> Iterator[Site]:
     """The modules of a model that name a layer."""
-    for name, module in places(root.model):
+    for name, module in layer_modules(root.model):
         layer = joined(root.prefix, name.removesuffix(".processor")) or "(root)"
         path = layer.removeprefix(root.prefix).removeprefix(".")
-        place = root.family.place(path) if root.family else None
+        stage = root.family.stage(path) if root.family else None
         owner = root.model.get_submodule(path) if name.endswith(".processor") else module
-        yield Site(layer, module, owner, root, path, place, attention_name(module))
+        yield Site(layer, module, owner, root, path, stage, attention_name(module))
 
 
-def places(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+def layer_modules(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     """The modules that name a layer: the model itself and all that have parts."""
     for name, module in model.named_modules():
         if not name or next(module.children(), None) is not None:
@@ -103,33 +104,9 @@ def attention_layers(model: Any) -> dict[str, int]:
     return {
         joined(prefix, name.removesuffix(".processor")) or "(root)": heads_of(module, 0)
         for prefix, part in models_of(model).items()
-        for name, module in places(part)
+        for name, module in layer_modules(part)
         if attention_name(module)
     }
-
-
-def layer_places(model: Any) -> dict[str, str | None]:
-    """The same layers as `attention_layers`, with the part of the model that each lies in.
-
-    Args:
-        model: What `Tap` takes.
-
-    Returns:
-        From the path of each layer to 'down', 'mid' or 'up'; None where a model has no such thing.
-
-    Raises:
-        ArgumentError: a pipeline without a denoiser.
-
-    Example:
-        >>> layer_places(nn.Sequential(nn.MultiheadAttention(8, num_heads=2)))
-        {'0': None}
-    """
-    found: dict[str, str | None] = {}
-    for prefix, part in models_of(model).items():
-        family = known_family(part)
-        for layer in attention_layers(part):
-            found[joined(prefix, layer)] = family.place(layer) if family else None
-    return found
 
 
 def layer_infos(model: Any) -> list[LayerInfo]:
@@ -155,10 +132,10 @@ def layer_infos(model: Any) -> list[LayerInfo]:
             LayerInfo(
                 joined(prefix, path) or "(root)",
                 kind=_kind_of(module) if family else "",
-                stage=(family.place(path) or "") if family else "",
+                stage=(family.stage(path) or "") if family else "",
                 heads=heads_of(module, 0),
             )
-            for name, module in places(part)
+            for name, module in layer_modules(part)
             if attention_name(module)
             for path in [name.removesuffix(".processor")]
         ]
@@ -283,7 +260,7 @@ def root_of(model: nn.Module, prefix: str, layout: Layout | None) -> Root:
 
 def known_family(model: nn.Module) -> Family | None:
     """The family of a model; None where what its tokens are is not known."""
-    layers = {name: module for name, module in places(model) if attention_name(module)}
+    layers = {name: module for name, module in layer_modules(model) if attention_name(module)}
     return family_or_proven(model, layers)
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from regard.tap.families import vit
-from regard.tap.layout import Family, family_of, uncompiled_of
+from regard.tap.family import Family, family_of, uncompiled_of
 
 CLOSE = 1e-4
 """What counts as no change, as a share of the largest value."""
@@ -103,12 +103,12 @@ def _changed(
 ) -> Tensor:
     """One image twice, and then with a patch changed each."""
     high, wide = vit.sides_of(config.patch_size)
-    draw = torch.Generator().manual_seed(0)
-    image = torch.randn(1, int(getattr(config, "num_channels", 3)), *size, generator=draw)
+    generator = torch.Generator().manual_seed(0)
+    image = torch.randn(1, int(getattr(config, "num_channels", 3)), *size, generator=generator)
     images = image.repeat(2 + len(cells), 1, 1, 1)
     for number, (row, column) in enumerate(cells):
         part = images[2 + number, :, row * high : (row + 1) * high, column * wide :][..., :wide]
-        part += torch.randn(part.shape, generator=draw)
+        part += torch.randn(part.shape, generator=generator)
     parameter = next(model.parameters())
     return images.to(parameter.device, parameter.dtype)
 

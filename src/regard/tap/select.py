@@ -5,62 +5,38 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from regard.arguments import listed, one_of, shown, whole, whole_or_none
-from regard.errors import ArgumentError, UnknownName, unknown
-from regard.layers import (
-    KINDS as TRAITS,
-)
-from regard.layers import (
-    LayerInfo,
-    LayerQuery,
-    chosen,
-    has_names,
-    is_grid,
-    names_among,
-    parts_of,
-    traits_of,
-)
+from regard.errors import ArgumentError
+from regard.layers import KINDS as TRAITS
+from regard.layers import STAGES, LayerInfo, LayerQuery, names_among, traits_of
 from regard.tap.call import AttentionCall
+from regard.tap.matching import as_parts, can_be, is_meant, known_parts, no_such_layer
 
 KINDS = ("self", "cross", "joint")
-PLACES = ("down", "mid", "up")
 
 READS = {"text": ("", "cross", "joint"), "image": ("", "self", "joint")}
 """The kinds of layers that can have such keys; the empty one is not known yet."""
 
 
 @dataclass(frozen=True)
-class Part:
-    """A part of what was said of layers, once it is known what it is.
-
-    Attributes:
-        text: The path, or the names in it.
-        whole: Whether it is a path.
-    """
-
-    text: str
-    whole: bool
-
-
-@dataclass(frozen=True)
 class Select:
-    """Chooses calls; what is left out is not asked about.
+    """Chooses calls; omitted criteria match every call.
 
     Attributes:
         kind: 'self', 'cross' or 'joint'.
-        layers: A path or whole names in it, a place, a kind, a grid such as '16x16', a number in
+        layers: A path or whole names in it, a stage, a kind, a grid such as '16x16', a number in
             running order (-1 is the last), or several of which one must match; or a function of
             the path. Numbers count the layers that the rest of this choice leaves.
-        place: 'down', 'mid' or 'up'.
+        stage: UNet stage: 'down', 'mid' or 'up'.
         query: What some queries are, such as 'image'; see `TokenLayout`.
         key: What some keys are, such as 'text'.
-        steps: Which of the steps asked for: an int, or anything that can be asked
-            ``step in steps``. All evaluations of a step are meant.
+        steps: Which denoising steps: an int, or anything that supports ``step in steps``. All
+            forward passes of a step are meant.
         condition: 'uncond' or 'cond': calls that have such rows. An edit then changes only them.
         sample: Which image of the batch: calls that have it. An edit then changes only its rows.
-        when: Any other question to the call.
+        when: Any other criterion: a function of the call.
 
     Raises:
-        ArgumentError: there is no such kind or place, or an argument is of a type that means
+        ArgumentError: there is no such kind or stage, or an argument is of a type that means
             nothing here.
 
     Example:
@@ -73,7 +49,7 @@ class Select:
 
     kind: str | None = None
     layers: LayerQuery | Callable[[str], bool] | tuple[Any, ...] = None
-    place: str | None = None
+    stage: str | None = None
     query: str | None = None
     key: str | None = None
     steps: int | Container[int] | None = None
@@ -82,7 +58,7 @@ class Select:
     when: Callable[[AttentionCall], bool] | None = None
 
     def __post_init__(self) -> None:
-        for what, value, known in (("kind", self.kind, KINDS), ("place", self.place, PLACES)):
+        for what, value, known in (("kind", self.kind, KINDS), ("stage", self.stage, STAGES)):
             if value is not None:
                 one_of(value, what, "Select", known)
         object.__setattr__(self, "steps", _checked_steps(self.steps))
@@ -96,14 +72,14 @@ class Select:
                 f"Select: when is {shown(self.when)} and must be a function of an AttentionCall."
             )
         if self.layers is not None and not callable(self.layers):
-            object.__setattr__(self, "layers", _checked_layers(self.layers))
+            object.__setattr__(self, "layers", as_parts(self.layers))
 
     def __call__(self, call: AttentionCall) -> bool:
         """Whether this call is chosen.
 
         Raises:
-            ArgumentError: what tokens are is asked of a model of no known family, or a condition
-                where it is not known which rows read the prompt.
+            ArgumentError: the choice depends on tokens and the model is of no known family, or on
+                a condition and it is not known which rows are conditional.
         """
         return (
             self.has_step(call.step)
@@ -143,13 +119,13 @@ class Select:
         return step == self.steps if isinstance(self.steps, int) else step in self.steps
 
     def has_layer(self, call: AttentionCall) -> bool:
-        """Whether calls like this are chosen at any time: by their layer, its place and tokens.
+        """Whether calls like this are chosen in some step: by their layer, its stage and tokens.
 
         Raises:
-            ArgumentError: what tokens are is asked of a model of no known family.
+            ArgumentError: the choice depends on tokens, and the model is of no known family.
         """
         return (
-            (self.place is None or call.place == self.place)
+            (self.stage is None or call.stage == self.stage)
             and self._has_path(call)
             and (self.kind is None or call.kind == self.kind)
             and ((self.query is None and self.key is None) or self._has_tokens(call))
@@ -176,15 +152,15 @@ class Select:
         if self.layers is None or callable(self.layers):
             return self
         left = self.left_of(layers)
-        parts = [each for part in self.layers for each in _known_parts(part, layers, left, caller)]
+        parts = [each for part in self.layers for each in known_parts(part, layers, left, caller)]
         return replace(self, layers=tuple(dict.fromkeys(parts)))
 
     def left_of(self, layers: Sequence[LayerInfo]) -> list[LayerInfo]:
-        """The layers that can be meant, if all were asked for, as far as is known of them."""
+        """The layers that the rest of this choice leaves, as far as is known of them."""
         kinds = set(TRAITS) | {""} if self.kind is None else {"", self.kind}
         kinds &= set(READS.get(self.key or "", kinds))
-        place = self.place
-        return [each for each in layers if each.kind in kinds and place in (None, each.stage)]
+        stage = self.stage
+        return [each for each in layers if each.kind in kinds and stage in (None, each.stage)]
 
     def check_among(self, layers: Sequence[LayerInfo], caller: str) -> None:
         """Refuse layers that are not there, or of which none can be meant.
@@ -203,18 +179,18 @@ class Select:
         left = self.left_of(layers)
         for part in self.layers:
             if not isinstance(part, str) or names_among(left, part):
-                _known_parts(part, layers, left, caller)
+                known_parts(part, layers, left, caller)
             elif names_among(layers, part):
                 raise ArgumentError(
                     f"{caller}: '{part}' is in the path of {len(names_among(layers, part))} "
                     f"layers, none of which is one where this could change something. Those are: "
                     f"{', '.join(each.path for each in left) or 'none'}."
                 )
-            elif not _can_be(part, left):
-                raise _unknown(part, layers, f"{caller}: {traits_of(left)}")
+            elif not can_be(part, left):
+                raise no_such_layer(part, layers, f"{caller}: {traits_of(left)}")
 
     def check_named(self, layers: Sequence[LayerInfo], modules: Sequence[LayerInfo]) -> None:
-        """Refuse names that no layer of a model can have, so that nothing is chosen in silence.
+        """Refuse names that no layer of a model can have, rather than choose nothing in silence.
 
         Args:
             layers: The layers of the model that say they are attention.
@@ -234,19 +210,19 @@ class Select:
             return
         for part in self.layers:
             named = not isinstance(part, str) or names_among(modules, part)
-            if not named and part not in TRAITS and not _can_be(part, layers):
-                raise _unknown(part, layers, f"Select: {traits_of(layers)}")
+            if not named and part not in TRAITS and not can_be(part, layers):
+                raise no_such_layer(part, layers, f"Select: {traits_of(layers)}")
 
     def _has_path(self, call: AttentionCall) -> bool:
         if self.layers is None:
             return True
         if callable(self.layers):
             return bool(self.layers(call.layer))
-        return any(_called(call, part) for part in self.layers)
+        return any(is_meant(call, part) for part in self.layers)
 
 
 def _checked_steps(steps: Any) -> Any:
-    """Steps of which one can ask whether a step is among them; one of them as a number."""
+    """Steps that support ``step in steps``; a single one as a number."""
     one = whole_or_none(steps)
     if one is not None or steps is None or isinstance(steps, range):
         return steps if one is None else one
@@ -264,61 +240,5 @@ def _checked_steps(steps: Any) -> Any:
     return steps if several is None else frozenset(several)
 
 
-def _checked_layers(layers: Any) -> tuple[Any, ...]:
-    """The parts of what was said of layers; those that are known already stay so."""
-    if isinstance(layers, tuple) and layers and all(isinstance(each, Part) for each in layers):
-        return layers
-    return tuple(parts_of(layers, "Select") or ())
-
-
-def _known_parts(
-    part: Any, layers: Sequence[LayerInfo], left: Sequence[LayerInfo], caller: str
-) -> list[Any]:
-    """A number as paths, and a text as a path or as names if layers have it; else as it is."""
-    if isinstance(part, Part):
-        return [part]
-    if not isinstance(part, str):
-        return [Part(layer.path, whole=True) for layer in chosen(left, part, caller=caller)]
-    found = names_among(layers, part)
-    if not found:
-        return [part]
-    return [Part(part, whole=any(layers[place].path == part for place in found))]
-
-
-def _called(call: AttentionCall, part: Any) -> bool:
-    if isinstance(part, Part):
-        return part.text == call.layer if part.whole else has_names(call.layer, part.text)
-    if not isinstance(part, str):
-        raise ArgumentError(
-            f"Select: layers={part} counts layers in running order, which takes a model. Give "
-            f"this choice to a Tap, or name the layer."
-        )
-    if part == call.layer or has_names(call.layer, part) or part == call.place:
-        return True
-    if part in TRAITS:
-        pools = call.known_layout("Select").has(query="probe")
-        return part == ("pool" if pools else call.kind)
-    return is_grid(part) and part == _grid(call)
-
-
-def _grid(call: AttentionCall) -> str:
-    """Rows and columns of a layer's image tokens, as in '16x16'; empty where it has none."""
-    layout = call.known_layout("Select")
-    grids = [each.grid for each in (*layout.queries, *layout.keys) if each.name == "image"]
-    return next((f"{grid[0]}x{grid[1]}" for grid in grids if grid is not None), "")
-
-
-def _unknown(part: str, layers: Sequence[LayerInfo], advice: str) -> UnknownName:
-    return unknown("layer", part, [each.path for each in layers], advice=advice)
-
-
-def _can_be(part: str, layers: Sequence[LayerInfo]) -> bool:
-    """Whether a text may be a stage, a kind or a grid of layers, of which not all is known yet."""
-    stages = {layer.stage for layer in layers}
-    kinds = {layer.kind for layer in layers}
-    unknown_kind = "" in kinds and part in TRAITS
-    return bool(part) and (part in stages | kinds or unknown_kind or is_grid(part))
-
-
 TO_TEXT = Select(query="image", key="text")
-"""Calls in which the image reads the text."""
+"""Calls in which the image attends to the text."""

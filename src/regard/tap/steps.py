@@ -1,7 +1,7 @@
-"""The steps of a generation that were asked for, and which evaluations of the model each holds.
+"""The denoising steps of a generation, and which evaluations of the model each of them holds.
 
-A scheduler may evaluate the model twice in a step, or four times at the start. Its noise levels,
-its order and the number of steps asked for tell which evaluations belong together.
+A scheduler may evaluate the model twice in a step, or four times at the start. Its timesteps, its
+order and the number of inference steps tell which evaluations belong together.
 """
 
 from collections.abc import Sequence
@@ -17,11 +17,11 @@ RUNGE_KUTTA = 4
 def steps_of(
     levels: Sequence[float], asked: int, *, order: int = 1, first: int = 0
 ) -> tuple[int, ...] | None:
-    """The step of each evaluation; None where it cannot be told.
+    """The step of each evaluation; None where that cannot be known.
 
     Args:
-        levels: The noise level of each evaluation, as a scheduler lists them.
-        asked: How many steps there are to be.
+        levels: The timestep of each evaluation, as a scheduler lists them.
+        asked: The number of inference steps.
         order: Evaluations of a full step; the last may end after one.
         first: How many of the first evaluations are of Runge-Kutta steps, four each.
 
@@ -54,13 +54,13 @@ def steps_of(
 
 
 class Steps:
-    """At which step a generation is, told by its scheduler; `listening` keeps it up to date.
+    """At which step a generation is, by its scheduler; `listening` keeps it up to date.
 
     Attributes:
         scheduler: The pipeline's; None if there is none.
         step: Which step comes next, or is under way, from 0.
         evaluation: Calls of ``scheduler.step`` in this generation so far.
-        levels: The noise level that each step began at, as the scheduler has it.
+        levels: The timestep that each step began at, as the scheduler has it.
     """
 
     def __init__(self, scheduler: Any | None) -> None:
@@ -68,7 +68,7 @@ class Steps:
         self.begin(None)
 
     def begin(self, asked: int | None) -> None:
-        """A generation begins, of so many steps; None if nobody said how many."""
+        """A generation begins, of so many steps; None if their number is not known."""
         self.step = self.evaluation = 0
         self.levels: dict[int, Any] = {}
         self._asked = asked
@@ -77,11 +77,11 @@ class Steps:
         self._first: int | None = None
 
     def advance(self, level: Any) -> bool:
-        """Note a call of ``scheduler.step`` at this noise level; whether a step ended with it."""
+        """Note a call of ``scheduler.step`` at this timestep; whether a step ended with it."""
         self.locate(level, sure=True)
         self.levels.setdefault(self.step, level)
-        place, plan = self.place, self.plan
-        ended = not plan or place + 1 >= len(plan) or plan[place + 1] > plan[place]
+        position, plan = self.position, self.plan
+        ended = not plan or position + 1 >= len(plan) or plan[position + 1] > plan[position]
         self.evaluation += 1
         self.step += ended
         return ended
@@ -90,7 +90,7 @@ class Steps:
         """Find out where in its course a generation begins, which need not be the beginning.
 
         Args:
-            level: The noise level of its first evaluation.
+            level: The timestep of its first evaluation.
             sure: Whether that is the scheduler's own number; a model may be given another.
         """
         if self._first is not None:
@@ -103,7 +103,7 @@ class Steps:
 
     @property
     def course(self) -> list[float]:
-        """The noise level of each evaluation that the scheduler has planned."""
+        """The timestep of each evaluation that the scheduler has planned."""
         if self._course is None:
             timesteps = getattr(self.scheduler, "timesteps", None)
             self._course = [] if timesteps is None else [float(each) for each in listed(timesteps)]
@@ -111,7 +111,7 @@ class Steps:
 
     @property
     def plan(self) -> tuple[int, ...] | None:
-        """The step of each of these evaluations; None where it cannot be told.
+        """The step of each of these evaluations; None where that cannot be known.
 
         Each call of ``scheduler.step`` then counts as a step.
         """
@@ -127,20 +127,20 @@ class Steps:
 
     @property
     def total(self) -> int | None:
-        """How many steps this generation has; None where it cannot be told."""
+        """How many steps this generation has; None where that cannot be known."""
         if not self.plan:
             return None
         return self.plan[-1] - self.plan[self._first or 0] + 1
 
     @property
-    def place(self) -> int:
-        """Where the evaluation that comes next, or is under way, stands in the whole course."""
+    def position(self) -> int:
+        """The index, in the whole course, of the evaluation that comes next or is under way."""
         return (self._first or 0) + self.evaluation
 
     @property
     def level(self) -> float:
-        """The noise level of that evaluation, as the scheduler has it; NaN after the last."""
-        return self.course[self.place] if self.place < len(self.course) else float("nan")
+        """The timestep of that evaluation, as the scheduler has it; NaN after the last."""
+        return self.course[self.position] if self.position < len(self.course) else float("nan")
 
     def check(self, who: str) -> None:
         """Refuse a scheduler of which it cannot be told what a step is.

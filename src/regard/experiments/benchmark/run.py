@@ -1,12 +1,9 @@
 """One call: the prompts of the Attend-and-Excite benchmark, bare and under some methods."""
 
-import inspect
-import json
 import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any, Unpack
 
 import numpy as np
@@ -15,7 +12,7 @@ import pandas as pd
 from regard.arguments import listed, pathlike, shown, verb, whole
 from regard.data.prompts import prompts as published
 from regard.data.scenes import mentions_in
-from regard.errors import ArgumentError, unknown
+from regard.errors import ArgumentError
 from regard.experiments.benchmark.result import BARE, Benchmark
 from regard.experiments.store import Done, Store, small
 from regard.generation import Request, Sampling
@@ -56,8 +53,8 @@ def benchmark(
     Args:
         model: A diffusers text-to-image pipeline, or the name or folder of one.
         methods: Names in `regard.methods.methods` of methods that take ``words``, which are the
-            subjects of each prompt. Settings may follow a name, their values as in JSON:
-            ``attend-and-excite scale_factor=5 thresholds={}``.
+            subjects of each prompt. Settings may follow a name, as `regard.methods.parse` reads
+            them: ``attend-and-excite scale_factor=5 steps=0:10``.
         prompts: Some of `regard.data.prompts.prompts`; None for all 276.
         seeds: Pictures of each prompt, from seed 0 on.
         encoder: Of pictures and texts, as `regard.models.encoder.encoder` takes it.
@@ -187,39 +184,28 @@ def set_of() -> dict[str, str]:
 
 
 def _maker(asked: str) -> Callable[..., Any]:
-    """The function of a method that takes words, with the settings that stand behind its name."""
-    from regard.methods import methods
+    """What makes a method of the words of a prompt, with the settings behind its name."""
+    from regard.methods import options_of
+    from regard.methods.recipe import method_of
+    from regard.methods.text import name_and_settings
 
-    name, *settings = asked.split() or [""]
-    make: Callable[..., Any] = methods.get(name)
-    known = list(inspect.signature(make).parameters)
+    name, settings = name_and_settings(asked)
+    known = [option.name for option in options_of(name)]
     if "words" not in known:
         raise ArgumentError(
             f"benchmark: {name} takes no words, so it cannot be told the subjects of a prompt. "
             f"Take a method such as {' or '.join(CONTENDERS)}."
         )
-    given = dict(_setting(name, each) for each in settings)
-    for each in given:
-        if each not in known or each == "words":
-            raise unknown(f"setting of {name}", each, [it for it in known if it != "words"])
-    making = partial(make, **given)
-    try:
-        making(["cat", "dog"])
-    except TypeError as unfit:
-        raise ArgumentError(f"benchmark: '{asked}' cannot be: {unfit}.") from unfit
-    return making
-
-
-def _setting(name: str, text: str) -> tuple[str, Any]:
-    """A setting such as ``scale_factor=5``, its value as JSON has it."""
-    key, _, value = text.partition("=")
-    try:
-        return key, json.loads(value)
-    except json.JSONDecodeError as broken:
+    if "words" in settings:
         raise ArgumentError(
-            f"benchmark: '{text}' is no setting of {name}. Settings stand behind the name as in "
-            f"'{name} key=value', without blanks in the value, which is written as in JSON."
-        ) from broken
+            f"benchmark: the words of {name} are the subjects of each prompt. Leave words out."
+        )
+
+    def making(words: Sequence[str]) -> Any:
+        return method_of(name, {**settings, "words": words}, "benchmark")
+
+    making(["cat", "dog"])  # which says what is wrong with a setting
+    return making
 
 
 def _drawn(

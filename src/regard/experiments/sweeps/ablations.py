@@ -7,7 +7,7 @@ from typing import Any
 
 from regard.errors import ArgumentError
 from regard.generation import Request, generate
-from regard.methods import Method, drop, scale_heads, scale_layers
+from regard.methods import Method, Where, drop, scale_heads, scale_layers
 from regard.methods.where import Steps
 from regard.models.text_to_image import TextToImage
 from regard.tap import AttentionCall
@@ -87,7 +87,7 @@ def _layer(call: AttentionCall) -> Layer:
     kind, reads = "", False
     if layout is not None:
         kind, reads = layout.kind, layout.has(query="image", key="text")
-    return Layer(call.layer, call.shape[1], kind, call.place or "", reads)
+    return Layer(call.layer, call.shape[1], kind, call.stage or "", reads)
 
 
 def ablations(
@@ -112,7 +112,7 @@ def _heads(layers: Sequence[Layer], prompt: Prompt, during: Steps) -> list[Ablat
         Ablation(
             f"{layer.path}:{head}",
             f"{layer.short}, head {head}",
-            scale_heads(layer.path, {head: 0.0}, steps=during),
+            scale_heads(layer.path, {head: 0.0}, where=Where(steps=during)),
             {"layer": layer.path, "place": layer.place, "kind": layer.kind, "head": head},
         )
         for layer in layers
@@ -125,7 +125,7 @@ def _layers(layers: Sequence[Layer], prompt: Prompt, during: Steps) -> list[Abla
         Ablation(
             layer.path,
             layer.short,
-            scale_layers(0.0, layers=layer.path, steps=during),
+            scale_layers(0.0, where=Where(steps=during, layers=layer.path)),
             {"layer": layer.path, "place": layer.place, "kind": layer.kind},
         )
         for layer in layers
@@ -139,7 +139,8 @@ def _words(layers: Sequence[Layer], prompt: Prompt, during: Steps) -> list[Ablat
             f"read the text, so there are no words to leave out. Sweep heads or layers."
         )
     names = dict.fromkeys(token.name for token in prompt.tokens if token.role == "word")
-    return [Ablation(name, name, drop(name, steps=during), {"word": name}) for name in names]
+    where = Where(steps=during)
+    return [Ablation(name, name, drop(name, where=where), {"word": name}) for name in names]
 
 
 def _places(layers: Sequence[Layer], prompt: Prompt, during: Steps) -> list[Ablation]:
@@ -153,7 +154,7 @@ def _places(layers: Sequence[Layer], prompt: Prompt, during: Steps) -> list[Abla
         Ablation(
             f"{place} {kind}",
             f"{place} {kind}",
-            scale_layers(0.0, place=place, kind=kind, steps=during),
+            scale_layers(0.0, where=Where(steps=during, stage=place, kind=kind)),
             {"place": place, "kind": kind},
         )
         for place in PLACES

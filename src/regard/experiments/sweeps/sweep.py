@@ -191,9 +191,9 @@ def checked(
 
 def _span(during: Any, steps: int) -> list[int] | None:
     """The first step in which something is missing, and the one after the last."""
-    from regard.methods.where import Where
+    from regard.methods.where import where_of
 
-    span = Where("sweep", during).span
+    span = where_of({"steps": during}, "sweep").span
     if span is None:
         return None
     if span.stop > steps:

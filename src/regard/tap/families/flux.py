@@ -1,8 +1,8 @@
 """FLUX.1: text and image in one sequence, in double blocks and in single blocks alike.
 
 Queries and keys are the tokens of T5 (CLIP gives one vector for the whole prompt and no tokens),
-then the image row by row, then, where a picture was given (Kontext), that picture. A second call of
-the same layer, as IP-Adapter makes, has an image prompt.
+then the image row by row, then, where a reference image was given (Kontext), that image. A second
+call of the same layer, as IP-Adapter makes, has an image prompt.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,9 @@ from typing import Any
 from torch import Tensor, nn
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from regard.tap.layout import Family, Grid, LayerShape, TokenLayout, has_image_prompt, segments
+from regard.tap.family import Family
+from regard.tap.layout import LayerShape, TokenLayout, has_image_prompt
+from regard.tap.segment import Grid, segments
 
 # Reading positions waits for the device, so it is done once for all layers and steps.
 _grids = WeakTensorKeyDictionary()
@@ -23,28 +25,28 @@ def layout(model: nn.Module, inputs: Mapping[str, Any], shape: LayerShape) -> To
     if ids not in _grids:
         _grids[ids] = grid(ids)
     rows, columns = _grids[ids]
-    pictures, text = (inputs[n].shape[1] for n in ("hidden_states", "encoder_hidden_states"))
+    images, text = (inputs[n].shape[1] for n in ("hidden_states", "encoder_hidden_states"))
     planes = (
         ("image", rows * columns, (rows, columns)),
-        ("image_prompt", pictures - rows * columns),
+        ("image_prompt", images - rows * columns),
     )
-    if shape.index > 0 and has_image_prompt(shape.module) and shape.queries == pictures:
+    if shape.index > 0 and has_image_prompt(shape.module) and shape.queries == images:
         return TokenLayout(segments(*planes), segments(("image_prompt", shape.keys)))
     both = segments(("text", text), *planes)
-    asking, asked = (
-        both if count == text + pictures else segments(("other", count))
+    queries, keys = (
+        both if count == text + images else segments(("other", count))
         for count in (shape.queries, shape.keys)
     )
     # A processor may have added keys of its own: which they are is not known.
-    return TokenLayout(asking, asked, told="joint")
+    return TokenLayout(queries, keys, known_kind="joint")
 
 
 def grid(ids: Tensor) -> Grid:
-    """Rows and columns of the picture that is made, from the positions of its tokens.
+    """Rows and columns of the generated image, from the positions of its tokens.
 
     Args:
-        ids: [token, 3] or [batch, token, 3]: which picture, row and column; the one that is made
-            comes first.
+        ids: [token, 3] or [batch, token, 3]: which image, row and column; the generated one comes
+            first.
 
     Example:
         >>> import torch

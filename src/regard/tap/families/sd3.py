@@ -1,8 +1,8 @@
 """Stable Diffusion 3 and 3.5: image and text in one sequence, each with projections of its own.
 
 Queries and keys are the image row by row, then the text: the tokens of both CLIP encoders, which
-share their places, then those of T5. The second attention of a block (3.5) has the image alone, and
-a second call of the same layer, as IP-Adapter makes, has an image prompt behind the image.
+share their positions, then those of T5. The second attention of a block (3.5) has the image alone,
+and a second call of the same layer, as IP-Adapter makes, has an image prompt behind the image.
 """
 
 from collections.abc import Mapping
@@ -10,7 +10,9 @@ from typing import Any
 
 from torch import nn
 
-from regard.tap.layout import Family, LayerShape, TokenLayout, has_image_prompt, segments
+from regard.tap.family import Family
+from regard.tap.layout import LayerShape, TokenLayout, has_image_prompt
+from regard.tap.segment import segments
 
 
 def layout(model: nn.Module, inputs: Mapping[str, Any], shape: LayerShape) -> TokenLayout:
@@ -23,12 +25,12 @@ def layout(model: nn.Module, inputs: Mapping[str, Any], shape: LayerShape) -> To
     alone = shape.layer.endswith("attn2")
     text = 0 if alone else inputs["encoder_hidden_states"].shape[1]
     both = segments(image, ("text", text))
-    asking, asked = (
+    queries, keys = (
         both if number == count + text else segments(("other", number))
         for number in (shape.queries, shape.keys)
     )
     # A processor may have added keys of its own: which they are is not known.
-    return TokenLayout(asking, asked, told="self" if alone else "joint")
+    return TokenLayout(queries, keys, known_kind="self" if alone else "joint")
 
 
 FAMILY = Family(layout)

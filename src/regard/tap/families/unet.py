@@ -1,10 +1,10 @@
 """UNets of diffusers: Stable Diffusion 1 and 2, SDXL, IF, Kandinsky 2, and unconditional ones.
 
-Image queries lie row by row on the grid of their resolution level. What the keys are is told by the
-attention module, not by how many there are: self-attention has image keys; cross-attention has what
-the text encoder gave (further calls of a layer with IP-Adapter have the image prompt); layers with
-projections for added keys have that first, then the image. Keys that a processor adds of its own,
-such as those of another image of the batch, are "other": which they are is not known.
+Image queries lie row by row on the grid of their resolution level. What the keys are is known from
+the attention module, not from their number: self-attention has image keys; cross-attention has
+what the text encoder gave (further calls of a layer with IP-Adapter have the image prompt); layers
+with projections for added keys have that first, then the image. Keys that a processor adds of its
+own, such as those of another image of the batch, are "other": which they are is not known.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from regard.tap.layout import Family, Grid, LayerShape, TokenLayout, has_image_prompt, segments
+from regard.tap.family import Family
+from regard.tap.layout import LayerShape, TokenLayout, has_image_prompt
+from regard.tap.segment import Grid, segments
 
 Parts = tuple[tuple[str, int], ...]
 
@@ -77,14 +79,14 @@ def _laid(
             both = _beside_objects(size, queries, grounded, asymmetric)
             return TokenLayout(both, both)
         # More keys or fewer: a processor has added some, or left some out.
-        return TokenLayout(image, image if keys == queries else unknown, told="self")
+        return TokenLayout(image, image if keys == queries else unknown, known_kind="self")
     if nature == "added" and keys == count + queries:
         return TokenLayout(image, segments(*read, plane))
     if keys == count:
         return TokenLayout(image, segments(*read))
     if not read and keys == queries:  # what is given no text attends to itself
         return TokenLayout(image, image)
-    return TokenLayout(image, unknown, told="joint" if nature == "added" else "cross")
+    return TokenLayout(image, unknown, known_kind="joint" if nature == "added" else "cross")
 
 
 def _beside_objects(size: Grid, tokens: int, grounded: int, asymmetric: bool) -> tuple[Any, ...]:
@@ -96,7 +98,7 @@ def _beside_objects(size: Grid, tokens: int, grounded: int, asymmetric: bool) ->
 
 
 def _grounded(inputs: Mapping[str, Any]) -> int:
-    """How many objects GLIGEN was given a place for."""
+    """How many objects GLIGEN was given a box for."""
     boxes = ((inputs.get("cross_attention_kwargs") or {}).get("gligen") or {}).get("boxes")
     return boxes.shape[1] if torch.is_tensor(boxes) else 0
 
@@ -129,15 +131,15 @@ def level(size: Grid, tokens: int, *, asymmetric: bool = False) -> Grid | None:
     return (rows, columns) if rows * columns == tokens else None
 
 
-def place(layer: str) -> str | None:
+def stage(layer: str) -> str | None:
     """'down', 'mid' or 'up', by the block that the layer lies in.
 
     Example:
-        >>> place("down_blocks.1.attentions.0.transformer_blocks.0.attn2")
+        >>> stage("down_blocks.1.attentions.0.transformer_blocks.0.attn2")
         'down'
     """
     block = layer.split("_block", 1)[0].rsplit(".", 1)[-1]
     return block if block in ("down", "mid", "up") else None
 
 
-FAMILY = Family(layout, place)
+FAMILY = Family(layout, stage)

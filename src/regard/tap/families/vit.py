@@ -4,7 +4,7 @@ Other classes come here where `regard.tap.proven` has tried which patch is which
 
 Keys are the class token, registers, then patches row by row. SigLIP has patches only, and a pooling
 head with one learned query; DeiT has a distillation token after the class token. Which of these
-there are is told by the parameters, not by what is left when patches are taken off. Covered:
+there are is known from the parameters, not by what is left when patches are taken off. Covered:
 ViT, DeiT, DINOv2 with and without registers, DINOv3, CLIP, SigLIP.
 """
 
@@ -14,7 +14,9 @@ from weakref import WeakKeyDictionary
 
 from torch import nn
 
-from regard.tap.layout import Family, Grid, LayerShape, TokenLayout, segments
+from regard.tap.family import Family
+from regard.tap.layout import LayerShape, TokenLayout
+from regard.tap.segment import Grid, segments
 
 SPECIAL = {
     "cls_token": "cls",
