@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from regard.cli.options import Guidance, Seed, Steps
+from regard.cli.options import Device, Dtype, Guidance, Seed, Steps, Variant, opened
 from regard.cli.polite import at_once
 from regard.errors import ArgumentError
 
@@ -38,6 +38,9 @@ def explain(
     image: Picture = None,
     prompt: Prompt = None,
     model: Model = None,
+    device: Device = "auto",
+    dtype: Dtype = None,
+    variant: Variant = None,
     method: Method = None,
     target: Target = None,
     words: Words = None,
@@ -65,13 +68,14 @@ def explain(
     from regard.explain import output
 
     with output.FOLDER.claim(folder, overwrite=overwrite):
+        network = opened(which, device=device, dtype=dtype, variant=variant)
         if prompt is None:
-            found = output.explain_image(which, image, method or "relevance", target=target)
+            found = output.explain_image(network, image, method or "relevance", target=target)
         else:
             given = {name: value for name, value in of_prompt.items() if value is not None}
             if words is not None:
                 given["words"] = [word.strip() for word in words.split(",") if word.strip()]
-            found = output.explain_prompt(which, prompt, method or "word-rollout", **given)
+            found = output.explain_prompt(network, prompt, method or "word-rollout", **given)
         found.save(folder, overwrite=overwrite)
     for name, heat in found.maps.items():
         y, x = (int(at) for at in divmod(int(heat.values.argmax()), heat.sizes["x"]))

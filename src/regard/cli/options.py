@@ -29,6 +29,16 @@ Height = Annotated[
 Width = Annotated[
     int | None, typer.Option(help="Columns of the image in pixels; by default the model's own.")
 ]
+Device = Annotated[
+    str, typer.Option(help="Where to put the model: auto, cpu, cuda, cuda:1; auto takes a GPU.")
+]
+Dtype = Annotated[
+    str | None,
+    typer.Option(help="Its numbers: float32 (the default), float16 or bfloat16."),
+]
+Variant = Annotated[
+    str | None, typer.Option(help="Which of several files of weights to read, such as fp16.")
+]
 
 
 def given(**options: Any) -> dict[str, Any]:
@@ -39,3 +49,14 @@ def given(**options: Any) -> dict[str, Any]:
         {'seed': 0}
     """
     return {name: value for name, value in options.items() if value not in (None, [], {})}
+
+
+def opened(model: Any, **placement: Any) -> Any:
+    """A model by its name, folder or identifier, placed as the options say.
+
+    Raises:
+        RegardError: what `regard.load` raises.
+    """
+    from regard.models import load
+
+    return load(model, **placement)

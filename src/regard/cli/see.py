@@ -10,7 +10,19 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from regard.cli.options import Guidance, Height, Negative, Seed, Steps, Width, given
+from regard.cli.options import (
+    Device,
+    Dtype,
+    Guidance,
+    Height,
+    Negative,
+    Seed,
+    Steps,
+    Variant,
+    Width,
+    given,
+    opened,
+)
 from regard.cli.polite import at_once, bar, tell
 from regard.errors import ArgumentError
 
@@ -74,6 +86,9 @@ def look(
     image: Image = None,
     out: Out = None,
     model: Model = None,
+    device: Device = "auto",
+    dtype: Dtype = None,
+    variant: Variant = None,
     seed: Seed = None,
     steps: Steps = None,
     guidance: Guidance = None,
@@ -91,7 +106,9 @@ def look(
     overwrite: Overwrite = False,
 ) -> None:
     """Generate an image and see which regions attend to each word; or look at an image."""
-    at_once(f"opening {model or ('openmoji' if image is None else 'fashion-vit')}")
+    name = model or ("openmoji" if image is None else "fashion-vit")
+    at_once(f"opening {name}")
+    of = partial(opened, name, device=device, dtype=dtype, variant=variant)
     if image is not None:
         drawing = {"a prompt": prompt, "--seed": seed, "--num-inference-steps": steps}
         drawing |= {"--guidance-scale": guidance, "--negative-prompt": negative}
@@ -99,7 +116,8 @@ def look(
         drawing |= {"--carriers": carriers, "--prove": prove or None, "--seeds": seeds}
         _refuse([name for name, value in drawing.items() if value is not None])
         asked = None if queries is None else _listed(queries)
-        _look_at(image, model or "fashion-vit", out, _size(size), asked, scale, overwrite=overwrite)
+        folder = out or Path(f"{_stem(image.stem)}-{_stem(Path(name).name)}")
+        _look_at(image, of, folder, _size(size), asked, scale, overwrite=overwrite)
         return
     if prompt is None:
         raise ArgumentError(
@@ -122,7 +140,7 @@ def look(
     _check(prompt, sampling)
     tried = _seeds(seeds, prove=prove)
     kept = {"words": words, "keep": keep, "carriers": carriers}
-    made = partial(_made, prompt, sampling, model or "openmoji", kept, tried)
+    made = partial(_made, prompt, sampling, of, kept, tried)
     folder = out or Path(folder_name(prompt, seed or 0))
     _generate(made, folder, scale, prove=tried, overwrite=overwrite)
 
@@ -183,15 +201,18 @@ def _seeds(seeds: int | None, *, prove: bool) -> int:
 
 
 def _made(
-    prompt: str, sampling: dict[str, Any], name: str, kept: dict[str, Any], prove: int
+    prompt: str,
+    sampling: dict[str, Any],
+    of: Callable[[], Any],
+    kept: dict[str, Any],
+    prove: int,
 ) -> Any:
     """The look, with the proof that was asked for under a bar of its own."""
     from regard.look import look as generate
     from regard.look import prove as hide
     from regard.look.asked import KEEPABLE
-    from regard.models import TextToImage
 
-    model = TextToImage.of(name)
+    model = of()
     with bar("looking") as advance:
         seen = generate(
             model,
@@ -210,8 +231,8 @@ def _made(
 
 def _look_at(
     image: Path,
-    model: str,
-    out: Path | None,
+    of: Callable[[], Any],
+    folder: Path,
     size: tuple[int, int] | None,
     queries: list[str] | None,
     scale: str,
@@ -221,9 +242,8 @@ def _look_at(
     from regard.look import look_at
     from regard.look.output import FOLDER
 
-    folder = out or Path(f"{_stem(image.stem)}-{_stem(Path(model).name)}")
     with FOLDER.claim(folder, overwrite=overwrite):
-        seen = look_at(model, image, size=size, queries=queries)
+        seen = look_at(of(), image, size=size, queries=queries)
         seen.save(folder, overwrite=overwrite, scale=scale)
     recipe = seen.trace.recipe
     if recipe["interpolated"]:

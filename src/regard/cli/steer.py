@@ -2,12 +2,25 @@
 
 import json
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from regard.cli.options import Guidance, Height, Negative, Seed, Steps, Width, given
+from regard.cli.options import (
+    Device,
+    Dtype,
+    Guidance,
+    Height,
+    Negative,
+    Seed,
+    Steps,
+    Variant,
+    Width,
+    given,
+    opened,
+)
 from regard.cli.polite import bar
 from regard.cli.see import folder_name
 from regard.errors import ArgumentError
@@ -56,6 +69,9 @@ def steer(
     recipe: Recipe = None,
     out: Out = None,
     model: Model = None,
+    device: Device = "auto",
+    dtype: Dtype = None,
+    variant: Variant = None,
     seed: Seed = None,
     steps: Steps = None,
     guidance: Guidance = None,
@@ -74,6 +90,7 @@ def steer(
         height=height,
         width=width,
     )
+    of = partial(opened, device=device, dtype=dtype, variant=variant)
     target = {"out": out, "overwrite": overwrite}
     if recipe is not None:
         if prompt is not None or texts or settings:
@@ -82,7 +99,7 @@ def steer(
                 "prompt and the methods, --seed and all like it too, or --recipe."
             )
         name = f"{recipe.absolute().parent.name}-again"
-        _write(lambda: _again(model, recipe), name, **target)
+        _write(lambda: _again(of, model, recipe), name, **target)
         return
     if prompt is None or not texts:
         raise ArgumentError(
@@ -90,7 +107,8 @@ def steer(
             "regard steer 'a cat and a car' --drop car."
         )
     name = f"{folder_name(prompt, settings.get('seed', 0))}-steered"
-    _write(lambda: _steered(model or "openmoji", prompt, texts, **settings), name, **target)
+    make = partial(_steered, partial(of, model or "openmoji"), prompt, texts, **settings)
+    _write(make, name, **target)
 
 
 def _texts(
@@ -116,7 +134,7 @@ def _write(make: Callable[[], Any], name: str, *, out: Path | None, overwrite: b
     typer.echo(f"\nWrote {folder}. Open {folder / 'page.html'} in a browser.")
 
 
-def _steered(model: str, prompt: str, texts: Sequence[str], **settings: Any) -> Any:
+def _steered(of: Callable[[], Any], prompt: str, texts: Sequence[str], **settings: Any) -> Any:
     from regard.generation import Request
     from regard.methods import parse
     from regard.steering import steer as run
@@ -126,17 +144,17 @@ def _steered(model: str, prompt: str, texts: Sequence[str], **settings: Any) -> 
     methods = [parse(text) for text in texts]
     keep_memory()  # the process is ours, and ends with this
     with bar("steering") as advance:
-        return run(model, prompt, methods, progress=advance, **settings)
+        return run(of(), prompt, methods, progress=advance, **settings)
 
 
-def _again(model: str | None, recipe: Path) -> Any:
+def _again(of: Callable[[str], Any], model: str | None, recipe: Path) -> Any:
     from regard.steering import replay
     from regard.steering.steer import read_recipe
 
     told = read_recipe(recipe)
     if model is None:  # the one that the recipe was made with
         model = told.get("model") if isinstance(told.get("model"), str) else "openmoji"
-    return replay(model, told)
+    return replay(of(model), told)
 
 
 def text_of(table: Any) -> str:

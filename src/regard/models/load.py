@@ -1,15 +1,17 @@
 """Open a bundled model by name, or a user's own folder."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from regard.errors import DataError, RegardError, unknown
+from regard.models.hub import fetched, is_identifier
+from regard.models.placement import Placement
 from regard.models.vision import Vision, given, vision
-from regard.zoo.bundled import ready, weights_folder, weights_sha256
+from regard.zoo.bundled import weights_folder, weights_sha256
 from regard.zoo.folder import (
     config_of,
     network_class,
@@ -17,35 +19,46 @@ from regard.zoo.folder import (
     pipeline_class,
 )
 from regard.zoo.recipe import recipes
-from regard.zoo.whole import LOCAL, could_not, network
+from regard.zoo.whole import LOCAL, could_not, has_variant, network
+
+CPU = Placement()
+"""Where models lie that judge, and those whose place nobody asked about."""
 
 
-def library_model(name_or_folder: str | os.PathLike[str]) -> Any:
+def library_model(name_or_folder: str | os.PathLike[str], placement: Placement = CPU) -> Any:
     """The same as `load`, always as the class of its library.
 
     Raises:
         UnknownName: there is neither such a name nor such a folder.
         DataError: the folder is no model, or a damaged one.
     """
-    name, folder = str(name_or_folder), folder_of(name_or_folder)
+    name, folder = str(name_or_folder), folder_of(name_or_folder, placement.variant)
     with _quiet():
         try:
-            return _open(folder, name)
+            return _open(folder, name, placement)
         except RegardError:
             raise
         except Exception as failed:  # the model libraries raise whatever they like
             raise could_not(folder, failed) from failed
 
 
-def folder_of(name_or_folder: str | os.PathLike[str]) -> Path:
-    """The folder of a bundled model, or the folder itself.
+def folder_of(name_or_folder: str | os.PathLike[str], variant: str | None = None) -> Path:
+    """The folder of a bundled model, the folder itself, or where the hub's cache has a model.
 
     Raises:
         UnknownName: there is neither such a name nor such a folder.
-        DataError: the weights of this bundled model are not there.
+        DataError: the weights of this bundled model are not there, or it is a single file.
     """
     name = str(name_or_folder)
     folder = weights_folder(name) if name in recipes() else Path(name)
+    if folder.is_file():
+        raise DataError(
+            f"load: {folder} is a single file, which does not say of which classes its parts are. "
+            f"Open it with diffusers, as in StableDiffusionPipeline.from_single_file('{name}'), "
+            f"and give the pipeline; or save that with save_pretrained, and give the folder."
+        )
+    if not folder.is_dir() and is_identifier(name):
+        return fetched(name, variant)
     if not folder.is_dir():
         advice = "Or give the path of a folder with a diffusers or transformers model."
         raise unknown("model", name, recipes(), advice=advice)
@@ -87,11 +100,11 @@ def vision_of(model: Any, folder: Path | None = None, *, processor: Any = None) 
     return replace(found, preparation=replace(found.preparation, resample=3, mean=half, std=half))
 
 
-def _open(folder: Path, name: str) -> Any:
+def _open(folder: Path, name: str, placement: Placement) -> Any:
     if (folder / "model_index.json").is_file():
-        return _pipeline(folder, name)
+        return _pipeline(folder, name, placement)
     if (folder / "config.json").is_file():
-        return _network(folder, name)
+        return _network(folder, name, placement)
     raise DataError(
         f"load: {folder} holds neither a model_index.json (a diffusers pipeline) nor a config.json "
         f"(one network); name the folder that does."
@@ -119,29 +132,51 @@ def _quiet() -> Iterator[None]:
                 library.enable_progress_bar()
 
 
-def _pipeline(folder: Path, name: str) -> Any:
+def _pipeline(folder: Path, name: str, placement: Placement) -> Any:
     index = config_of(folder / "model_index.json")
     kind = pipeline_class(folder, index.get("_class_name"))
     parts = {part: said for part, said in index.items() if isinstance(said, list)}
     # Parts that were left out on purpose, such as the T5 of Stable Diffusion 3, have to be named.
     given: dict[str, Any] = {part: None for part, said in parts.items() if said == [None, None]}
-    for part, said in parts.items():
-        if part not in given:
-            found = part_class(folder, part, said)
-            if hasattr(found, "state_dict"):
-                given[part] = network(folder / part, found)
-            elif (folder / part / "scheduler_config.json").exists():
-                config_of(folder / part / "scheduler_config.json")
+    classes = {part: part_class(folder, part, said) for part, said in parts.items()
+               if part not in given}  # fmt: skip
+    networks = {part: found for part, found in classes.items() if hasattr(found, "state_dict")}
+    variants = _variants(folder, networks, placement.variant)
+    for part, found in networks.items():
+        given[part] = network(
+            folder / part, found, dtype=placement.dtype, variant=variants.get(part)
+        )
+    for part in classes.keys() - networks.keys():
+        if (folder / part / "scheduler_config.json").exists():
+            config_of(folder / part / "scheduler_config.json")
     pipeline = kind.from_pretrained(folder, **LOCAL, use_safetensors=True, **given)
     for each in pipeline.components.values():
         if hasattr(each, "requires_grad_"):
-            ready(each)
+            placement.settle(each)
     pipeline.set_progress_bar_config(disable=True)
     pipeline.regard_name = name
     return pipeline
 
 
-def _network(folder: Path, name: str) -> Any:
+def _variants(folder: Path, networks: Mapping[str, Any], variant: str | None) -> dict[str, str]:
+    """The parts of a pipeline that have a variant; the others have one file for all.
+
+    Raises:
+        DataError: none has it.
+    """
+    if variant is None:
+        return {}
+    found = {part: variant for part, kind in networks.items()
+             if has_variant(folder / part, kind, variant)}  # fmt: skip
+    if not found:
+        raise DataError(
+            f"load: no part of {folder} has weights of the variant '{variant}'. Leave it out, or "
+            f"give one that stands in the names of its files."
+        )
+    return found
+
+
+def _network(folder: Path, name: str, placement: Placement) -> Any:
     config = config_of(folder / "config.json")
     if "_class_name" in config:
         import diffusers as library
@@ -152,7 +187,9 @@ def _network(folder: Path, name: str) -> Any:
 
         known = config.get("architectures")
         known = known[0] if isinstance(known, list) and known else known or ""
-    opened = ready(network(folder, network_class(folder, library, known, config)))
+    kind = network_class(folder, library, known, config)
+    dtype, variant = placement.dtype, placement.variant
+    opened = placement.settle(network(folder, kind, dtype=dtype, variant=variant))
     opened.regard_name = name
     return opened
 

@@ -5,35 +5,48 @@ from functools import lru_cache
 from typing import Any
 
 from regard.models.load import folder_of, library_model, vision_of
+from regard.models.placement import Placement
 from regard.models.text_to_image import TextToImage, is_text_to_image
 from regard.models.vision import sees_pictures
 
 
-def load(name_or_folder: str | os.PathLike[str]) -> Any:
-    """Open a model: a bundled one by its name, or a folder in the layout of its library.
+def load(
+    name_or_folder: str | os.PathLike[str],
+    *,
+    device: Any = "auto",
+    dtype: Any = None,
+    variant: str | None = None,
+) -> Any:
+    """Open a model: a bundled one by its name, a folder, or one of the Hugging Face hub.
 
     Args:
-        name_or_folder: A name of `regard.zoo.recipes`, or a folder with a ``model_index.json`` or
-            a ``config.json``. A folder that has the name of a bundled model is reached by
-            ``./NAME``.
+        name_or_folder: A name of `regard.zoo.recipes`; a folder with a ``model_index.json`` or a
+            ``config.json``; or the identifier of a model of the hub, such as
+            ``stable-diffusion-v1-5/stable-diffusion-v1-5``, which is downloaded into the hub's
+            cache where there is a network. A folder that has the name of a bundled model is
+            reached by ``./NAME``.
+        device: Where to put it, as torch names it; ``auto`` is a CUDA GPU if there is one, else
+            the CPU.
+        dtype: ``float32``, ``float16`` or ``bfloat16``, or one of torch; None for float32.
+        variant: Which of several files of weights to read, such as ``fp16``.
 
     Returns:
         A text-to-image pipeline as a `TextToImage`, whose ``pipeline`` is the object of diffusers;
         a vision transformer as a `Vision`, which prepares images for its ``model``; anything else
-        as the class of its library. All on the CPU, float32, ready to use.
+        as the class of its library. All are ready to use: evaluation mode, no gradients.
 
     Raises:
         UnknownName: there is neither such a name nor such a folder; the nearest names are given.
-        DataError: the folder is no model, or a damaged one.
+        DataError: the folder is no model, a damaged one, or has no weights of this variant.
+        ArgumentError: this machine has no such device, or there is no such dtype.
 
     Example:
         >>> type(load("openmoji")).__name__
         'TextToImage'
     """
-    opened = library_model(name_or_folder)
+    opened = library_model(name_or_folder, Placement.of(device, dtype, variant))
     if sees_pictures(opened):
-        return vision_of(opened, folder_of(name_or_folder))
-
+        return vision_of(opened, folder_of(name_or_folder, variant))
     return TextToImage.of(opened) if is_text_to_image(opened) else opened
 
 

@@ -16,6 +16,7 @@ from regard.layers import LayerInfo
 from regard.models.families import Family, call_of, family_of
 from regard.models.load import library_model, name_of
 from regard.models.noise import Noise, noise_of
+from regard.models.placement import Placement
 from regard.models.tokens import read, read_whole
 from regard.models.vision import Vision, sees_pictures
 from regard.tap import layer_infos
@@ -63,7 +64,7 @@ class TextToImage:
             'openmoji'
         """
         if isinstance(model, str | os.PathLike):
-            model = library_model(model)
+            model = library_model(model, Placement.of())
         if isinstance(model, cls):
             return model
         if isinstance(model, Vision) or sees_pictures(model):

@@ -6,6 +6,7 @@ built where its configuration cannot belong to its weights.
 
 import json
 import math
+import re
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -153,12 +154,13 @@ def part_class(folder: Path, part: str, kind: Any) -> Any:
     return found
 
 
-def stored(folder: Path, stem: str) -> Stored:
+def stored(folder: Path, stem: str, variant: str | None = None) -> Stored:
     """What the weights in a folder hold; they are in safetensors, or refused.
 
     Args:
         folder: Of one network.
         stem: The name of the file that its library reads, without its ending.
+        variant: What stands behind the stem, such as ``fp16``; None for nothing.
 
     Returns:
         The shapes of all tensors. The numbers themselves are not read.
@@ -171,9 +173,10 @@ def stored(folder: Path, stem: str) -> Stored:
             f"load: {folder} is an adapter of another model. Merge it into that model, and save "
             f"the result."
         )
-    one, index = folder / f"{stem}{SAFE}", folder / f"{stem}{SAFE}.index.json"
+    said = f".{variant}" if variant else ""
+    one, index = folder / f"{stem}{said}{SAFE}", folder / f"{stem}{SAFE}.index{said}.json"
     if not one.exists() and not index.exists():
-        raise _without_weights(folder, stem)
+        raise _without_weights(folder, stem, variant)
     shapes: dict[str, tuple[int, ...]] = {}
     for file in [one] if one.exists() else _shards(folder, index):
         shapes |= _head(file)
@@ -287,13 +290,25 @@ def _shards(folder: Path, index: Path) -> list[Path]:
     return [folder / name for name in files]
 
 
-def _without_weights(folder: Path, stem: str) -> DataError:
+def _without_weights(folder: Path, stem: str, variant: str | None) -> DataError:
     names = sorted(each.name for each in folder.iterdir()) if folder.is_dir() else []
     pickled = [name for name in names if name.endswith(PICKLED)]
-    variants = [name for name in names if name.endswith(SAFE)]
+    others = [name for name in names if name.endswith(SAFE)]
+    if variant is not None and others:
+        return DataError(
+            f"load: {folder} has no weights of the variant '{variant}', but {', '.join(others)}. "
+            f"Give another variant, or leave it out."
+        )
+    variants = [found[1] for name in others
+                if (found := re.fullmatch(rf"{re.escape(stem)}\.([\w-]+?)(-\d+-of-\d+)?{SAFE}", name))]  # fmt: skip  # noqa: E501
     if variants:
         return DataError(
-            f"load: {folder} has its weights as {variants[0]}, and the library reads {stem}{SAFE}. "
+            f"load: {folder} has its weights in the variant '{variants[0]}' alone. Ask for it: "
+            f"load(..., variant='{variants[0]}'), or --variant {variants[0]}."
+        )
+    if others:
+        return DataError(
+            f"load: {folder} has its weights as {others[0]}, and the library reads {stem}{SAFE}. "
             f"Give the file that name."
         )
     if pickled:

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from regard.data.files import reason
 from regard.errors import DataError
 from regard.zoo.folder import check_settings, config_of, stored
@@ -22,12 +24,14 @@ NAMED = 4
 """Names of tensors in a message at most."""
 
 
-def network(folder: Path, kind: Any) -> Any:
+def network(folder: Path, kind: Any, *, dtype: Any = None, variant: str | None = None) -> Any:
     """A network out of its folder, every tensor as it is stored there.
 
     Args:
         folder: With a config.json and weights in safetensors.
         kind: The class, of diffusers or transformers.
+        dtype: Of torch, that its weights are read as; None for float32.
+        variant: Of its weights, such as ``fp16``; None for the usual ones.
 
     Returns:
         The network.
@@ -37,19 +41,27 @@ def network(folder: Path, kind: Any) -> Any:
             setting cannot be meant.
     """
     config = config_of(folder / "config.json")
-    ours = kind.__module__.startswith("diffusers.")
-    weights = stored(folder, "diffusion_pytorch_model" if ours else "model")
+    ours = _is_of_diffusers(kind)
+    weights = stored(folder, _stem(kind), variant)
     check_settings(folder, config, weights)
     try:
         opened, told = kind.from_pretrained(
-            folder, **LOCAL, use_safetensors=True, output_loading_info=True
-        )
+            folder, **LOCAL, use_safetensors=True, output_loading_info=True, variant=variant,
+            **{"torch_dtype" if ours else "dtype": torch.float32 if dtype is None else dtype},
+        )  # fmt: skip
     except Exception as failed:  # the model libraries raise whatever they like
         raise could_not(folder, failed) from failed
     _check_shapes(folder, told)
     _check_missing(folder, opened, told)
     _check_unexpected(folder, opened, told, strict=ours)
     return opened
+
+
+def has_variant(folder: Path, kind: Any, variant: str) -> bool:
+    """Whether a folder has weights of a variant for a network of this class."""
+    stem = _stem(kind)
+    names = (f"{stem}.{variant}.safetensors", f"{stem}.safetensors.index.{variant}.json")
+    return any((folder / name).exists() for name in names)
 
 
 def could_not(folder: Path, failed: Exception) -> DataError:
@@ -63,6 +75,14 @@ def could_not(folder: Path, failed: Exception) -> DataError:
         f"load: {folder} could not be opened: {reason(failed)}. Is it complete, and no newer than "
         f"the installed libraries?"
     )
+
+
+def _is_of_diffusers(kind: Any) -> bool:
+    return bool(kind.__module__.startswith("diffusers."))
+
+
+def _stem(kind: Any) -> str:
+    return "diffusion_pytorch_model" if _is_of_diffusers(kind) else "model"
 
 
 def _check_shapes(folder: Path, told: dict[str, Any]) -> None:
