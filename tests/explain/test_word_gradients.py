@@ -6,7 +6,7 @@ from torch import nn
 
 import tiny
 from regard.errors import ArgumentError
-from regard.explain.prompt import Moment, _along_guidance, word_gradients
+from regard.explain.prompt import DenoiserCall, _along_guidance, word_gradients
 
 PROMPT = "a cat on grass"
 
@@ -25,7 +25,7 @@ class Linear(nn.Module):
 
 def test_of_a_linear_denoiser_each_token_has_its_share_exactly():
     states, empty = tiny.noise(3, 4), tiny.noise(3, 4, seed=1)
-    moment = Moment(
+    moment = DenoiserCall(
         Linear(),
         {"sample": tiny.noise(1, 4, 2, 2), "timestep": torch.tensor(3)},
         states,

@@ -199,10 +199,10 @@ def test_a_model_of_no_known_family_is_told_how_to_make_its_tokens_known(tmp_pat
 
 def test_patches_without_a_grid_are_refused(folder, monkeypatch):
     from regard.tap import TokenLayout, segments
-    from regard.tap.family import Family
+    from regard.tap.family import FamilyLayout
 
     flat = segments(("cls", 1), ("image", 9))
-    family = Family(lambda model, inputs, shape: TokenLayout(flat, flat))
+    family = FamilyLayout(lambda model, inputs, shape: TokenLayout(flat, flat))
     monkeypatch.setattr("regard.tap.model.known_family", lambda model: family)
     with pytest.raises(ArgumentError, match="the 9 patches of vit.layers.0.attention have no grid"):
         look_at(folder, picture())

@@ -15,7 +15,15 @@ from regard.errors import ArgumentError, DataError, NothingObserved, OutputError
 from regard.generation import Request
 from regard.models import TextToImage
 from regard.steering import check_weights_folder, learn_word_weights, steer
-from regard.steering.denoising import Task, Training, drawn, gates_of, repeated, task_of, trained
+from regard.steering.denoising import (
+    DenoisingTask,
+    Training,
+    drawn,
+    gates_of,
+    repeated,
+    task_of,
+    trained,
+)
 from regard.steering.learn import weights_table
 from regard.steering.weights import WordWeights
 from tiny import tiny_pipeline
@@ -141,7 +149,7 @@ def test_the_loss_falls_on_a_target_that_known_weights_predict():
     """A network's own prediction under known weights: the weights that fit best are these."""
     asked, known = task(), torch.tensor([[1.0, -1.0, 0.5]])
 
-    class Told(Task):
+    class Told(DenoisingTask):
         def loss(self, logs, times, noise):
             with torch.no_grad():
                 wanted = predicted(asked, known, times, noise)

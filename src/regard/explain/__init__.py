@@ -10,18 +10,29 @@ each token of the prompt, and `word_regions` where the things are; `knock_out` a
 draw again without what is blamed.
 """
 
-from regard.explain.blame import Blame, Head, Region, Word
-from regard.explain.curves import area, deletion, insertion
-from regard.explain.faithful import faithfulness
-from regard.explain.knock import knock_out
-from regard.explain.leave_out import word_deletion
-from regard.explain.named import Explanation, explanations
-from regard.explain.output import Explained, explain_image, explain_prompt
-from regard.explain.prompt import word_gradients
-from regard.explain.propagate import Propagation, propagated, propagated_words
-from regard.explain.randomise import class_sensitivity, model_randomisation, randomise
-from regard.explain.regions import word_regions
-from regard.explain.words import WordRollout, time_rollout, word_rollout
+from typing import TYPE_CHECKING
+
+from regard.explain.named import explanations
+from regard.registry import hand_out
+
+if TYPE_CHECKING:
+    from regard.explain.attention import attention, rollout
+    from regard.explain.baselines import edges, random
+    from regard.explain.blame import Blame, Head, Region, Word
+    from regard.explain.curves import area, deletion, insertion
+    from regard.explain.faithful import faithfulness
+    from regard.explain.gradients import attention_gradients, relevance
+    from regard.explain.integrated import integrated_gradients
+    from regard.explain.knock import knock_out
+    from regard.explain.leave_out import word_deletion
+    from regard.explain.named import Explanation
+    from regard.explain.occlusion import occlusion
+    from regard.explain.output import Explained, explain_image, explain_prompt
+    from regard.explain.prompt import word_gradients
+    from regard.explain.propagate import Propagation, propagated, propagated_words
+    from regard.explain.randomise import class_sensitivity, model_randomisation, randomise
+    from regard.explain.regions import word_regions
+    from regard.explain.words import WordRollout, time_rollout, word_rollout
 
 __all__ = [
     "Blame",
@@ -33,21 +44,61 @@ __all__ = [
     "Word",
     "WordRollout",
     "area",
+    "attention",
+    "attention_gradients",
     "class_sensitivity",
     "deletion",
+    "edges",
     "explain_image",
     "explain_prompt",
     "explanations",
     "faithfulness",
     "insertion",
+    "integrated_gradients",
     "knock_out",
     "model_randomisation",
+    "occlusion",
     "propagated",
     "propagated_words",
+    "random",
     "randomise",
+    "relevance",
+    "rollout",
     "time_rollout",
     "word_deletion",
     "word_gradients",
     "word_regions",
     "word_rollout",
 ]
+
+hand_out(
+    __name__,
+    {
+        "Blame": "regard.explain.blame:Blame",
+        "Explained": "regard.explain.output:Explained",
+        "Explanation": "regard.explain.named:Explanation",
+        "Head": "regard.explain.blame:Head",
+        "Propagation": "regard.explain.propagate:Propagation",
+        "Region": "regard.explain.blame:Region",
+        "Word": "regard.explain.blame:Word",
+        "WordRollout": "regard.explain.words:WordRollout",
+        "area": "regard.explain.curves:area",
+        "class_sensitivity": "regard.explain.randomise:class_sensitivity",
+        "deletion": "regard.explain.curves:deletion",
+        "explain_image": "regard.explain.output:explain_image",
+        "explain_prompt": "regard.explain.output:explain_prompt",
+        "faithfulness": "regard.explain.faithful:faithfulness",
+        "insertion": "regard.explain.curves:insertion",
+        "knock_out": "regard.explain.knock:knock_out",
+        "model_randomisation": "regard.explain.randomise:model_randomisation",
+        "propagated": "regard.explain.propagate:propagated",
+        "propagated_words": "regard.explain.propagate:propagated_words",
+        "randomise": "regard.explain.randomise:randomise",
+        "time_rollout": "regard.explain.words:time_rollout",
+        "word_deletion": "regard.explain.leave_out:word_deletion",
+        "word_gradients": "regard.explain.prompt:word_gradients",
+        "word_regions": "regard.explain.regions:word_regions",
+        "word_rollout": "regard.explain.words:word_rollout",
+    },
+    explanations,
+)

@@ -23,7 +23,7 @@ Read = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True, eq=False)
-class Moment:
+class DenoiserCall:
     """What the denoiser was given in one evaluation, for one image.
 
     Attributes:
@@ -106,17 +106,17 @@ def word_gradients(
             f"an empty prompt to begin from."
         )
     tokens = model.tokenize(prompt, whole=True).tokens
-    moment = moment_of(model, request, step)
-    ask = read if read is not None else _along_guidance(moment, region)
+    call = call_at(model, request, step)
+    ask = read if read is not None else _along_guidance(call, region)
 
     def answer(states: Tensor) -> Tensor:
-        return ask(moment.predicted(states))
+        return ask(call.predicted(states))
 
-    start, stop = moment.empty, moment.states
+    start, stop = call.empty, call.states
     if through_encoder:
         encode = _encoder(model.pipeline)
         start, stop = (encode.embedded(model.pipeline, text) for text in ("", prompt))
-        encode.check(stop, moment.states)
+        encode.check(stop, call.states)
         parts, change = integrated(lambda at: answer(encode(at)), start, stop, steps=points)
     else:
         parts, change = integrated(answer, start, stop, steps=points)
@@ -140,7 +140,7 @@ def word_gradients(
     )
 
 
-def moment_of(model: TextToImage, request: Request, step: int) -> Moment:
+def call_at(model: TextToImage, request: Request, step: int) -> DenoiserCall:
     """What the denoiser is given at a step, in a generation as it always runs.
 
     Raises:
@@ -156,7 +156,7 @@ def moment_of(model: TextToImage, request: Request, step: int) -> Moment:
         )
     inputs = captured.branch("cond")
     inputs.pop("return_dict", None)
-    return Moment(captured.model, inputs, states[1], states[0])
+    return DenoiserCall(captured.model, inputs, states[1], states[0])
 
 
 def _rows(inputs: Any, change: Callable[[Tensor], Tensor]) -> Any:
@@ -166,9 +166,9 @@ def _rows(inputs: Any, change: Callable[[Tensor], Tensor]) -> Any:
     return change(inputs) if torch.is_tensor(inputs) and inputs.ndim else inputs
 
 
-def _along_guidance(moment: Moment, region: xr.DataArray | None) -> Read:
+def _along_guidance(call: DenoiserCall, region: xr.DataArray | None) -> Read:
     with torch.no_grad():
-        both = moment.predicted(torch.stack([moment.empty, moment.states]))
+        both = call.predicted(torch.stack([call.empty, call.states]))
     where = _mask(both, region)
     way = (both[1] - both[0]) * where
     length = (way**2).sum()

@@ -14,7 +14,7 @@ from regard.generation.events import OnStep, Progress, StepEvent, part_of
 from regard.generation.guides import Guiding
 from regard.generation.outcome import refuse_void
 from regard.generation.request import Request
-from regard.generation.run import Generated, Plan, run
+from regard.generation.run import BatchPlan, Generated, run
 from regard.generation.turns import in_turn
 from regard.methods import Changes, Guide, Run
 from regard.methods.text import spelled
@@ -278,17 +278,17 @@ class _Batch:
     def _each_its_own(self) -> list[tuple[Select, Edit]]:
         return [entry for row, each in enumerate(self.rows) for entry in each.entries(row)]
 
-    def _plan(self, *, alone: bool) -> Plan:
+    def _plan(self, *, alone: bool) -> BatchPlan:
         prompts = [row.request.read for row in self.rows]
         seeds = [row.request.seed for row in self.rows]
         same = len(set(seeds)) == 1 and len(set(prompts)) == 1
         shared = self._shared_steps() if alone and same else 0
         start = self.request.latents
         if shared and not self.model.guided_apart(self.request):
-            return Plan(self.request, prompts, seeds, alone=shared, start=start)
+            return BatchPlan(self.request, prompts, seeds, alone=shared, start=start)
         if start is not None:
             start = start.expand(len(self.rows), *start.shape[1:])
-        return Plan(self.request, prompts, seeds, start=start)
+        return BatchPlan(self.request, prompts, seeds, start=start)
 
     def _shared_steps(self) -> int:
         """How many first steps are the same for all rows; the last is always each row's own."""
@@ -318,7 +318,7 @@ class _Batch:
             rows.append(own)
         return torch.stack(rows)
 
-    def _captured(self, plan: Plan) -> Captured:
+    def _captured(self, plan: BatchPlan) -> Captured:
         return capture(self.model, lambda: run(self.model, plan))
 
     def _guiding(self, captured: Captured, tap: Tap) -> Guiding:

@@ -31,7 +31,7 @@ is what hiding an article or 'on' does.
 
 
 @dataclass(frozen=True)
-class Without:
+class WithoutWords:
     """Images without some words.
 
     Attributes:
@@ -65,7 +65,7 @@ def hide_words(
     shaken: Sequence[int | None] | None = None,
     delete: bool = False,
     progress: Progress | None = None,
-) -> Without:
+) -> WithoutWords:
     """Generate a prompt once for each group of its tokens, with this group hidden.
 
     Hidden tokens are masked as keys in all layers of every text encoder that reads the prompt, so
@@ -112,16 +112,16 @@ def hide_words(
         for group, seed, noise in each
     ]
     if delete:
-        return Without(generate_to_compare(model, deleted, progress=progress), DELETED)
+        return WithoutWords(generate_to_compare(model, deleted, progress=progress), DELETED)
     masked = [
         replace(request, seed=seed, methods=(*_hiding(group), *_shaking(noise)))
         for group, seed, noise in each
     ]
     try:
-        return Without(generate_to_compare(model, masked, progress=progress))
+        return WithoutWords(generate_to_compare(model, masked, progress=progress))
     except CannotMask as cannot:
         images = generate_to_compare(model, deleted, progress=progress)
-        return Without(images, DELETED, str(cannot))
+        return WithoutWords(images, DELETED, str(cannot))
 
 
 def masking(tokens: Sequence[int]) -> Method:

@@ -38,7 +38,7 @@ class Generated:
 
 
 @dataclass(frozen=True)
-class Plan:
+class BatchPlan:
     """A batch that is run at once.
 
     Attributes:
@@ -59,7 +59,7 @@ class Plan:
     start: Tensor | None = None
 
 
-def run(model: TextToImage, plan: Plan, on_step: OnStep | None = None) -> list[Generated]:
+def run(model: TextToImage, plan: BatchPlan, on_step: OnStep | None = None) -> list[Generated]:
     """Run the pipeline once.
 
     Args:
@@ -106,7 +106,7 @@ def run(model: TextToImage, plan: Plan, on_step: OnStep | None = None) -> list[G
 class _Latents:
     """The latents of a batch as they change, step by step."""
 
-    def __init__(self, model: TextToImage, plan: Plan, on_step: OnStep | None) -> None:
+    def __init__(self, model: TextToImage, plan: BatchPlan, on_step: OnStep | None) -> None:
         self.model, self.plan, self.on_step = model, plan, on_step
         self.steps, self.done = Steps(model.scheduler), 0
         self.last: Tensor | None = None
@@ -146,7 +146,7 @@ class _Latents:
         return steps
 
 
-def _options(model: TextToImage, plan: Plan) -> dict[str, Any]:
+def _options(model: TextToImage, plan: BatchPlan) -> dict[str, Any]:
     """The arguments that a pipeline is called with."""
     request = plan.request
     prompts = plan.prompts[:1] if plan.alone else plan.prompts

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from regard.axes import HEAD, QUERY, STEP, X, Y
 from regard.errors import ArgumentError
 from regard.measures.about import GRID_ROWS, ROWS, about_of
+from regard.measures.named import measures
 from regard.measures.parts import PATCHES, Part, queries_at, words_at
 from regard.trace import Trace
 from regard.trace.store import Opened, open_layers
@@ -77,8 +78,6 @@ def over_trace(trace: Trace | str | os.PathLike[str], names: str | Sequence[str]
 
 
 def _measure(name: str) -> Callable[..., Any]:
-    from regard.measures import measures
-
     function: Callable[..., Any] = measures.get(name)
     if name not in STREAMED and about_of(function).reads not in (ROWS, GRID_ROWS):
         raise ArgumentError(

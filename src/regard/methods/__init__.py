@@ -7,22 +7,27 @@ what each can be given; `parse` makes a method of a text, and `from_recipe` of w
 wrote down.
 """
 
-from regard.methods.attend_and_excite import attend_and_excite
-from regard.methods.choose_noise import choose_noise
-from regard.methods.guidance import perturbed_attention_guidance, smoothed_energy_guidance
-from regard.methods.guide import Extra, Guide, Moment
-from regard.methods.method import Method, method
+from typing import TYPE_CHECKING
+
 from regard.methods.named import methods
-from regard.methods.nudge import nudge
-from regard.methods.options import Option, options_of
-from regard.methods.outputs import scale_heads, scale_layers
-from regard.methods.perturb import identity, shuffled, temperature, uniform
-from regard.methods.prompt_to_prompt import prompt_to_prompt
-from regard.methods.recipe import from_recipe
-from regard.methods.reweight import drop, scale
-from regard.methods.run import Changes, Plan, Run
-from regard.methods.text import parse
-from regard.methods.where import Where
+from regard.registry import hand_out
+
+if TYPE_CHECKING:
+    from regard.methods.attend_and_excite import attend_and_excite
+    from regard.methods.choose_noise import choose_noise
+    from regard.methods.guidance import perturbed_attention_guidance, smoothed_energy_guidance
+    from regard.methods.guide import Extra, Guide, Moment
+    from regard.methods.method import Method, method
+    from regard.methods.nudge import nudge
+    from regard.methods.options import Option, options_of
+    from regard.methods.outputs import scale_heads, scale_layers
+    from regard.methods.perturb import identity, shuffled, temperature, uniform
+    from regard.methods.prompt_to_prompt import prompt_to_prompt
+    from regard.methods.recipe import from_recipe
+    from regard.methods.reweight import drop, scale
+    from regard.methods.run import Changes, Plan, Run
+    from regard.methods.text import parse
+    from regard.methods.where import Where
 
 __all__ = [
     "Changes",
@@ -54,3 +59,23 @@ __all__ = [
     "temperature",
     "uniform",
 ]
+
+hand_out(
+    __name__,
+    {
+        "Changes": "regard.methods.run:Changes",
+        "Extra": "regard.methods.guide:Extra",
+        "Guide": "regard.methods.guide:Guide",
+        "Method": "regard.methods.method:Method",
+        "Moment": "regard.methods.guide:Moment",
+        "Option": "regard.methods.options:Option",
+        "Plan": "regard.methods.run:Plan",
+        "Run": "regard.methods.run:Run",
+        "Where": "regard.methods.where:Where",
+        "from_recipe": "regard.methods.recipe:from_recipe",
+        "method": "regard.methods.method:method",
+        "options_of": "regard.methods.options:options_of",
+        "parse": "regard.methods.text:parse",
+    },
+    methods,
+)

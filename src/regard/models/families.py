@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from regard.models.tokens import Part, Source, longest, sources_of
+from regard.models.tokens import Source, TextPart, longest, sources_of
 
 Grid = tuple[int, int]
 
@@ -30,33 +30,33 @@ class Family:
     """
 
     name: str
-    parts: Callable[[Any], list[Part]]
+    parts: Callable[[Any], list[TextPart]]
     unit: Callable[[Any], int]
     noise: Callable[[Grid, int], tuple[int, ...]] = lambda grid, channels: (1, channels, *grid)
     latents: str = "hidden_states"
     per_token: tuple[str, ...] = ()
 
 
-def _unet_parts(pipeline: Any) -> list[Part]:
+def _unet_parts(pipeline: Any) -> list[TextPart]:
     """One text encoder, or two whose vectors are joined token by token."""
     first = [] if getattr(pipeline, "tokenizer", None) is None else [""]
     both = getattr(pipeline, "tokenizer_2", None) is not None
     sources = sources_of(pipeline, [*first, *(["_2"] if both else [])] or [""])
-    return [Part("", sources[0].tokenizer.model_max_length, sources)]
+    return [TextPart("", sources[0].tokenizer.model_max_length, sources)]
 
 
-def _sd3_parts(pipeline: Any) -> list[Part]:
+def _sd3_parts(pipeline: Any) -> list[TextPart]:
     """Two CLIP encoders whose vectors share places, then T5, which may have been left out."""
     clip = sources_of(pipeline, ("", "_2"))
     third = getattr(pipeline, "text_encoder_3", None) is not None
     t5 = sources_of(pipeline, ("_3",)) if third else (Source(None, None),)
     length = clip[0].tokenizer.model_max_length
-    return [Part("clip", length, clip), Part("t5", longest(pipeline), t5)]
+    return [TextPart("clip", length, clip), TextPart("t5", longest(pipeline), t5)]
 
 
-def _flux_parts(pipeline: Any) -> list[Part]:
+def _flux_parts(pipeline: Any) -> list[TextPart]:
     """T5 alone: CLIP gives one vector for the whole prompt."""
-    return [Part("", longest(pipeline), sources_of(pipeline, ("_2",)))]
+    return [TextPart("", longest(pipeline), sources_of(pipeline, ("_2",)))]
 
 
 def _unet_unit(pipeline: Any) -> int:

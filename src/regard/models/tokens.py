@@ -29,7 +29,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Part:
+class TextPart:
     """A stretch of the text that an image attends to.
 
     Attributes:
@@ -43,11 +43,11 @@ class Part:
     sources: tuple[Source, ...]
 
 
-Read = tuple[Part, tuple[Token, ...], str | None]
+Read = tuple[TextPart, tuple[Token, ...], str | None]
 """A part, its tokens, and what it cuts off."""
 
 
-def read(pipeline: Any, prompt: str, parts: Sequence[Part]) -> Prompt:
+def read(pipeline: Any, prompt: str, parts: Sequence[TextPart]) -> Prompt:
     """Tokenize a prompt as the pipeline does, and notice what does not fit.
 
     Args:
@@ -65,7 +65,7 @@ def read(pipeline: Any, prompt: str, parts: Sequence[Part]) -> Prompt:
     return _joined(prompt, _parts_read(pipeline, prompt, parts))
 
 
-def read_whole(pipeline: Any, prompt: str, parts: Sequence[Part]) -> Prompt:
+def read_whole(pipeline: Any, prompt: str, parts: Sequence[TextPart]) -> Prompt:
     """As `read`, where every word has to be read.
 
     Args:
@@ -112,7 +112,7 @@ def longest(pipeline: Any) -> int:
     return int(given["max_sequence_length"].default)
 
 
-def _parts_read(pipeline: Any, prompt: str, parts: Sequence[Part]) -> list[Read]:
+def _parts_read(pipeline: Any, prompt: str, parts: Sequence[TextPart]) -> list[Read]:
     encoders = [each.encoder for part in parts for each in part.sources if each.encoder]
     with quiet("transformers"), quiet("diffusers"):
         given = ids_given(pipeline, prompt, encoders) or {}
@@ -130,7 +130,7 @@ def _joined(text: str, parts: Sequence[Read]) -> Prompt:
 
 
 def _read(
-    part: Part, prompt: str, given: Mapping[str, Sequence[int]]
+    part: TextPart, prompt: str, given: Mapping[str, Sequence[int]]
 ) -> tuple[tuple[Token, ...], str | None]:
     """The tokens of one part, and what it cuts off; None where nothing reads it.
 
@@ -160,7 +160,7 @@ def _place(token: Token) -> tuple[Any, ...]:
 
 
 def _of_source(
-    source: Source, part: Part, text: str, given: Mapping[str, Sequence[int]]
+    source: Source, part: TextPart, text: str, given: Mapping[str, Sequence[int]]
 ) -> tuple[tuple[Token, ...], str]:
     """The tokens that one text encoder reads, and what is cut off."""
     tokenizer = source.tokenizer

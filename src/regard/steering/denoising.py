@@ -33,7 +33,7 @@ SHUFFLES = 4
 
 
 @dataclass(frozen=True)
-class Task:
+class DenoisingTask:
     """What is needed to say how well the noise in a target is told from it.
 
     Attributes:
@@ -113,7 +113,9 @@ class Training:
     smooth: float
 
 
-def trained(task: Task, weights: int, course: Training, advance: Callable[[int], None]) -> Tensor:
+def trained(
+    task: DenoisingTask, weights: int, course: Training, advance: Callable[[int], None]
+) -> Tensor:
     """Logarithms of the weights after one training, [group, weight]."""
     logs = torch.zeros(task.groups, weights, requires_grad=True)
     adam = torch.optim.Adam([logs], lr=course.rate)
@@ -130,7 +132,7 @@ def trained(task: Task, weights: int, course: Training, advance: Callable[[int],
     return logs.detach()
 
 
-def drawn(task: Task, count: int, draw: torch.Generator) -> tuple[Tensor, Tensor]:
+def drawn(task: DenoisingTask, count: int, draw: torch.Generator) -> tuple[Tensor, Tensor]:
     """Noise levels, one from each of as many equal parts of all, and noise."""
     shares = (torch.arange(count) + torch.rand(count, generator=draw)) / count
     noise = torch.randn((count, *task.target.shape[1:]), generator=draw)
@@ -177,7 +179,7 @@ def repeated(value: Any, rows: int) -> Any:
     return value
 
 
-def judged(task: Task, names: Sequence[str], logs: np.ndarray, draws: int) -> pd.DataFrame:
+def judged(task: DenoisingTask, names: Sequence[str], logs: np.ndarray, draws: int) -> pd.DataFrame:
     """The loss on held-out noise without weights, with them, and with them dealt to other words.
 
     Args:
@@ -212,7 +214,9 @@ def judged(task: Task, names: Sequence[str], logs: np.ndarray, draws: int) -> pd
 
 
 @torch.no_grad()
-def _held_out(task: Task, logs: np.ndarray | None, times: Tensor, noise: Tensor) -> np.ndarray:
+def _held_out(
+    task: DenoisingTask, logs: np.ndarray | None, times: Tensor, noise: Tensor
+) -> np.ndarray:
     weights = None if logs is None else torch.from_numpy(logs).float()
     parts = zip(times.split(16), noise.split(16), strict=True)
     return torch.cat([task.loss(weights, *part) for part in parts]).cpu().double().numpy()
@@ -220,15 +224,15 @@ def _held_out(task: Task, logs: np.ndarray | None, times: Tensor, noise: Tensor)
 
 def task_of(
     model: TextToImage, request: Request, picture: Image.Image, gates: Tensor, groups: int
-) -> Task:
+) -> DenoisingTask:
     """What has to be known of a pipeline and a target.
 
     Args:
         model: The model.
         request: The prompt, without guidance.
         picture: The target.
-        gates: As for `Task`.
-        groups: As for `Task`.
+        gates: As for `DenoisingTask`.
+        groups: As for `DenoisingTask`.
 
     Raises:
         ArgumentError: there is no UNet, the scheduler does not say how noise is added, or the
@@ -251,7 +255,7 @@ def task_of(
     _check_size(pipeline, picture)
     captured = capture(model, lambda: generate(model, [request]))
     target = _latents(pipeline, picture)
-    return Task(
+    return DenoisingTask(
         pipeline.unet, captured.branch(), target, levels.to(target.device), predicts, gates, groups
     )
 

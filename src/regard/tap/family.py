@@ -14,7 +14,7 @@ from regard.tap.segment import spelled_out
 
 
 @dataclass(frozen=True)
-class Family:
+class FamilyLayout:
     """Models whose attention layers are laid out alike.
 
     Attributes:
@@ -49,7 +49,7 @@ class Family:
         return layout
 
 
-_added: dict[str, Family] = {}
+_added: dict[str, FamilyLayout] = {}
 
 
 def layout_for(
@@ -82,7 +82,7 @@ def layout_for(
         )
 
     def register(layout: Layout) -> Layout:
-        family = Family(layout, stage) if stage else Family(layout)
+        family = FamilyLayout(layout, stage) if stage else FamilyLayout(layout)
         _added.update(dict.fromkeys(classes, family))
         return layout
 
@@ -95,13 +95,13 @@ def forget_layout(*classes: str) -> None:
         _added.pop(name, None)
 
 
-def family_of(model: nn.Module) -> Family | None:
+def family_of(model: nn.Module) -> FamilyLayout | None:
     """The family of a model, looked up by class name along the MRO; None if it is unknown."""
     for kind in type(uncompiled_of(model)).__mro__:
         if kind.__name__ in _added:
             return _added[kind.__name__]
         if kind.__name__ in FAMILIES:
-            family: Family = importlib.import_module(FAMILIES[kind.__name__]).FAMILY
+            family: FamilyLayout = importlib.import_module(FAMILIES[kind.__name__]).FAMILY
             return family
     return None
 

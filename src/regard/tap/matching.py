@@ -10,7 +10,7 @@ from regard.tap.call import AttentionCall
 
 
 @dataclass(frozen=True)
-class Part:
+class LayerPart:
     """A part of what was said of layers, once it is known what it is.
 
     Attributes:
@@ -28,7 +28,7 @@ def as_parts(layers: Any) -> tuple[Any, ...]:
     Raises:
         ArgumentError: a part is neither a text nor a whole number, or there is none.
     """
-    if isinstance(layers, tuple) and layers and all(isinstance(part, Part) for part in layers):
+    if isinstance(layers, tuple) and layers and all(isinstance(part, LayerPart) for part in layers):
         return layers
     return tuple(parts_of(layers, "Select") or ())
 
@@ -47,14 +47,14 @@ def known_parts(
     Raises:
         ArgumentError: there is no layer with such a number.
     """
-    if isinstance(part, Part):
+    if isinstance(part, LayerPart):
         return [part]
     if not isinstance(part, str):
-        return [Part(layer.path, whole=True) for layer in chosen(left, part, caller=caller)]
+        return [LayerPart(layer.path, whole=True) for layer in chosen(left, part, caller=caller)]
     found = names_among(layers, part)
     if not found:
         return [part]
-    return [Part(part, whole=any(layers[place].path == part for place in found))]
+    return [LayerPart(part, whole=any(layers[place].path == part for place in found))]
 
 
 def is_meant(call: AttentionCall, part: Any) -> bool:
@@ -63,7 +63,7 @@ def is_meant(call: AttentionCall, part: Any) -> bool:
     Raises:
         ArgumentError: it counts layers, and was not given a model.
     """
-    if isinstance(part, Part):
+    if isinstance(part, LayerPart):
         return part.text == call.layer if part.whole else has_names(call.layer, part.text)
     if not isinstance(part, str):
         raise ArgumentError(

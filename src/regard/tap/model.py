@@ -10,7 +10,7 @@ from torch import nn
 from regard.errors import ArgumentError, NothingObserved
 from regard.layers import LayerInfo
 from regard.tap.eager import heads_of
-from regard.tap.family import Family, uncompiled_of
+from regard.tap.family import FamilyLayout, uncompiled_of
 from regard.tap.layout import Layout
 from regard.tap.proven import family_or_proven, why_unknown
 
@@ -38,7 +38,7 @@ class Root:
 
     model: nn.Module
     prefix: str
-    family: Family | None
+    family: FamilyLayout | None
     unknown: str
     parameters: list[str]
     inputs: Mapping[str, Any] = field(default_factory=dict)
@@ -253,12 +253,12 @@ def others_of(pipeline: Any) -> dict[str, nn.Module]:
 
 def root_of(model: nn.Module, prefix: str, layout: Layout | None) -> Root:
     """A model that is tapped, with its family's layouts or these."""
-    family = Family(layout) if layout else known_family(model)
+    family = FamilyLayout(layout) if layout else known_family(model)
     unknown = "" if family else why_unknown(model)
     return Root(model, prefix, family, unknown, list(inspect.signature(model.forward).parameters))
 
 
-def known_family(model: nn.Module) -> Family | None:
+def known_family(model: nn.Module) -> FamilyLayout | None:
     """The family of a model; None where what its tokens are is not known."""
     layers = {name: module for name, module in layer_modules(model) if attention_name(module)}
     return family_or_proven(model, layers)

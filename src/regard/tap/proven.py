@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from regard.tap.families import vit
-from regard.tap.family import Family, family_of, uncompiled_of
+from regard.tap.family import FamilyLayout, family_of, uncompiled_of
 
 CLOSE = 1e-4
 """What counts as no change, as a share of the largest value."""
@@ -28,7 +28,7 @@ class _Read(Exception):  # noqa: N818  it ends a forward, and is no error
         self.states = states
 
 
-def family_or_proven(model: nn.Module, attention: Mapping[str, nn.Module]) -> Family | None:
+def family_or_proven(model: nn.Module, attention: Mapping[str, nn.Module]) -> FamilyLayout | None:
     """The family of a model by its class or, for a vision transformer, by trying it; None else.
 
     Args:

@@ -147,7 +147,7 @@ class Select:
         Example:
             >>> there = [LayerInfo("mid.attn1", "self"), LayerInfo("mid.attn2", "cross")]
             >>> Select(key="text", layers=0).among(there).layers
-            (Part(text='mid.attn2', whole=True),)
+            (LayerPart(text='mid.attn2', whole=True),)
         """
         if self.layers is None or callable(self.layers):
             return self

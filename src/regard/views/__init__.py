@@ -7,13 +7,18 @@ intervals; `report` makes a study into one HTML file. None of them computes a me
 opens a window.
 """
 
-from regard.views.curves import curves, dots, matrix, scatter
-from regard.views.difference import differences
-from regard.views.mosaic import mosaic
-from regard.views.overlay import overlay
-from regard.views.page import page
-from regard.views.report import Plate, Section, report
-from regard.views.sheet import contact_sheet
+from typing import TYPE_CHECKING
+
+from regard.registry import hand_out
+
+if TYPE_CHECKING:
+    from regard.views.curves import curves, dots, matrix, scatter
+    from regard.views.difference import differences
+    from regard.views.mosaic import mosaic
+    from regard.views.overlay import overlay
+    from regard.views.page import page
+    from regard.views.report import Plate, Section, report
+    from regard.views.sheet import contact_sheet
 
 __all__ = [
     "Plate",
@@ -29,3 +34,21 @@ __all__ = [
     "report",
     "scatter",
 ]
+
+hand_out(
+    __name__,
+    {
+        "Plate": "regard.views.report:Plate",
+        "Section": "regard.views.report:Section",
+        "contact_sheet": "regard.views.sheet:contact_sheet",
+        "curves": "regard.views.curves:curves",
+        "differences": "regard.views.difference:differences",
+        "dots": "regard.views.curves:dots",
+        "matrix": "regard.views.curves:matrix",
+        "mosaic": "regard.views.mosaic:mosaic",
+        "overlay": "regard.views.overlay:overlay",
+        "page": "regard.views.page:page",
+        "report": "regard.views.report:report",
+        "scatter": "regard.views.curves:scatter",
+    },
+)

@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from regard.tap.family import Family
+from regard.tap.family import FamilyLayout
 from regard.tap.layout import LayerShape, TokenLayout, has_image_prompt
 from regard.tap.segment import Grid, segments
 
@@ -60,4 +60,4 @@ def grid(ids: Tensor) -> Grid:
     return int(rows) + 1, int(columns) + 1
 
 
-FAMILY = Family(layout)
+FAMILY = FamilyLayout(layout)

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import nn
 
-from regard.tap.family import Family
+from regard.tap.family import FamilyLayout
 from regard.tap.layout import LayerShape, TokenLayout, has_image_prompt
 from regard.tap.segment import segments
 
@@ -33,4 +33,4 @@ def layout(model: nn.Module, inputs: Mapping[str, Any], shape: LayerShape) -> To
     return TokenLayout(queries, keys, known_kind="self" if alone else "joint")
 
 
-FAMILY = Family(layout)
+FAMILY = FamilyLayout(layout)

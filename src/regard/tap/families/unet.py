@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from regard.tap.family import Family
+from regard.tap.family import FamilyLayout
 from regard.tap.layout import LayerShape, TokenLayout, has_image_prompt
 from regard.tap.segment import Grid, segments
 
@@ -142,4 +142,4 @@ def stage(layer: str) -> str | None:
     return block if block in ("down", "mid", "up") else None
 
 
-FAMILY = Family(layout, stage)
+FAMILY = FamilyLayout(layout, stage)

@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 
 from torch import nn
 
-from regard.tap.family import Family
+from regard.tap.family import FamilyLayout
 from regard.tap.layout import LayerShape, TokenLayout
 from regard.tap.segment import Grid, segments
 
@@ -87,4 +87,4 @@ def config_of(model: nn.Module) -> Any:
     return getattr(model.config, "vision_config", model.config)
 
 
-FAMILY = Family(layout)
+FAMILY = FamilyLayout(layout)
