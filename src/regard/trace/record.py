@@ -107,7 +107,7 @@ class Trace:
     def __post_init__(self) -> None:
         if not self.layers and not self.weights:
             raise ArgumentError("Trace: there is no layer. Give the maps of at least one.")
-        self_attention.check(self.weights)
+        self_attention.check(self.weights, alike=not self.layers)
         for name, maps in self.layers.items():
             _check_layer(name, maps, kept=self._kept, tokens=len(self.tokens))
 
@@ -124,8 +124,13 @@ class Trace:
         ]
         return (
             f"Trace({self.recipe.get('prompt', '')!r}: words {', '.join(self.word_names)}; "
-            f"{len(self.layers)} layers up to {finest[0]}x{finest[1]}; {'; '.join(counts)})"
+            f"{len(self.layers)} layers up to {finest[0]}x{finest[1]}; {'; '.join(counts)}"
+            f"{self._patches()})"
         )
+
+    def _patches(self) -> str:
+        """Of how many layers self-attention was kept beside the maps of words."""
+        return f"; self-attention of {len(self.weights)} layers" if self.weights else ""
 
     def _picture(self) -> str:
         first = next(iter(self.weights.values()))
@@ -405,25 +410,29 @@ class Trace:
         layers: LayerQuery = None,
         heads: Pick = None,
     ) -> xr.DataArray:
-        """Where a token of a picture looks: its attention to each patch, 0..1.
+        """Where a token of an image attends: its attention to each patch, 0..1.
 
-        The mean over the chosen steps and heads of each layer, then the mean over layers. It is
-        not renormalised: what goes to tokens that are no patches is missing, and told in attrs.
+        The mean over the chosen steps and heads of each layer, then the mean over layers; a layer
+        on a coarser grid is first resized bilinearly, and keeps its sum. It is not renormalised:
+        what goes to tokens that are no patches is missing, and told in attrs.
 
         Args:
-            query: The name of a token before the patches (``cls``, ``register.1``), a patch by its
-                row and column, ``mean`` for the mean over all patches, or ``probe`` for the
-                learned query of a pooling head. `queries` lists the names.
-            steps: As in `heatmap`; a picture that was looked at once has one.
+            query: The name of a token before the patches (``cls``, ``register.1``); a patch by its
+                row and column, as in ``(0, 3)``; the patch at a point of the image, as in
+                ``(0.5, 0.25)``, half of the way down and a quarter to the right; ``mean`` for the
+                mean over all patches; or ``probe`` for the learned query of a pooling head.
+                `queries` lists the names.
+            steps: As in `heatmap`; an image of your own has one.
             layers: As in `heatmap`.
             heads: Heads, chosen as steps are; None for all.
 
         Returns:
             ``y``, ``x`` in attention weights; attrs name the query and the layers, and
-            ``prefix_mass`` says what each token before the patches gets.
+            ``prefix_mass`` says what each token before the patches gets. ``text`` is all tokens of
+            the prompt together, where image and text are attended to at once.
 
         Raises:
-            TraceError: the trace is of a prompt, without self-attention.
+            TraceError: the trace is of a prompt, and self-attention was not kept.
             UnknownName: there is no such query or layer.
             ArgumentError: there is no such patch, step or head, or it was not kept.
 
@@ -433,11 +442,14 @@ class Trace:
             >>> seen.values * 16, seen.attrs["prefix_mass"]
             (array([[5., 1.],
                    [5., 1.]]), {'cls': 0.25})
+            >>> (toy_vision().attention((0.2, 0.9)) == toy_vision().attention((0, 1))).all().item()
+            True
         """
         if not self.weights:
             raise TraceError(
                 "Trace.attention: this trace has no self-attention; it tells where words were "
-                "looked at. Use Trace.heatmap(word)."
+                "looked at. Use Trace.heatmap(word), or look again with "
+                "self_attention=[(0.5, 0.5)]."
             )
         return self_attention.attention(
             self.weights, query, steps=steps, layers=layers, heads=heads

@@ -1,17 +1,19 @@
-"""Self-attention of one picture: where each token of a vision transformer looks."""
+"""Self-attention of one image: where each of its tokens attends."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import xarray as xr
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
-from regard.arguments import indices, listed, shown
+from regard.arguments import shown
 from regard.axes import HEAD, KEY, QUERY, STEP, X, Y
 from regard.errors import ArgumentError, AxisError, unknown
 from regard.layers import LayerQuery
 from regard.trace import pick
+from regard.trace.grid import resize
+from regard.trace.patches import Patch, cell_of, patch_or_none
 from regard.trace.pick import Pick
 
 DIMS = (STEP, HEAD, QUERY, KEY)
@@ -19,8 +21,9 @@ UNIT = "attention weight"
 
 MEAN, PROBE = "mean", "probe"
 
-Query = str | tuple[int, int]
-"""A token before the patches by its name, a patch by row and column, "mean" or "probe"."""
+Query = str | Patch
+"""A token before the patches by its name, a patch by row and column or by a point of the image,
+"mean" or "probe"."""
 
 
 def layer_weights(
@@ -41,10 +44,12 @@ def layer_weights(
     Args:
         weights: Attention weights in 0..1 over step, head, query and key.
         grid: Rows and columns of the patches; they are the last keys, row by row.
-        prefix: Names of the keys before them, such as ``["cls", "register.1"]``.
+        prefix: Names of the keys before them, such as ``["cls", "register.1"]``; ``text`` is all
+            tokens of a text together.
         patch: Rows and columns of a patch in pixels.
         queries: Which tokens the queries are, numbered as the keys are; None for all of them.
-        kind: ``self``, or ``pool`` for a layer in which one learned query, the probe, looks.
+        kind: ``self``; ``joint`` where text is attended to as well; or ``pool`` for a layer in
+            which one learned query, the probe, attends.
         place: Where in the model the layer is, where a model has such places.
         steps: The denoising steps; a vision transformer has one.
         timesteps: The scheduler's time at those steps.
@@ -90,8 +95,13 @@ def layer_weights(
     return xr.DataArray(values, coords, DIMS, name="weights", attrs=attrs)
 
 
-def check(weights: Mapping[str, xr.DataArray]) -> None:
-    """Refuse layers that are not labelled, or that disagree about the picture.
+def check(weights: Mapping[str, xr.DataArray], *, alike: bool = True) -> None:
+    """Refuse layers that are not labelled, or that disagree about the image.
+
+    Args:
+        weights: The layers.
+        alike: Whether all must see the same tokens, as those of a vision transformer do; the
+            layers of a U-Net have grids of their own.
 
     Raises:
         AxisError: a layer lacks a dim, or has another grid or prefix than the first.
@@ -104,7 +114,7 @@ def check(weights: Mapping[str, xr.DataArray]) -> None:
                 f"Trace: layer '{name}' has dims {each.dims}; give {DIMS}, as layer_weights."
             )
         first = each if first is None else first
-        if any(each.attrs[key] != first.attrs[key] for key in ("grid", "prefix")):
+        if alike and any(each.attrs[key] != first.attrs[key] for key in ("grid", "prefix")):
             raise AxisError(
                 f"Trace: layer '{name}' has the grid {each.attrs['grid']} after "
                 f"{each.attrs['prefix']}, the first layer {first.attrs['grid']} after "
@@ -142,80 +152,91 @@ def attention(
     layers: LayerQuery,
     heads: Pick,
 ) -> xr.DataArray:
-    """Where one query looks, over the patches; what `Trace.attention` does."""
+    """Where one query attends, over the patches; what `Trace.attention` does."""
     query = _checked_query(query)
-    kind = "pool" if query == PROBE else "self"
-    known = {name: each for name, each in weights.items() if each.attrs["kind"] == kind}
-    places = _places(weights, known, query)
+    pooled = query == PROBE
+    known = {n: each for n, each in weights.items() if (each.attrs["kind"] == "pool") == pooled}
+    _check_known(weights, known, query)
     chosen = pick.layers(known, layers, caller="attention")
-    first = known[chosen[0]]
-    prefix, grid = first.attrs["prefix"], first.attrs["grid"]
-    total = np.zeros(first.sizes[KEY])
+    grid = max((tuple(known[name].attrs["grid"]) for name in chosen), key=np.prod)
+    total = np.zeros(grid)
+    before: dict[str, float] = {}
     for name in chosen:
         each = known[name]
-        at_step = pick.positions(each, steps, axis=STEP, layer=name, caller="attention")
-        at_head = pick.positions(each, heads, axis=HEAD, layer=name, caller="attention")
-        part = each.sel({QUERY: places}).isel({STEP: at_step, HEAD: at_head})
-        # float64: thousands of small weights are added up.
-        total += part.mean((STEP, HEAD, QUERY), dtype=np.float64).values / len(chosen)
+        row = _mean_row(each, name, query, steps=steps, heads=heads) / len(chosen)
+        prefix = each.attrs["prefix"]
+        for place, key in enumerate(prefix):
+            before[key] = before.get(key, 0.0) + float(row[place])
+        total += _on(row[len(prefix) :].reshape(each.attrs["grid"]), grid)
     attrs = {
         "units": UNIT,
         "query": query if isinstance(query, str) else list(query),
         "layers": chosen,
         "grid": list(grid),
-        "prefix_mass": {name: float(total[i]) for i, name in enumerate(prefix)},
+        "prefix_mass": before,
     }
-    values = total[len(prefix) :].reshape(grid)
-    return xr.DataArray(values, dims=(Y, X), name="attention", attrs=attrs)
+    return xr.DataArray(total, dims=(Y, X), name="attention", attrs=attrs)
+
+
+def _mean_row(
+    each: xr.DataArray, name: str, query: Query, *, steps: Pick, heads: Pick
+) -> NDArray[np.float64]:
+    """The attention of a query in one layer, over the keys."""
+    at_step = pick.positions(each, steps, axis=STEP, layer=name, caller="attention")
+    at_head = pick.positions(each, heads, axis=HEAD, layer=name, caller="attention")
+    part = each.sel({QUERY: _places(each, name, query)}).isel({STEP: at_step, HEAD: at_head})
+    # float64: thousands of small weights are added up.
+    mean: NDArray[np.float64] = part.mean((STEP, HEAD, QUERY), dtype=np.float64).values
+    return mean
+
+
+def _on(values: NDArray[np.float64], grid: tuple[int, int]) -> NDArray[np.float64]:
+    """A map on a finer grid, with the same sum: a patch of the coarse one stands for several."""
+    if values.shape == grid:
+        return values
+    moved: NDArray[np.float64] = resize(xr.DataArray(values, dims=(Y, X)), grid).values
+    moved *= values.sum() / max(moved.sum(), np.finfo(np.float64).tiny)
+    return moved
 
 
 def _checked_query(query: Any) -> Query:
-    """A name, or the row and column of a patch.
+    """A name, or a patch.
 
     Raises:
         ArgumentError: it is neither.
     """
-    if isinstance(query, str):
-        return query
-    patch = indices(query, "query", "attention") if listed(query) is not None else None
-    if not isinstance(patch, list) or len(patch) != 2:
+    patch = query if isinstance(query, str) else patch_or_none(query)
+    if patch is None:
         raise ArgumentError(
             f"attention: query is {shown(query)} and must be the name of a token, such as 'cls', "
-            f"or a patch by its row and column, such as (0, 0)."
+            f"a patch by its row and column, such as (0, 0), or a point of the image, such as "
+            f"(0.5, 0.5)."
         )
-    return patch[0], patch[1]
+    return patch
 
 
-def _places(
+def _check_known(
     weights: Mapping[str, xr.DataArray], known: Mapping[str, xr.DataArray], query: Query
-) -> list[int]:
-    """Which tokens a query stands for."""
+) -> None:
     if query not in queries_of(weights) and (isinstance(query, str) or not known):
         advice = "Or name a patch by its row and column, such as (0, 0)."
         raise unknown("query", str(query), queries_of(weights), advice=advice)
-    first = next(iter(known.values()))
-    prefix, (rows, columns) = first.attrs["prefix"], first.attrs["grid"]
+
+
+def _places(layer: xr.DataArray, name: str, query: Query) -> list[int]:
+    """Which tokens of a layer a query stands for."""
+    prefix, (rows, columns) = layer.attrs["prefix"], layer.attrs["grid"]
     if query == PROBE:
         return [0]
     if query == MEAN:
         return list(range(len(prefix), len(prefix) + rows * columns))
     if isinstance(query, str):
         return [prefix.index(query)]
-    return [_patch(first, query, len(prefix), rows, columns)]
-
-
-def _patch(
-    weights: xr.DataArray, patch: tuple[int, int], before: int, rows: int, columns: int
-) -> int:
-    row, column = patch
-    if not (-rows <= row < rows and -columns <= column < columns):
+    row, column = cell_of(query, (rows, columns), caller="attention", layer=name)
+    place = len(prefix) + row * columns + column
+    if place not in layer[QUERY].values:
         raise ArgumentError(
-            f"attention: there is no patch {patch}; rows are 0..{rows - 1} and columns "
-            f"0..{columns - 1}. Choose among these, or count from the end with -1."
+            f"attention: where patch {query} looks was not kept. Look again with queries=None, or, "
+            f"where an image is generated, with self_attention=[{query}]."
         )
-    place = before + (row % rows) * columns + column % columns
-    if place not in weights[QUERY].values:
-        raise ArgumentError(
-            f"attention: where patch {patch} looks was not kept. Look again with queries=None."
-        )
-    return place
+    return [place]
