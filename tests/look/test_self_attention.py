@@ -123,7 +123,7 @@ def test_what_is_not_kept_is_averaged(keep):
 
 def test_every_patch_is_kept_in_the_layers_that_are_named():
     trace = looked(pipeline(), self_attention={"layers": ["mid", "up"]}).trace
-    stages = {layer.attrs["place"] for layer in trace.weights.values()}
+    stages = {layer.attrs["stage"] for layer in trace.weights.values()}
     assert stages <= {"mid", "up"}
     assert trace.queries == ("mean",)
     assert trace.attention("mean").sum() == pytest.approx(1.0, abs=1e-5)

@@ -37,7 +37,7 @@ def large(tmp_path, monkeypatch):
 
 
 def chunks(path):
-    return sorted(each for each in (path / "weights").rglob("weights/c/**/*") if each.is_file())
+    return sorted(each for each in (path / "layers").rglob("weights/c/**/*") if each.is_file())
 
 
 def test_a_large_layer_is_cut_along_its_leading_axes(large):

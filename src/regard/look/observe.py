@@ -235,7 +235,7 @@ def _labelled(
         timesteps=[times[step] for step in heat.steps] if kept else [float("nan")],
         tokens=tokens,
         kind=heat.kind,
-        place=heat.stage,
+        stage=heat.stage,
         averaged=[axis for axis in KEEPABLE if axis not in keep],
     )
 

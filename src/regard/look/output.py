@@ -155,10 +155,8 @@ def _saved_words(table: Path) -> list[str]:
 
 
 def _saved_layers(store: Path) -> list[str]:
-    places = store / "weights"
-    return (
-        sorted(each.name for each in places.iterdir() if each.is_dir()) if places.is_dir() else []
-    )
+    groups = [store / group for group in ("layers", "weights")]  # the latter of older traces
+    return sorted(each.name for g in groups if g.is_dir() for each in g.iterdir() if each.is_dir())
 
 
 FOLDER = SavedFolder("Look.save", "look", _foreign)

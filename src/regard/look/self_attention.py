@@ -141,7 +141,7 @@ class Rows:
                 prefix=each.prefix,
                 queries=each.queries,
                 kind=each.kind,
-                place=each.stage,
+                stage=each.stage,
                 steps=each.steps if kept else each.steps[:1],
                 timesteps=[timesteps[step] for step in each.steps] if kept else [float("nan")],
                 averaged=self.averaged,

@@ -1,23 +1,21 @@
-"""Self-attention of one image: where each of its tokens attends."""
+"""Where one token of an image attends, from the self-attention of its layers."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import xarray as xr
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from regard.arguments import shown
 from regard.axes import HEAD, KEY, QUERY, STEP, X, Y
-from regard.errors import ArgumentError, AxisError, unknown
+from regard.errors import ArgumentError, unknown
 from regard.layers import LayerQuery
 from regard.trace import pick
 from regard.trace.grid import resize
+from regard.trace.labels import UNIT
 from regard.trace.patches import Patch, cell_of, patch_or_none
 from regard.trace.pick import Pick
-
-DIMS = (STEP, HEAD, QUERY, KEY)
-UNIT = "attention weight"
 
 MEAN, PROBE = "mean", "probe"
 
@@ -26,110 +24,11 @@ Query = str | Patch
 "mean" or "probe"."""
 
 
-def layer_weights(
-    weights: ArrayLike,
-    *,
-    grid: tuple[int, int],
-    prefix: Sequence[str] = (),
-    patch: tuple[int, int] | None = None,
-    queries: Sequence[int] | None = None,
-    kind: str = "self",
-    place: str | None = None,
-    steps: Sequence[int] = (0,),
-    timesteps: Sequence[float] = (float("nan"),),
-    averaged: Iterable[str] = (),
-) -> xr.DataArray:
-    """The self-attention of one layer, labelled as a trace wants it.
-
-    Args:
-        weights: Attention weights in 0..1 over step, head, query and key.
-        grid: Rows and columns of the patches; they are the last keys, row by row.
-        prefix: Names of the keys before them, such as ``["cls", "register.1"]``; ``text`` is all
-            tokens of a text together.
-        patch: Rows and columns of a patch in pixels.
-        queries: Which tokens the queries are, numbered as the keys are; None for all of them.
-        kind: ``self``; ``joint`` where text is attended to as well; or ``pool`` for a layer in
-            which one learned query, the probe, attends.
-        place: Where in the model the layer is, where a model has such places.
-        steps: The denoising steps; a vision transformer has one.
-        timesteps: The scheduler's time at those steps.
-        averaged: The axes that were averaged while the model ran; they have size 1.
-
-    Returns:
-        float32 over step, head, query and key; each row sums to 1 over the keys.
-
-    Raises:
-        AxisError: ``weights`` has not four axes, or not as many queries and keys as is said.
-
-    Example:
-        >>> even = layer_weights(np.full((1, 2, 5, 5), 0.2), grid=(2, 2), prefix=["cls"])
-        >>> even.sizes["key"], even.attrs["prefix"]
-        (5, ['cls'])
-    """
-    values = np.asarray(weights, dtype=np.float32)
-    keys = len(prefix) + grid[0] * grid[1]
-    asked = list(range(1 if kind == "pool" else keys)) if queries is None else list(queries)
-    wanted = (len(steps), len(asked), keys)
-    if values.ndim != len(DIMS) or (values.shape[0], *values.shape[2:]) != wanted:
-        raise AxisError(
-            f"layer_weights: the shape is {values.shape} for {wanted[0]} steps, {wanted[1]} "
-            f"queries and {keys} keys ({len(prefix)} and {grid[0]}x{grid[1]} patches). Give "
-            f"weights over (step, head, query, key)."
-        )
-    coords = {
-        STEP: list(steps),
-        "timestep": (STEP, np.asarray(timesteps, dtype=np.float64)),
-        HEAD: np.arange(values.shape[1]),
-        QUERY: asked,
-        KEY: np.arange(keys),
-    }
-    attrs = {
-        "units": UNIT,
-        "kind": kind,
-        "place": place,
-        "grid": list(grid),
-        "prefix": list(prefix),
-        "patch": None if patch is None else list(patch),
-        "averaged": sorted(averaged),
-    }
-    return xr.DataArray(values, coords, DIMS, name="weights", attrs=attrs)
-
-
-def check(weights: Mapping[str, xr.DataArray], *, alike: bool = True) -> None:
-    """Refuse layers that are not labelled, or that disagree about the image.
-
-    Args:
-        weights: The layers.
-        alike: Whether all must see the same tokens, as those of a vision transformer do; the
-            layers of a U-Net have grids of their own.
-
-    Raises:
-        AxisError: a layer lacks a dim, or has another grid or prefix than the first.
-        ArgumentError: a weight is no number.
-    """
-    first: xr.DataArray | None = None
-    for name, each in weights.items():
-        if each.dims != DIMS:
-            raise AxisError(
-                f"Trace: layer '{name}' has dims {each.dims}; give {DIMS}, as layer_weights."
-            )
-        first = each if first is None else first
-        if alike and any(each.attrs[key] != first.attrs[key] for key in ("grid", "prefix")):
-            raise AxisError(
-                f"Trace: layer '{name}' has the grid {each.attrs['grid']} after "
-                f"{each.attrs['prefix']}, the first layer {first.attrs['grid']} after "
-                f"{first.attrs['prefix']}. Keep layers that see the same tokens."
-            )
-        if not np.isfinite(each.values).all():
-            raise ArgumentError(
-                f"Trace: layer '{name}' has values that are no numbers. Look again."
-            )
-
-
 def queries_of(weights: Mapping[str, xr.DataArray]) -> tuple[str, ...]:
     """The queries that have a name, in order: those before the patches, the mean, the probe.
 
     Example:
+        >>> from regard.trace import layer_weights
         >>> even = layer_weights(np.full((1, 1, 2, 2), 0.5), grid=(1, 1), prefix=["cls"])
         >>> queries_of({"layers.0": even})
         ('cls', 'mean')
