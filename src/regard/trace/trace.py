@@ -15,6 +15,7 @@ from regard.errors import ArgumentError, TraceError
 from regard.layers import LayerQuery
 from regard.trace import attention, store
 from regard.trace.attention import Query
+from regard.trace.intact import damaged
 from regard.trace.labels import check_maps, check_rows
 from regard.trace.pick import Pick
 from regard.trace.word_maps import WordMaps, grid_of
@@ -23,7 +24,7 @@ from regard.trace.words import Token
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Trace(WordMaps):
-    """Where every word of a prompt was looked at, or where every patch of a picture looks.
+    """Which patches of an image attend to each word of a prompt, and where patches attend.
 
     Args:
         layers: The maps of each layer in running order, as `layer_maps` labels them; none where
@@ -205,4 +206,4 @@ Give the folder that Trace.save wrote, such as trace.zarr.
         try:
             return Trace(*store.parts_of(tree))
         except (AttributeError, KeyError, TypeError, ValueError) as failed:
-            raise store.damaged(path, failed) from failed
+            raise damaged(path, failed) from failed
