@@ -57,6 +57,7 @@ def test_look_passes_its_options_on(model, tmp_path):
     out = tmp_path / "out"
     options = {"seed": 3, "num-inference-steps": 1, "guidance-scale": 2, "height": 24, "width": 16}
     options["words"] = "cat, grass"
+    options |= {"self-attention": "0.5,0.25 0,3", "self-attention-layers": "mid,12x8"}
     flat = [part for name, value in options.items() for part in (f"--{name}", value)]
     done = regard_(
         *("look", PROMPT, "--model", model, "--out", out, "--keep", "layer", "--seeds", "2"),
@@ -67,6 +68,9 @@ def test_look_passes_its_options_on(model, tmp_path):
     assert trace.word_names == ("cat", "grass")
     asked = {"seed": 3, "num_inference_steps": 1, "guidance_scale": 2.0, "size": [24, 16]}
     asked["keep"] = ["layer"]
+    stages = {layer.attrs["stage"] for layer in trace.weights.values()}
+    assert stages == {"down", "mid", "up"}
+    assert trace.recipe["self_attention"]["patches"] == [[0.5, 0.25], [0, 3]]
     assert {key: trace.recipe[key] for key in asked} == asked
     assert trace.recipe["negative_prompt"] == "a dog"
     assert trace.words()["seeds"].dropna().unique().tolist() == [2]

@@ -33,6 +33,7 @@ def refused(*arguments):
         ("--negative-prompt", ""),
         ("--words", "cat"),
         ("--keep", "step,layer,head"),
+        ("--self-attention", "0.5,0.5"),
         ("--prove",),
         ("--seeds", "1"),
     ],
@@ -51,6 +52,15 @@ def test_all_that_is_for_drawing_is_named():
 
 def test_no_seed_proves_nothing():
     assert "look: --seeds is 0 and must be 1 or more" in refused("a cat", "--seeds", "0")
+
+
+def test_patches_are_rows_and_columns_or_points():
+    said = "look: --self-attention is 'cat' and must be patches with a blank between them, each"
+    assert said in refused("a cat", "--self-attention", "cat")
+    said = "look: self_attention has (0.5, 2.5) and must be a list of patches"
+    assert said in refused("a cat", "--self-attention", "0.5,2.5")
+    said = "look: --self-attention-layers needs --self-attention"
+    assert said in refused("a cat", "--self-attention-layers", "up")
 
 
 def judged(*seeds):

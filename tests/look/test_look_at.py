@@ -360,7 +360,7 @@ def test_sinks_and_outliers_are_told_on_the_command_line():
     weights = np.full((1, 2, 17, 17), 1 / 17)
     weights[..., 6] = 0.5
     layer = layer_weights(
-        weights, grid=(4, 4), prefix=["cls"], queries=None, kind="self", place=None, patch=(1, 1)
+        weights, grid=(4, 4), prefix=["cls"], queries=None, kind="self", stage=None, patch=(1, 1)
     )
     trace = Trace({}, (), {"norm_outliers": {"one": ["cls"]}}, None, weights={"one": layer})
     assert artefacts_of(trace) == [

@@ -89,7 +89,7 @@ def test_the_clock_of_flux_with_a_negative_prompt_has_two_passes_a_step():
 def test_a_trace_has_the_times_of_the_scheduler(which, times):
     maps = seen(which).trace.layers[FIRST]
     assert maps["timestep"].values.tolist() == times
-    assert (maps.attrs["kind"], maps.attrs["place"]) == ("joint", None)
+    assert (maps.attrs["kind"], maps.attrs["stage"]) == ("joint", None)
 
 
 def test_stable_diffusion_3_reads_a_word_in_both_parts_of_the_text():

@@ -197,15 +197,15 @@ def test_only_blocks_of_a_saved_trace_are_in_memory(tmp_path, monkeypatch):
     trace.save(tmp_path / "trace.zarr")
     monkeypatch.setattr(parts, "BLOCK", 3 * TOKENS * 2)
     seen = []
-    kernel = parts.queries_at
+    kernel = parts.parts_at
 
-    def watched(layer, step):
+    def watched(layer, step, tokens):
         assert not isinstance(layer.variable._data, np.ndarray)
-        for part in kernel(layer, step):
+        for part in kernel(layer, step, tokens):
             seen.append(part.rows.size)
             yield part
 
-    monkeypatch.setattr("regard.measures.table.queries_at", watched)
+    monkeypatch.setattr("regard.measures.table.parts_at", watched)
     over_trace(tmp_path / "trace.zarr", "entropy")
     assert max(seen) == 3 * TOKENS * 2
     assert sum(seen) == 2 * trace.weights["layers.0"].size

@@ -29,9 +29,9 @@ def trace(maps):
     coarse = maps.reshape(STEPS, HEADS, 4, 2, 2, 2, 2).mean((4, 6))
     labels = {"steps": range(STEPS), "timesteps": [900.0, 600.0, 300.0], "tokens": range(4)}
     layers = {
-        "down.0": layer_maps(maps, **labels, place="down"),
-        "mid.0": layer_maps(coarse, **labels, place="mid"),
-        "up.0": layer_maps(maps * 0.5, **labels, place="up"),
+        "down.0": layer_maps(maps, **labels, stage="down"),
+        "mid.0": layer_maps(coarse, **labels, stage="mid"),
+        "up.0": layer_maps(maps * 0.5, **labels, stage="up"),
     }
     return Trace(layers, tokens, {"prompt": "turtle cat"})
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from regard.errors import TraceError
-from regard.trace import Trace, layer_weights, store, toy_trace, toy_vision
+from regard.trace import Trace, intact, layer_weights, store, toy_trace, toy_vision
 from regard.trace.blocks import block_shape, blocks
 
 
@@ -28,7 +28,8 @@ def test_no_block_is_larger_than_allowed_unless_it_is_one_row(shape, most):
 @pytest.fixture
 def large(tmp_path, monkeypatch):
     """A trace whose one layer is many chunks, and the weights that it was made of."""
-    monkeypatch.setattr(store, "CHUNK", 4 * 25 * 2)
+    for module in (store, intact):
+        monkeypatch.setattr(module, "CHUNK", 4 * 25 * 2)
     weights = np.random.default_rng(0).dirichlet(np.ones(25), size=(2, 3, 25))
     layer = layer_weights(weights, grid=(5, 5), steps=[0, 1], timesteps=[9.0, 3.0])
     trace = Trace({}, (), {}, weights={"layers.0": layer})
@@ -37,7 +38,7 @@ def large(tmp_path, monkeypatch):
 
 
 def chunks(path):
-    return sorted(each for each in (path / "weights").rglob("weights/c/**/*") if each.is_file())
+    return sorted(each for each in (path / "layers").rglob("weights/c/**/*") if each.is_file())
 
 
 def test_a_large_layer_is_cut_along_its_leading_axes(large):

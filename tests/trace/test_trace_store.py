@@ -9,7 +9,7 @@ import xarray as xr
 
 from regard.errors import ArgumentError, OutputError, TraceError
 from regard.measures.words import judge, word_table
-from regard.trace import Trace, layer_maps, store, toy_trace
+from regard.trace import Trace, intact, layer_maps, store, toy_trace, toy_vision
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +84,7 @@ def test_weights_lose_no_more_than_float16_does_and_large_values_nothing(tmp_pat
 def test_plain_xarray_reads_a_trace(saved):
     tree = xr.open_datatree(saved, engine="zarr")
     assert tree.attrs["format"] == "regard-trace"
-    assert tree.attrs["version"] == 1
+    assert tree.attrs["version"] == 2
     assert json.loads(tree.attrs["recipe"])["prompt"] == "a cat and a dog"
     assert sorted(tree.children) == ["image", "layers", "tokens", "words"]
     maps = tree["layers/001-mid_block.attentions.0/maps"]
@@ -191,10 +191,55 @@ def test_what_is_no_trace_is_said_so(tmp_path, foreign):
 
 def test_a_trace_of_a_later_version_says_what_to_update(saved):
     root = json.loads((saved / "zarr.json").read_text())
-    root["attributes"]["version"] = 2
+    root["attributes"]["version"] = 3
     (saved / "zarr.json").write_text(json.dumps(root))
-    with pytest.raises(TraceError, match=r"of version 2; this release reads version 1. Update"):
+    with pytest.raises(
+        TraceError, match=r"of version 3; this release reads up to version 2. Update"
+    ):
         Trace.load(saved)
+
+
+def as_version_1(trace):
+    """A trace as the first version wrote it: self-attention apart, and a stage called a place."""
+    old = lambda values: values.astype(np.float16).assign_attrs(  # noqa: E731
+        {"place" if key == "stage" else key: each for key, each in values.attrs.items()}
+    )
+    nodes = {}
+    for group, what, layers in (
+        ("layers", "maps", trace.layers),
+        ("weights", "weights", trace.weights),
+    ):
+        for number, (name, values) in enumerate(layers.items()):
+            one = old(values)
+            del one.attrs["stage"]
+            nodes[f"/{group}/{number:03d}-{name}"] = xr.Dataset({what: one}, attrs={"layer": name})
+    new = store.tree_of(trace.layers, trace.tokens, trace.recipe, trace.image, trace.table)
+    kept = [name for name in ("tokens", "words", "image") if name in new.children]
+    nodes |= {f"/{name}": new[name].to_dataset() for name in kept}
+    tree = xr.DataTree.from_dict(nodes)
+    tree.attrs = {"format": "regard-trace", "version": 1, "recipe": json.dumps(trace.recipe)}
+    tree.attrs["digest"] = intact.digest(tree)
+    return tree
+
+
+@pytest.mark.parametrize("kind", ["words", "queries", "both"])
+def test_a_trace_of_the_first_version_still_opens(trace, kind, tmp_path):
+    weights = {} if kind == "words" else toy_vision().weights
+    old = toy_vision() if kind == "queries" else replace(trace, weights=weights)
+    store._to_zarr(as_version_1(old), tmp_path / "t.zarr")
+    found = Trace.load(tmp_path / "t.zarr")
+    assert found.tokens == old.tokens
+    with store.open_layers(tmp_path / "t.zarr") as opened:
+        for had, has, lies in (
+            (old.layers, found.layers, opened.layers),
+            (old.weights, found.weights, opened.weights),
+        ):
+            assert list(has) == list(lies) == list(had)
+            for name, values in had.items():
+                assert has[name].attrs == lies[name].attrs == values.attrs
+                np.testing.assert_allclose(has[name], values, atol=5e-4)
+    found.save(tmp_path / "again.zarr")
+    assert Trace.load(tmp_path / "again.zarr").recipe == old.recipe
 
 
 def chunk_of(saved, array):
@@ -241,7 +286,7 @@ def test_a_damaged_trace_is_refused_in_one_line(saved, damage):
 def test_any_tree_that_passes_for_a_trace_is_read_or_refused(trace, saved):
     tree = store.tree_of(trace.layers, trace.tokens, trace.recipe, trace.image, trace.table)
     del tree["tokens"]
-    tree.attrs["digest"] = store.digest(tree)
+    tree.attrs["digest"] = intact.digest(tree)
     store.write(tree, saved, overwrite=True)
     with pytest.raises(TraceError, match="damaged"):
         Trace.load(saved)
@@ -252,7 +297,7 @@ def test_a_trace_that_declares_more_than_its_files_hold_is_refused_at_once(tmp_p
     from regard.trace import toy_vision
 
     toy_vision().save(tmp_path / "t.zarr")
-    place = next((tmp_path / "t.zarr" / "weights").glob("*")) / "weights" / "zarr.json"
+    place = next((tmp_path / "t.zarr" / "layers").glob("*")) / "weights" / "zarr.json"
     root = tmp_path / "t.zarr" / "zarr.json"
     for file in (place, root):
         said = file.read_text()

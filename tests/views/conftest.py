@@ -84,7 +84,7 @@ def make_trace(prompt: str = PROMPT, **recipe: object) -> Trace:
             steps=range(STEPS),
             timesteps=np.linspace(980, 20, STEPS).tolist(),
             tokens=range(len(AIMS)),
-            place=place,
+            stage=place,
         )
         for at, (name, (place, side)) in enumerate(LAYERS.items())
     }

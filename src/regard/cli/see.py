@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from regard.arguments import speaking
 from regard.cli.options import (
     Device,
     Dtype,
@@ -48,6 +49,21 @@ Words = Annotated[
 Keep = Annotated[
     str | None,
     typer.Option(help="Axes to keep, by default step,layer,head; the others are averaged."),
+]
+Patches = Annotated[
+    str | None,
+    typer.Option(
+        "--self-attention",
+        help="Keep where these patches of the image attend: ROW,COLUMN, or a point such as "
+        "'0.5,0.25', blanks between; or 'all'.",
+    ),
+]
+PatchLayers = Annotated[
+    str | None,
+    typer.Option(
+        "--self-attention-layers",
+        help="In which layers, such as 'mid,up'; by default all.",
+    ),
 ]
 Carriers = Annotated[
     bool | None,
@@ -98,6 +114,8 @@ def look(
     size: Size = None,
     words: Words = None,
     keep: Keep = None,
+    self_attention: Patches = None,
+    self_attention_layers: PatchLayers = None,
     carriers: Carriers = None,
     prove: Prove = False,
     seeds: Seeds = None,
@@ -113,6 +131,8 @@ def look(
         drawing = {"a prompt": prompt, "--seed": seed, "--num-inference-steps": steps}
         drawing |= {"--guidance-scale": guidance, "--negative-prompt": negative}
         drawing |= {"--height": height, "--width": width, "--words": words, "--keep": keep}
+        drawing |= {"--self-attention": self_attention}
+        drawing |= {"--self-attention-layers": self_attention_layers}
         drawing |= {"--carriers": carriers, "--prove": prove or None, "--seeds": seeds}
         _refuse([name for name, value in drawing.items() if value is not None])
         asked = None if queries is None else _listed(queries)
@@ -139,7 +159,8 @@ def look(
     )
     _check(prompt, sampling)
     tried = _seeds(seeds, prove=prove)
-    kept = {"words": words, "keep": keep, "carriers": carriers}
+    patches = _patches(self_attention, self_attention_layers)
+    kept = {"words": words, "keep": keep, "carriers": carriers, "self_attention": patches}
     made = partial(_made, prompt, sampling, of, kept, tried)
     folder = out or Path(folder_name(prompt, seed or 0))
     _generate(made, folder, scale, prove=tried, overwrite=overwrite)
@@ -155,6 +176,22 @@ def _refuse(options: list[str]) -> None:
         f"look: {named} for generating, and --image looks at an image that is there. "
         f"Leave {'these or --image' if others else 'one of them'} away."
     )
+
+
+def _patches(text: str | None, layers: str | None) -> dict[str, Any] | None:
+    """Of which patches self-attention is kept, as `look` takes it."""
+    from regard.look.self_attention import patches_from
+
+    if text is None:
+        if layers is not None:
+            raise ArgumentError(
+                "look: --self-attention-layers needs --self-attention. Say of which patches, such "
+                "as '0.5,0.5', or 'all'."
+            )
+        return None
+    with speaking("look"):
+        patches = patches_from(text)
+    return {"patches": patches, "layers": None if layers is None else _listed(layers)}
 
 
 def _check(prompt: str, sampling: dict[str, Any]) -> None:
@@ -219,6 +256,7 @@ def _made(
             prompt,
             words=None if kept["words"] is None else _listed(kept["words"]),
             keep=KEEPABLE if kept["keep"] is None else _listed(kept["keep"]),
+            self_attention=kept["self_attention"],
             carriers=kept["carriers"],
             progress=advance,
             **sampling,

@@ -1,6 +1,7 @@
 """The one-call path: generate an image from a prompt and see which regions attend to each word.
 
 * `look`: one image with its trace, and the `Look` that holds them.
+* `SelfAttention`: of which of the image's own patches `look` keeps where they attend.
 * `look_at`: an image of yours, and where each of its patches attends in a vision transformer.
 * `prove`: what the image would have been without each word; `Judges` say what changed.
 * `check_folder`: whether `Look.save` could write somewhere, asked before the work is done.
@@ -11,5 +12,6 @@ from regard.look.output import check_folder
 from regard.look.picture import look_at
 from regard.look.proof import Judges, prove
 from regard.look.result import Look
+from regard.look.self_attention import SelfAttention
 
-__all__ = ["Judges", "Look", "check_folder", "look", "look_at", "prove"]
+__all__ = ["Judges", "Look", "SelfAttention", "check_folder", "look", "look_at", "prove"]

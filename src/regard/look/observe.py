@@ -17,6 +17,7 @@ from regard.look.asked import KEEPABLE, check_keep, check_progress, check_words,
 from regard.look.proof import prove as prove_look
 from regard.look.recipe import recipe_of
 from regard.look.result import Look
+from regard.look.self_attention import Rows, SelfAttention
 from regard.measures.words import word_table
 from regard.trace import Prompt, Trace, layer_maps
 
@@ -29,6 +30,7 @@ def look(
     *,
     words: Sequence[str] | None = None,
     keep: Sequence[str] = KEEPABLE,
+    self_attention: SelfAttention | Any = None,
     prove: bool | int = False,
     methods: Sequence[Any] = (),  # of Method; its package imports torch, so it is not named
     carriers: bool | None = None,
@@ -48,6 +50,10 @@ def look(
             words and the end, and the sum of the padding. Together they make 1, or what joint
             attention leaves to the text.
         keep: Which of ``step``, ``layer`` and ``head`` to keep; the others are averaged.
+        self_attention: Patches of the image whose own attention is kept too, exactly: each a row
+            and column, as in ``[(0, 3)]``, or a point, as in ``[(0.5, 0.25)]``; or a
+            `SelfAttention`, or a mapping of its arguments, that names layers and more. Ask
+            `Trace.attention`. The text of joint attention counts as one key. None for none.
         prove: Also generate the image again without each word, and judge the words by that; a
             number says at how many seeds.
         methods: What to change meanwhile, as `regard.methods` makes it; in this order. One may
@@ -69,8 +75,10 @@ def look(
         PromptError: the prompt is empty.
         UnknownName: there is no such model, no such word in the prompt, or no such layer.
         ArgumentError: another argument lies outside what it may be, or the model is not of the
-            kind that can be looked at. All this is said before the model runs.
-        NothingObserved: the model has no attention to text.
+            kind that can be looked at. All this is said before the model runs; in the first step
+            is said that a layer has no such patch, or that more self-attention would be kept than
+            ``max_bytes``.
+        NothingObserved: the model has no attention to text, or no such self-attention.
         Cancelled: ``on_step`` raised it.
 
     Example:
@@ -89,6 +97,7 @@ def look(
     check_words(words)
     check_keep(keep)
     check_progress(progress)
+    patches = SelfAttention.of(self_attention)
     seeds = seeds_of_proof(prove)
     # These import torch, so they wait until arguments are checked.
     from regard.generation import generate
@@ -101,10 +110,12 @@ def look(
         noise.check()
     text = model.tokenize(request.read)
     watch = _Watch(model, request, text, words, keep)
-    (made,) = generate(
-        model, [request], observe=watch.observers, on_step=on_step, progress=progress
-    )
+    rows = patches and Rows(patches, model, keep, request.num_inference_steps)
+    observe = [*watch.observers, *(rows.observers if rows else ())]
+    (made,) = generate(model, [request], observe=observe, on_step=on_step, progress=progress)
     watch.finish()
+    if rows:
+        rows.finish()
     pixels = np.asarray(made.image.convert("RGB"))
     recipe = {
         **recipe_of(model, request),
@@ -114,6 +125,7 @@ def look(
         "keep": list(keep),
         "edits": [method.recipe() for method in request.methods],
         **watch.recipe(),
+        **(rows.recipe() if rows else {}),
         "reading": _reading(model, carriers, words, keep),
         "cut": text.cut,
         "partly_cut": text.partly_cut,
@@ -121,7 +133,9 @@ def look(
         **({"not_repeatable": noise.reason} if noise.reason else {}),
     }
     # Some denoisers are told the time on a scale of their own, so the scheduler's is taken.
-    trace = Trace(watch.labelled(made.timesteps), text.tokens, recipe, pixels)
+    weights = rows.labelled(made.timesteps) if rows else {}
+    maps = watch.labelled(made.timesteps)
+    trace = Trace(maps, text.tokens, recipe, pixels, weights=weights)
     seen = Look(made.image, made.latents, replace(trace, table=word_table(trace)))
     if not seeds:
         return seen
@@ -221,7 +235,7 @@ def _labelled(
         timesteps=[times[step] for step in heat.steps] if kept else [float("nan")],
         tokens=tokens,
         kind=heat.kind,
-        place=heat.stage,
+        stage=heat.stage,
         averaged=[axis for axis in KEEPABLE if axis not in keep],
     )
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from PIL import Image
 
+from regard.look.self_attention import patches_of
 from regard.saved.folder import SavedFolder, listed
 from regard.trace import Trace
 from regard.trace.names import file_names
@@ -51,11 +52,17 @@ def _fill(image: Image.Image, trace: Trace, folder: Path, scale: str) -> None:
 
 
 def _fill_words(trace: Trace, folder: Path) -> dict[str, tuple[str, Any]]:
-    """The table of words; the title and the map for each file of heat maps."""
+    """The table of words; the title and the map for each file of heat maps.
+
+    After the words come the patches whose own attention was asked for.
+    """
     trace.words().to_csv(folder / WORDS, index=False)
-    names = file_names(trace.word_names)
+    patches = patches_of(trace.recipe) if trace.weights else {}
+    names = file_names([*trace.word_names, *patches])
     return {
-        name: (reading_text(trace, word), trace.heatmap(word, **trace.reading))
+        name: (f"where {word} attends", trace.attention(patches[word]))
+        if word in patches
+        else (reading_text(trace, word), trace.heatmap(word, **trace.reading))
         for word, name in names.items()
     }
 
@@ -114,7 +121,8 @@ def _foreign(folder: Path) -> str | None:
             return found
     if not _is_trace(folder / STORE):
         return there[0]
-    saved = [*_saved_words(folder / WORDS), *_saved_layers(folder / STORE)]
+    patches = patches_of(_recipe_of(folder / STORE))
+    saved = [*_saved_words(folder / WORDS), *patches, *_saved_layers(folder / STORE)]
     names = {f"{name}.png" for name in file_names(saved).values()}
     maps = listed(folder / MAPS) if (folder / MAPS).is_dir() else []
     return next((f"{MAPS}/{found}" for found in maps if found not in names), None)
@@ -128,6 +136,16 @@ def _is_trace(store: Path) -> bool:
         return False
 
 
+def _recipe_of(store: Path) -> dict[str, Any]:
+    """The recipe of a saved trace; an empty one if there is none that can be read."""
+    try:
+        attributes: Any = json.loads((store / "zarr.json").read_bytes())["attributes"]
+        recipe = json.loads(attributes["recipe"])
+        return recipe if isinstance(recipe, dict) else {}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
 def _saved_words(table: Path) -> list[str]:
     try:
         with table.open(newline="", encoding="utf-8") as lines:
@@ -137,10 +155,8 @@ def _saved_words(table: Path) -> list[str]:
 
 
 def _saved_layers(store: Path) -> list[str]:
-    places = store / "weights"
-    return (
-        sorted(each.name for each in places.iterdir() if each.is_dir()) if places.is_dir() else []
-    )
+    groups = [store / group for group in ("layers", "weights")]  # the latter of older traces
+    return sorted(each.name for g in groups if g.is_dir() for each in g.iterdir() if each.is_dir())
 
 
 FOLDER = SavedFolder("Look.save", "look", _foreign)

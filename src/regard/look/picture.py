@@ -189,7 +189,7 @@ class Rows:
                 "prefix": prefix,
                 "queries": queries,
                 "kind": "pool" if pooled else "self",
-                "place": call.stage,
+                "stage": call.stage,
             },
         )
         _, heads, rows, keys = call.shape

@@ -52,7 +52,18 @@ class Part:
         return replace(self, rows=self.rows.isel({QUERY: here}), of=self.of[here], maps=maps)
 
 
-def queries_at(layer: xr.DataArray, step: int) -> Iterator[Part]:
+def parts_at(layer: xr.DataArray, step: int, tokens: Sequence[Token]) -> Iterator[Part]:
+    """A layer at one step, a part at a time: the maps of the words, or rows of self-attention.
+
+    Args:
+        layer: As `layer_maps` or `layer_weights` labels it.
+        step: Which of its steps, from 0.
+        tokens: Those of the prompt, by which maps belong to words.
+    """
+    return _words_at(layer, step, tokens) if TOKEN in layer.dims else _queries_at(layer, step)
+
+
+def _queries_at(layer: xr.DataArray, step: int) -> Iterator[Part]:
     """Self-attention at one step, some queries at a time; only these are read from a disk."""
     before, patch = list(layer.attrs["prefix"]), layer.attrs.get("patch")
     size = max(1, BLOCK // (layer.sizes[HEAD] * layer.sizes[KEY]))
@@ -72,7 +83,7 @@ def _names(queries: NDArray[Any], before: list[str], kind: str) -> NDArray[Any]:
     return np.asarray(np.array([*before, PATCHES])[np.minimum(queries, len(before))])
 
 
-def words_at(layer: xr.DataArray, step: int, tokens: Sequence[Token]) -> Iterator[Part]:
+def _words_at(layer: xr.DataArray, step: int, tokens: Sequence[Token]) -> Iterator[Part]:
     """The maps of the words at one step, as rows over the patches, some words at a time."""
     kept = {int(index): place for place, index in enumerate(layer[TOKEN].values)}
     words: dict[str, list[int]] = {}

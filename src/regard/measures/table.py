@@ -15,7 +15,7 @@ from regard.axes import HEAD, QUERY, STEP, X, Y
 from regard.errors import ArgumentError
 from regard.measures.about import GRID_ROWS, ROWS, about_of
 from regard.measures.named import measures
-from regard.measures.parts import PATCHES, Part, queries_at, words_at
+from regard.measures.parts import PATCHES, Part, parts_at
 from regard.trace import Trace
 from regard.trace.store import Opened, open_layers
 
@@ -25,7 +25,6 @@ ALL = "all"
 STREAMED = ("head_diversity", "mass")
 """Measures that are a mean over queries, besides those with a value per query."""
 
-Cut = Callable[[xr.DataArray, int], Iterator[Part]]
 Sum = tuple[NDArray[Any], NDArray[Any], NDArray[Any], str]
 
 
@@ -91,14 +90,12 @@ def _rows(
     trace: Trace | Opened, functions: Mapping[str, Callable[..., Any]]
 ) -> Iterator[tuple[Any, ...]]:
     """The rows of the table, layer by layer and step by step."""
-    words: Cut = lambda layer, step: words_at(layer, step, trace.tokens)  # noqa: E731
-    for layers, cut in ((trace.layers, words), (trace.weights, queries_at)):
-        for name, layer in layers.items():
-            for step in range(layer.sizes[STEP]):
-                sums = _Sums()
-                for part in cut(layer, step):
-                    sums.add(functions, part)
-                yield from sums.rows(name, layer, step)
+    for name, layer in [*trace.layers.items(), *trace.weights.items()]:
+        for step in range(layer.sizes[STEP]):
+            sums = _Sums()
+            for part in parts_at(layer, step, trace.tokens):
+                sums.add(functions, part)
+            yield from sums.rows(name, layer, step)
 
 
 class _Sums:
@@ -129,7 +126,7 @@ class _Sums:
         averaged = layer.attrs.get("averaged", ())
         when: int | str = "mean" if STEP in averaged else int(layer[STEP].values[step])
         heads: list[int | str] = [int(head) for head in layer[HEAD].values]
-        place = layer.attrs.get("place") or ""
+        place = layer.attrs.get("stage") or ""
         for (label, of), (total, count, missing, unit) in self.found.items():
             value = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
             labels = [ALL] if total.ndim == 0 else ["mean"] if HEAD in averaged else heads

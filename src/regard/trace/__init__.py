@@ -6,10 +6,10 @@ torch is not installed.
 """
 
 from regard.trace.grid import resize
+from regard.trace.labels import layer_maps, layer_weights
 from regard.trace.prompt import Prompt
-from regard.trace.record import Trace, layer_maps
 from regard.trace.toy import toy_trace, toy_vision
-from regard.trace.weights import layer_weights
+from regard.trace.trace import Trace
 from regard.trace.words import Token, tokens_from_offsets, words_of
 
 __all__ = [

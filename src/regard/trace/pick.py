@@ -76,7 +76,7 @@ def layers(
         ArgumentError: layers were averaged, or none is wanted.
 
     Example:
-        >>> one = xr.DataArray(0, attrs={"place": "up"})
+        >>> one = xr.DataArray(0, attrs={"stage": "up"})
         >>> layers({"up_blocks.1": one, "up_blocks.10": one}, "up_blocks.1")
         ['up_blocks.1']
         >>> maps = {"coarse": xr.DataArray([[0]], dims=["y", "x"]), "fine": one}
@@ -98,7 +98,7 @@ def _told(name: str, maps: xr.DataArray) -> LayerInfo:
     return LayerInfo(
         name,
         kind=maps.attrs.get("kind") or "",
-        stage=maps.attrs.get("place") or "",
+        stage=maps.attrs.get("stage") or "",
         grid=_grid(maps),
         heads=maps.sizes.get(HEAD, 0),
     )

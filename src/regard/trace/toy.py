@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from regard.trace.record import Trace, layer_maps
-from regard.trace.weights import layer_weights
+from regard.trace.labels import layer_maps, layer_weights
+from regard.trace.trace import Trace
 from regard.trace.words import tokens_from_offsets
 
 PROMPT = "a cat and a dog"
@@ -34,10 +34,10 @@ def toy_trace() -> Trace:
     )
     layers = {
         "down_blocks.0.attentions.0": layer_maps(
-            _maps(4), steps=[0, 1], timesteps=[999.0, 500.0], tokens=range(8), place="down"
+            _maps(4), steps=[0, 1], timesteps=[999.0, 500.0], tokens=range(8), stage="down"
         ),
         "mid_block.attentions.0": layer_maps(
-            _maps(2), steps=[0, 1], timesteps=[999.0, 500.0], tokens=range(8), place="mid"
+            _maps(2), steps=[0, 1], timesteps=[999.0, 500.0], tokens=range(8), stage="mid"
         ),
     }
     image = np.zeros((8, 8, 3), np.uint8)

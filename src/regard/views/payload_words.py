@@ -77,7 +77,7 @@ def _layers(trace: Trace, tiles: Tiles) -> list[dict[str, Any]]:
     described = []
     for name, maps in trace.layers.items():
         rows, columns = tiles.layers[name].shape[-2:]
-        place = maps.attrs.get("place")
+        place = maps.attrs.get("stage")
         described.append(
             {
                 "name": name,

@@ -18,6 +18,7 @@ from regard.tap.segment import Grid, Segment
 KEEPABLE = (STEP, LAYER, HEAD)
 
 TokenMaps = Float[Tensor, "sample head token y x"]
+Kept = Float[Tensor, "sample head *rest"]
 Columns = Float[Tensor, "sample head patch token"]
 
 
@@ -49,7 +50,7 @@ class LayerHeat:
 
 
 class RunningMaps:
-    """The maps of one layer, or of all layers with one grid, summed while the model runs."""
+    """What is kept of one layer, or of all layers with one grid, summed while the model runs."""
 
     def __init__(self, call: AttentionCall, *, keep: bool) -> None:
         self.layer, self.kind, self.stage = call.layer, call.kind, call.stage
@@ -61,7 +62,7 @@ class RunningMaps:
         self.counts: dict[int | None, int] = {}
         self.last: int | None = None
 
-    def add(self, call: AttentionCall, maps: TokenMaps) -> None:
+    def add(self, call: AttentionCall, maps: Kept) -> None:
         """Add maps to those of their step, which are kept or added to the mean over steps.
 
         Every forward pass counts the same in its step, and every step the same in the mean.
@@ -93,7 +94,7 @@ class RunningMaps:
         self.last = None
 
     def stacked(self) -> Tensor:
-        """[sample, step, head, token, y, x]."""
+        """[sample, step, head, token, y, x], or what else there was per sample and head."""
         if not self.keep:
             self._fold()
         steps = sorted(self.sums, key=lambda step: step or 0)

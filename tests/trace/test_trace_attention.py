@@ -169,7 +169,7 @@ def test_a_saved_trace_comes_back_with_three_digits_of_each_weight(trace, tmp_pa
 def test_a_stored_layer_of_weights_can_be_read_without_this_package(trace, tmp_path):
     trace.save(tmp_path / "t.zarr")
     tree = xr.open_datatree(tmp_path / "t.zarr", engine="zarr")
-    weights = tree["weights/001-layer.1/weights"]
+    weights = tree["layers/001-layer.1/weights"]
     assert weights.dims == ("step", "head", "query", "key")
     assert weights.dtype == np.float16
     assert weights.attrs["prefix"] == PREFIX
@@ -188,6 +188,6 @@ def test_a_missing_layer_of_weights_is_noticed(trace, tmp_path):
     import shutil
 
     trace.save(tmp_path / "t.zarr")
-    shutil.rmtree(tmp_path / "t.zarr" / "weights" / "001-layer.1" / "weights" / "c")
+    shutil.rmtree(tmp_path / "t.zarr" / "layers" / "001-layer.1" / "weights" / "c")
     with pytest.raises(TraceError, match="damaged"):
         Trace.load(tmp_path / "t.zarr")
