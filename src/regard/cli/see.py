@@ -23,7 +23,7 @@ Model = Annotated[
     str | None,
     typer.Option(
         help="A bundled model, or a folder: of diffusers, or of a vision transformer for "
-        "--image. By default openmoji, for pictures fashion-vit."
+        "--image. By default openmoji, for images fashion-vit."
     ),
 ]
 Size = Annotated[
@@ -55,7 +55,7 @@ Seeds = Annotated[
 Queries = Annotated[
     str | None,
     typer.Option(
-        help="Of a picture, keep only where these tokens look, such as 'cls'; by default all."
+        help="Of an image, keep only where these tokens look, such as 'cls'; by default all."
     ),
 ]
 Scale = Annotated[

@@ -153,7 +153,7 @@ def _regions(
 ) -> dict[str, Method]:
     mask = checked_mask(blame.mask)
     if mask.all():
-        raise ArgumentError("knock_out: the region is the whole picture. Knock out the Word.")
+        raise ArgumentError("knock_out: the region is the whole image. Knock out the Word.")
     known = [mask]
     for shift in draw.permutation(list(np.ndindex(mask.shape))):
         moved = np.roll(mask, shift, axis=(0, 1))

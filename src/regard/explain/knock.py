@@ -34,9 +34,9 @@ def knock_out(
     controls: int = 4,
     **sampling: Unpack[Sampling],
 ) -> pd.DataFrame:
-    """How much the picture changes inside and outside a region: 0 nothing, 1 black to white.
+    """How much the image changes inside and outside a region: 0 nothing, 1 black to white.
 
-    The picture is drawn again from the same noise without what is blamed, and without each of some
+    The image is drawn again from the same noise without what is blamed, and without each of some
     random controls of the same size: for a word, as many padding tokens (other words where there
     are too few); for a head, other heads of its layer or, if it has none, of others; for a region,
     the same region elsewhere. Only the conditional half is changed.
@@ -134,7 +134,7 @@ def _region(
     share: float,
     size: tuple[int, int],
 ) -> Mask:
-    """Where inside is, on the pixels of the picture."""
+    """Where inside is, on the pixels of the image."""
     if given is None and isinstance(blame, Region):
         given = blame.mask
     if given is not None:
@@ -145,7 +145,7 @@ def _region(
         mask = hot >= np.quantile(hot, 1 - share)
     if mask.all() or not mask.any():
         raise ArgumentError(
-            "knock_out: the region is empty or the whole picture, so there is no inside and "
+            "knock_out: the region is empty or the whole image, so there is no inside and "
             "outside. Give region=."
         )
     return np.asarray(mask)

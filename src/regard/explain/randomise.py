@@ -72,7 +72,7 @@ def randomise(model: Model, seed: int = 0, *, layers: LayerQuery = None) -> Iter
 
     Source:
         Adebayo et al. (2018), "Sanity Checks for Saliency Maps", arXiv 1810.03292, section 3.1.
-        Differs from the paper: weights are shuffled, not drawn anew, so that their scale stays.
+        Differs from the paper: weights are shuffled, not drawn again, so that their scale stays.
     """
     model = module_of("randomise", model)
     wanted = parts_of(model) if layers is None else _wanted(model, layers, "randomise")

@@ -3,7 +3,7 @@
 * `steer`: draw twice, and say what became different; a `Steered` holds both looks and the table.
 * `replay`: do again what a saved recipe says.
 * `check_folder`: whether `Steered.save` could write somewhere, asked before the work is done.
-* `learn_word_weights`: with which weights of its words a prompt gives a picture; `WordWeights`
+* `learn_word_weights`: with which weights of its words a prompt gives an image; `WordWeights`
   holds them, and `check_weights_folder` is to it what `check_folder` is to `Steered`.
 """
 

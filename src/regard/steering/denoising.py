@@ -258,7 +258,7 @@ def task_of(
 
 @torch.no_grad()
 def _latents(pipeline: Any, picture: Image.Image) -> Tensor:
-    """What the autoencoder makes of a picture, scaled as the UNet knows it."""
+    """What the autoencoder makes of an image, scaled as the UNet knows it."""
     vae = pipeline.vae
     encoded = vae.encode(to_tensor([picture]).to(vae.device, vae.dtype)).latent_dist.mode()
     shift = getattr(vae.config, "shift_factor", None) or 0.0

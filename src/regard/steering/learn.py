@@ -1,4 +1,4 @@
-"""Which weights of its words would a picture have been drawn with? Learned; all else is fixed."""
+"""Which weights of its words would an image have been drawn with? Learned; all else is fixed."""
 
 import math
 from collections.abc import Sequence
@@ -36,7 +36,7 @@ def learn_word_weights(
     draws: int = 32,
     progress: Any = None,
 ) -> WordWeights:
-    """Learn how much attention each word of a prompt should get, 1 as it is, to draw a picture.
+    """Learn how much attention each word of a prompt should get, 1 as it is, to draw an image.
 
     What is learned is the logarithm of each weight, which is added to the scores; the weight of
     the first token is 1, and all tokens after the words have one weight together, named ``[end]``.
@@ -45,7 +45,7 @@ def learn_word_weights(
     Args:
         model: A diffusers pipeline with a UNet, or the name or folder of one.
         prompt: What to draw.
-        target: The picture: a file, PIL, or uint8 [y, x, 3]; as large as the model draws.
+        target: The image: a file, PIL, or uint8 [y, x, 3]; as large as the model draws.
         words: Which words get a weight; None for all.
         seeds: Trainings, each with noise of its own; fewer than 5 give no intervals.
         iterations: Steps of each training.

@@ -19,7 +19,7 @@ COLUMNS = ["measure", "word", "unit", "before", "after", "change"]
 
 
 def changes(before: Look, after: Look, methods: Sequence[Any], model: Any) -> pd.DataFrame:
-    """One row for each measure of each word, then those of the whole picture.
+    """One row for each measure of each word, then those of the whole image.
 
     Args:
         before: The look as it is.
@@ -28,7 +28,7 @@ def changes(before: Look, after: Look, methods: Sequence[Any], model: Any) -> pd
         model: The model that made both; a bundled one has judges.
 
     Returns:
-        The columns measure, word (empty for the whole picture), unit, before, after and change:
+        The columns measure, word (empty for the whole image), unit, before, after and change:
         their difference, or what only both together have, such as a distance.
     """
     named = [word for method in methods for word in method.words]

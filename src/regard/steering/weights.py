@@ -36,7 +36,7 @@ check_weights_folder = FOLDER.check
 
 @dataclass(frozen=True, eq=False, repr=False)
 class WordWeights:
-    """How much attention each word should get for a prompt to give a picture; 1 is as it is.
+    """How much attention each word should get for a prompt to give an image; 1 is as it is.
 
     Read them as shares of one another: only what some words get more of than others is learned.
 
@@ -47,7 +47,7 @@ class WordWeights:
         losses: The loss on held-out noise without weights (none), with those that were learned,
             and with those dealt to other words (shuffled); change from none with its interval, and
             its p value.
-        target: The picture.
+        target: The image.
         recipe: With what it was learned, plain JSON values.
         padding: ``[pad]`` where the text is filled up with such tokens, else None.
     """
