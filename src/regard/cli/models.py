@@ -39,7 +39,7 @@ def train(
         int | None, typer.Option(help="Steps in all; by default the recipe's.")
     ] = None,
 ) -> None:
-    """Train a bundled model again, or go on with a training."""
+    """Train a bundled model again, or continue a training."""
     if steps is not None and steps < 1:
         raise ArgumentError(f"train: steps is {steps} and must be 1 or more.")
     from regard.zoo import recipe

@@ -128,14 +128,14 @@ def look(
 
 
 def _refuse(options: list[str]) -> None:
-    """Refuse what is for generating, each by its name, where an image is looked at."""
+    """Refuse what is for generating, each by its name, where an image is given."""
     if not options:
         return
     *others, last = options
     named = f"{', '.join(others)} and {last} are" if others else f"{last} is"
     raise ArgumentError(
-        f"look: {named} for generating, and --image looks at an image that is there. "
-        f"Leave {'these or --image' if others else 'one of them'} away."
+        f"look: {named} for generating, and --image takes an image that exists. "
+        f"Leave out {'these or --image' if others else 'one of them'}."
     )
 
 

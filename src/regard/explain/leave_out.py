@@ -31,8 +31,8 @@ def word_deletion(
 ) -> pd.DataFrame:
     """How alike the image stays while words are hidden, the most blamed first; 1 the same.
 
-    Each image is drawn from the same noise, with words hidden from all attention of the
-    conditional half. Insertion is the other way round: all are hidden, and shown again.
+    Each image is generated from the same noise, with words masked in all attention of the
+    conditional branch. Insertion is the other way round: all are hidden, and shown again.
 
     Args:
         model: A text-to-image model, as `regard.look` takes it.
@@ -48,7 +48,7 @@ def word_deletion(
         Two rows, ``deletion`` (low is good) and ``insertion`` (high is good): ``area`` under the
         curve, ``random`` and ``random_sd`` (mean and standard deviation of the areas of random
         orders), ``gap`` (how much better than random: positive is good) and ``curve``, the
-        likeness after each word. ``attrs`` has the order, and the number of images drawn.
+        likeness after each word. ``attrs`` has the order, and the number of images generated.
 
     Raises:
         PromptError: the prompt is empty or too long.
