@@ -235,7 +235,7 @@ def prose_of(doc: str) -> str:
 
 
 def paragraphs(text: str) -> str:
-    """Paragraphs and lists, wrapped anew."""
+    """Paragraphs and lists, in lines of one width."""
     made = []
     for paragraph in text.strip().split("\n\n"):
         if paragraph.lstrip().startswith(("* ", "- ")):
