@@ -1,4 +1,4 @@
-"""Measure the bundled models anew and write what their cards quote.
+"""Measure the bundled models again and write what their cards quote.
 
 python docs/make_cards.py [NAME ...] [--quick]
 """

@@ -68,7 +68,7 @@ def confusions(count: int = 2000) -> None:
         "# What the segmenter takes each subject for",
         "",
         f"{count} single-subject scenes of the test split, never trained on. Where several",
-        "subjects are reported, the largest counts. `python docs/make_pictures.py` makes it anew.",
+        "subjects are reported, the largest counts. `python docs/make_pictures.py` makes it again.",
         "",
         "| subject | scenes | right | taken for |",
         "|---|---|---|---|",

@@ -4,6 +4,8 @@ import importlib
 import inspect
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -62,9 +64,24 @@ def section(text, heading):
 @pytest.mark.parametrize("room", ["", *ROOMS])
 def test_every_public_name_is_in_the_reference(room):
     home = importlib.import_module(f"regard.{room}".rstrip("."))
-    text = section(reference("python"), f"## `{home.__name__}`")
-    missing = [name for name in home.__all__ if f"`{name}`" not in text]
+    text = reference(f"api/{home.__name__}")
+    missing = [name for name in home.__all__ if f"\n## `{name}`\n" not in text]
     assert not missing
+
+
+def test_the_api_pages_are_those_that_the_docstrings_make():
+    # In a process of its own: here the types of arguments are checked, which changes functions.
+    script = [sys.executable, str(DOCS / "make_api.py"), "--check"]
+    done = subprocess.run(script, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_entry_of_a_registry_is_in_the_api_pages():
+    for room in ("measures", "methods", "scores"):
+        home = importlib.import_module(f"regard.{room}")
+        names = [name.replace("-", "_") for name in getattr(home, room).names()]
+        text = reference(f"api/{home.__name__}")
+        assert [name for name in names if f"\n## `{name}`\n" not in text] == [], room
 
 
 @pytest.mark.parametrize("room", ["", *ROOMS])
@@ -195,7 +212,8 @@ def test_every_link_and_picture_is_there(page):
 def test_every_link_to_a_heading_is_there(page):
     for file, heading in re.findall(r"\]\(([^)\s#]+\.md)#([^)]+)\)", page.read_text()):
         text = (page.parent / file).read_text()
-        anchors = {each.lower().replace(" ", "-") for each in re.findall(r"^#+ (.*)$", text, re.M)}
+        headings = re.findall(r"^#+ (.*)$", text, re.M)
+        anchors = {re.sub("[`?]", "", each.lower()).replace(" ", "-") for each in headings}
         assert heading in anchors
 
 

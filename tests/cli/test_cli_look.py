@@ -41,13 +41,13 @@ def refused(*arguments):
 )
 def test_an_option_of_drawing_is_refused_beside_a_picture_though_it_is_the_default(option):
     said = refused("--image", "boot.png", *option)
-    assert f"look: {option[0]} is for generating, and --image looks at an image" in said
+    assert f"look: {option[0]} is for generating, and --image takes an image" in said
 
 
 def test_all_that_is_for_drawing_is_named():
     said = refused("a cat", "--image", "boot.png", "--seed", "0", "--prove")
-    assert "look: a prompt, --seed and --prove are for generating, and --image looks" in said
-    assert said.endswith("Leave these or --image away.")
+    assert "look: a prompt, --seed and --prove are for generating, and --image takes" in said
+    assert said.endswith("Leave out these or --image.")
 
 
 def test_no_seed_proves_nothing():

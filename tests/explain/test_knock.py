@@ -107,7 +107,7 @@ def test_wrong_arguments_are_told():
         knock_out(pipeline(), PROMPT, Head("cat", LAYER, 2), **RUN)
     with pytest.raises(ArgumentError, match="the region is empty"):
         knock_out(pipeline(), PROMPT, Region("cat", LEFT & False), **RUN)
-    with pytest.raises(ArgumentError, match="the region is the whole picture"):
+    with pytest.raises(ArgumentError, match="the region is the whole image"):
         knock_out(pipeline(), PROMPT, Region("cat", LEFT | True), **RUN)
     with pytest.raises(ArgumentError, match="must be boolean over 'y' and 'x'"):
         knock_out(pipeline(), PROMPT, Word("cat"), region=LEFT.astype(int), **RUN)

@@ -239,7 +239,7 @@ def test_noise_that_only_a_run_shows_is_not_compared():
         return (latents + torch.randn_like(latents),)
 
     model.scheduler.step = noisy
-    with pytest.raises(ArgumentError, match="draws noise past the generators"):
+    with pytest.raises(ArgumentError, match="samples noise past the generators"):
         latents(model, {}, {"methods": (drop("cat"),)}, steps=2)
     one, other = (latents(model, {}, steps=2)[0] for _ in range(2))
     assert torch.equal(one, other)

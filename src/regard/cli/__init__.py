@@ -1,6 +1,6 @@
 """The command line: one thin command per verb.
 
-A command imports its room when it is called, so that ``regard --help`` loads no model library.
+A command imports its package when it is called, so that ``regard --help`` loads no model library.
 """
 
 import functools

@@ -24,7 +24,7 @@ def attend_and_excite(
     steps: Steps = None,
     guidance: Guidance = None,
     encoder: Annotated[
-        str, typer.Option(help="Of pictures and texts: a bundled model or a folder.")
+        str, typer.Option(help="Of images and texts: a bundled model or a folder.")
     ] = "openmoji-clip",
     captioner: Annotated[
         str, typer.Option(help="A bundled model, a folder, or none.")

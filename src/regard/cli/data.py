@@ -27,7 +27,7 @@ def scenes(
     size: Annotated[int, typer.Option(help="Pixels a side: 64 or 128.")] = 64,
     split: Annotated[str, typer.Option(help="train or test.")] = "train",
 ) -> None:
-    """Draw scenes with captions and masks in the layout of COCO, and a contact sheet."""
+    """Make scenes with captions and masks in the layout of COCO, and a contact sheet."""
     from regard.data.coco import write_coco
 
     if split not in ("train", "test"):

@@ -34,7 +34,7 @@ def learn_weights(
         bool, typer.Option("--overwrite", help="Replace word weights that are in the folder.")
     ] = False,
 ) -> None:
-    """Learn how much attention each word of a prompt should get to give a picture."""
+    """Learn how much attention each word of a prompt should get to give an image."""
     from regard.generation import Request
     from regard.steering.weights import FOLDER
 

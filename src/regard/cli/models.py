@@ -39,7 +39,7 @@ def train(
         int | None, typer.Option(help="Steps in all; by default the recipe's.")
     ] = None,
 ) -> None:
-    """Train a bundled model anew, or go on with a training."""
+    """Train a bundled model, or continue a training."""
     if steps is not None and steps < 1:
         raise ArgumentError(f"train: steps is {steps} and must be 1 or more.")
     from regard.zoo import recipe
@@ -86,7 +86,7 @@ def evaluate(
         bool, typer.Option("--quick", help="A subset, in less than a minute.")
     ] = False,
 ) -> None:
-    """Compute anew every figure that the card of a bundled model quotes."""
+    """Measure every figure that the card of a bundled model quotes."""
     import json
 
     from regard.experiments.evaluate import evaluate as compute

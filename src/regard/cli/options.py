@@ -1,6 +1,6 @@
 """Options that several commands have, said once.
 
-Options of a generation have None for a default, so that what was given can be told from what was
+Options of a generation have None for a default, so that what was given is known from what was
 not; the model knows its own numbers.
 """
 

@@ -73,7 +73,7 @@ def out_of_memory(failed: BaseException) -> bool:
 
 
 class Ended(KeyboardInterrupt):
-    """Somebody asked the process to end, which then clears up as after Ctrl-C."""
+    """The process was asked to end, which then clears up as after Ctrl-C."""
 
 
 _ended: list[int] = []
@@ -109,7 +109,7 @@ def tell(message: str) -> None:
 
 
 def at_once(message: str) -> None:
-    """Print one line on stderr if somebody sits there, before anything slow is imported."""
+    """Print one line on stderr if it is a terminal, before anything slow is imported."""
     if sys.stderr.isatty():
         tell(message)
 

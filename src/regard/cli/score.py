@@ -9,12 +9,12 @@ from regard.cli.polite import bar, check_file, write_table
 
 
 def score(
-    images: Annotated[Path, typer.Argument(help="Folder of pictures.")],
+    images: Annotated[Path, typer.Argument(help="Folder of images.")],
     against: Annotated[
-        Path | None, typer.Option(help="Folder of real pictures, or of another method's.")
+        Path | None, typer.Option(help="Folder of real images, or of another method's.")
     ] = None,
     prompts: Annotated[
-        Path | None, typer.Option(help="What each picture should show: CSV, or COCO's JSON.")
+        Path | None, typer.Option(help="What each image should show: CSV, or COCO's JSON.")
     ] = None,
     encoder: Annotated[
         str, typer.Option(help="A bundled model, or a folder of transformers.")
@@ -23,18 +23,18 @@ def score(
     prefix: Annotated[str, typer.Option(help="Put before each prompt.")] = "",
     seed: Annotated[int, typer.Option(help="Of all that is drawn.")] = 0,
     csv: Annotated[
-        Path | None, typer.Option(help="File to write the values of each picture to.")
+        Path | None, typer.Option(help="File to write the values of each image to.")
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object and nothing else.")
     ] = False,
 ) -> None:
-    """Score pictures: with their prompts, against other pictures, with intervals."""
+    """Score pictures: with their prompts, against other images, with intervals."""
     from regard.data.pictures import captions, pictures
     from regard.experiments.score import check_numbers
 
     check_numbers(0.95, seed)
-    # Folders and files first: a mistake is told before torch is loaded and pictures are encoded.
+    # Folders and files first: a mistake is told before torch is loaded and images are encoded.
     if csv is not None:
         check_file(csv, who="score")
     ours = pictures(images)

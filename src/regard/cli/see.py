@@ -36,7 +36,7 @@ Model = Annotated[
     str | None,
     typer.Option(
         help="A bundled model, or a folder: of diffusers, or of a vision transformer for "
-        "--image. By default openmoji, for pictures fashion-vit."
+        "--image. By default openmoji, for images fashion-vit."
     ),
 ]
 Size = Annotated[
@@ -83,7 +83,7 @@ Seeds = Annotated[
 Queries = Annotated[
     str | None,
     typer.Option(
-        help="Of a picture, keep only where these tokens look, such as 'cls'; by default all."
+        help="Of an image, keep only where these tokens look, such as 'cls'; by default all."
     ),
 ]
 Scale = Annotated[
@@ -167,14 +167,14 @@ def look(
 
 
 def _refuse(options: list[str]) -> None:
-    """Refuse what is for generating, each by its name, where an image is looked at."""
+    """Refuse what is for generating, each by its name, where an image is given."""
     if not options:
         return
     *others, last = options
     named = f"{', '.join(others)} and {last} are" if others else f"{last} is"
     raise ArgumentError(
-        f"look: {named} for generating, and --image looks at an image that is there. "
-        f"Leave {'these or --image' if others else 'one of them'} away."
+        f"look: {named} for generating, and --image takes an image that exists. "
+        f"Leave out {'these or --image' if others else 'one of them'}."
     )
 
 

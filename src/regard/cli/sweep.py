@@ -28,7 +28,7 @@ def sweep(
         str | None, typer.Option(help="Steps without it, from 0, such as 0-9, 10- or 5.")
     ] = None,
     encoder: Annotated[
-        str | None, typer.Option(help="Judge of pictures; by default that of bundled models.")
+        str | None, typer.Option(help="Judge of images; by default that of bundled models.")
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder to write; by default sweep-OVER.")

@@ -1,4 +1,4 @@
-"""Scenes as a folder in the layout of COCO: pictures, captions and instance masks."""
+"""Scenes as a folder in the layout of COCO: images, captions and instance masks."""
 
 import json
 import os

@@ -134,7 +134,7 @@ def sprite(
 ) -> np.ndarray:
     """A subject ready to be placed: uint8 RGBA of shape [h, w, 4], longest side ``extent`` px.
 
-    ``scale`` multiplies both sides after they were rounded, so that a larger picture has room
+    ``scale`` multiplies both sides after they were rounded, so that a larger image has room
     wherever the smaller one has.
     """
     image = drawing(subject)

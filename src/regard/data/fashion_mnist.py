@@ -1,4 +1,4 @@
-"""Fashion-MNIST: 70,000 pictures of clothes in ten classes, read from the official files."""
+"""Fashion-MNIST: 70,000 images of clothes in ten classes, read from the official files."""
 
 import gzip
 import hashlib
@@ -51,11 +51,11 @@ SHA256 = {
 
 @dataclass(frozen=True, eq=False)
 class FashionMNIST:
-    """One split: pictures, labels and what the labels mean.
+    """One split: images, labels and what the labels mean.
 
     Attributes:
-        images: uint8 [picture, 28, 28], 0 the background, 255 the brightest cloth.
-        labels: int64 [picture], indices of ``names``.
+        images: uint8 [image, 28, 28], 0 the background, 255 the brightest cloth.
+        labels: int64 [image], indices of ``names``.
         names: The ten classes.
     """
 
@@ -73,7 +73,7 @@ class FashionMNIST:
 def fashion_mnist(
     split: Split = "train", folder: str | os.PathLike[str] | None = None
 ) -> FashionMNIST:
-    """Read a split of Fashion-MNIST: 60,000 pictures to train on, or 10,000 to test with.
+    """Read a split of Fashion-MNIST: 60,000 images to train on, or 10,000 to test with.
 
     The four official files are read as they are, packed (``.gz``) or not, and their contents are
     compared with the published checksums. Nothing is downloaded.
@@ -84,7 +84,7 @@ def fashion_mnist(
             Debian's package ``dataset-fashion-mnist``.
 
     Returns:
-        Pictures and labels, in the official order.
+        Images and labels, in the official order.
 
     Raises:
         ArgumentError: there is no such split.

@@ -1,4 +1,4 @@
-"""A folder of pictures, and what is said of each. Every image comes in by `as_rgb`."""
+"""A folder of images, and what is said of each. Every image comes in by `as_rgb`."""
 
 import csv
 import io
@@ -63,7 +63,7 @@ class Pictures(Sequence[Any]):
 
 
 def pictures(folder: str | Path) -> Pictures:
-    """The pictures in a folder, sorted by name; other files, and folders in it, are passed over.
+    """The images in a folder, sorted by name; other files, and folders in it, are passed over.
 
     Args:
         folder: Where they lie.
@@ -72,22 +72,22 @@ def pictures(folder: str | Path) -> Pictures:
         `Pictures`; nothing is read yet.
 
     Raises:
-        DataError: there is no such folder, or no picture in it.
+        DataError: there is no such folder, or no image in it.
     """
     home = Path(folder)
     if not home.is_dir():
-        raise DataError(f"pictures: {home} is no folder. Name a folder of pictures.")
+        raise DataError(f"pictures: {home} is no folder. Name a folder of images.")
     files = sorted(each for each in home.iterdir() if not each.name.startswith("."))
     found = tuple(each for each in files if each.suffix.lower() in SUFFIXES and each.is_file())
     if not found:
         inside = ", ".join(each.name for each in files if each.is_dir())
         where = f"Is it one of the folders in it: {inside}?" if inside else "Name another folder."
-        raise DataError(f"pictures: {home} holds no picture ({' '.join(SUFFIXES)}). {where}")
+        raise DataError(f"pictures: {home} holds no image ({' '.join(SUFFIXES)}). {where}")
     return Pictures(found)
 
 
 def read_picture(path: Path) -> Image.Image:
-    """One picture as RGB, turned as its camera says.
+    """One image as RGB, turned as its camera says.
 
     Raises:
         DataError: it cannot be read, or not be shown as RGB without loss.
@@ -103,7 +103,7 @@ def as_rgb(picture: Any, *, name: str = UNNAMED) -> Image.Image:
         name: What to call it in an error; a path is called by itself.
 
     Returns:
-        The same picture, mode RGB.
+        The same image, mode RGB.
 
     Raises:
         DataError: it cannot be read, is no single image, has more than 8 bits a channel, is
@@ -217,12 +217,12 @@ def _by(picture: Image.Image) -> str:
 
 
 def captions(file: str | Path) -> dict[str, tuple[str, ...]]:
-    """What is said of each picture, by the name of its file; perhaps several texts for one.
+    """What is said of each image, by the name of its file; perhaps several texts for one.
 
     Args:
         file: COCO's JSON with ``images`` and ``annotations``, as `write_coco` and COCO itself
             write captions; or CSV whose first line names a column file_name (or file, image,
-            picture) and a column prompt (or caption, text).
+            image) and a column prompt (or caption, text).
 
     Returns:
         Texts by file name, in the order of the file.
@@ -236,12 +236,12 @@ def captions(file: str | Path) -> dict[str, tuple[str, ...]]:
     for name, said in pairs:
         found[Path(name).name] = (*found.get(Path(name).name, ()), said)
     if not found:
-        raise DataError(f"captions: {path} holds no caption. Give one for each picture.")
+        raise DataError(f"captions: {path} holds no caption. Give one for each image.")
     return found
 
 
 def captions_of(names: Sequence[str], said: dict[str, tuple[str, ...]]) -> list[tuple[str, ...]]:
-    """The texts of each of these pictures; 'a.png' is found under 'a.jpg' if need be.
+    """The texts of each of these images; 'a.png' is found under 'a.jpg' if need be.
 
     Raises:
         ArgumentError: one of them has none.
@@ -256,8 +256,8 @@ def captions_of(names: Sequence[str], said: dict[str, tuple[str, ...]]) -> list[
     missing = [name for name, texts in zip(names, found, strict=True) if not texts]
     if missing:
         raise ArgumentError(
-            f"captions: {len(missing)} of {len(names)} pictures have none, such as '{missing[0]}'. "
-            f"Add them, or take those pictures away."
+            f"captions: {len(missing)} of {len(names)} images have none, such as '{missing[0]}'. "
+            f"Add them, or take those images away."
         )
     return found
 

@@ -1,4 +1,4 @@
-"""Scenes: small pictures of known subjects, with exact masks, boxes, colours and captions.
+"""Scenes: small images of known subjects, with exact masks, boxes, colours and captions.
 
 A scene is decided by its seed and index alone, so that a data set is a range of numbers. What the
 training split may not show (`HELD_OUT_PAIRS`, `HELD_OUT_SINGLES`, the benchmark's prompts) is what
@@ -69,7 +69,7 @@ class Placed:
 
 @dataclass(frozen=True)
 class Scene:
-    """One picture and all that is known about it."""
+    """One image and all that is known about it."""
 
     image: np.ndarray  # uint8 [h, w, 3]
     placed: tuple[Placed, ...]
@@ -176,7 +176,7 @@ def scene(
         count: 1 or 2 subjects; None mixes them, 65 % with one.
 
     Returns:
-        The picture with its masks, boxes, colours and caption.
+        The image with its masks, boxes, colours and caption.
 
     Raises:
         ArgumentError: index, seed, size, split or count lies outside what is offered.

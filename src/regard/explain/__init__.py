@@ -5,9 +5,9 @@ its patches; `explanations` lists them. Tables say whether maps find what the an
 (`faithfulness`), whether they change with the model (`model_randomisation`) and with the class
 (`class_sensitivity`).
 
-For text-to-image models, `word_rollout`, `propagated_words` and `word_gradients` say what comes of
-each token of the prompt, and `word_regions` where the things are; `knock_out` and `word_deletion`
-draw again without what is blamed.
+For text-to-image models, `word_rollout`, `propagated_words` and `word_gradients` say what each
+token of the prompt contributes, and `word_regions` where the objects are; `knock_out` and
+`word_deletion` generate again without what is blamed.
 """
 
 from typing import TYPE_CHECKING

@@ -1,6 +1,6 @@
-"""What a map may blame, how it is taken away, and the random controls beside it.
+"""What a map may blame, how it is ablated, and the random controls beside it.
 
-Only the conditional half of a call is changed.
+Only the conditional branch is changed.
 """
 
 import math
@@ -25,7 +25,7 @@ Mask = Bool[NDArray, "y x"]
 
 @dataclass(frozen=True)
 class Word:
-    """A map blames a word: nobody may read it.
+    """A map blames a word: its tokens are masked for the image.
 
     Attributes:
         word: ``cat#2`` for the second cat.
@@ -77,10 +77,10 @@ def knocked(
 
     Args:
         blame: What a map blames.
-        text: The prompt that is drawn.
-        heats: The map of the word in each layer; they tell which layers and heads there are.
+        text: The prompt of the image.
+        heats: The map of the word in each layer; they have the layers and heads.
         controls: How many controls; fewer where there are not as many.
-        draw: What draws them.
+        draw: The generator that samples them.
 
     Raises:
         UnknownName: the prompt has no such word, or the model no such layer.
@@ -101,7 +101,7 @@ def _words(
     pool, kind = (pads, "padding") if len(pads) >= len(blamed) else (others, "words")
     if len(pool) < len(blamed):
         raise ArgumentError(
-            f"knock_out: the prompt has too few tokens beside '{blame.word}' to draw controls "
+            f"knock_out: the prompt has too few tokens beside '{blame.word}' to choose controls "
             f"from. Lengthen or shorten it."
         )
     drawn = _sets(pool, len(blamed), controls, draw)
@@ -153,7 +153,7 @@ def _regions(
 ) -> dict[str, Method]:
     mask = checked_mask(blame.mask)
     if mask.all():
-        raise ArgumentError("knock_out: the region is the whole picture. Knock out the Word.")
+        raise ArgumentError("knock_out: the region is the whole image. Knock out the Word.")
     known = [mask]
     for shift in draw.permutation(list(np.ndindex(mask.shape))):
         moved = np.roll(mask, shift, axis=(0, 1))

@@ -27,7 +27,7 @@ def deletion(
     substrate: str = "blur",
     steps: int | None = None,
 ) -> xr.DataArray:
-    """The answer while patches are taken away, the hottest first; an early fall is good.
+    """The answer while patches are deleted, the hottest first; an early fall is good.
 
     Args:
         model: An image classifier of transformers, the name or folder of one, what `regard.load`

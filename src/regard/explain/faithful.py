@@ -36,7 +36,7 @@ def faithfulness(
         pixels: [sample, channel, y, x], as the model takes them.
         methods: Names of explanations, or functions by a name of one's own.
         target: The class, one an image; the predicted ones if left out.
-        labels: The true class of each image; tells right answers from wrong ones.
+        labels: The true class of each image; separates right answers from wrong ones.
         score: A number for each image in place of a class probability.
         substrate: What is put in place of a patch, as for `deletion`.
         steps: Steps of each curve; None takes one patch at a time.

@@ -100,7 +100,7 @@ class Flow:
         """Follow the model to the grid and the place of its next layer."""
         grid = image.grid
         if grid is None:
-            raise ArgumentError("WordRollout: the image tokens have no grid. Mend the layout.")
+            raise ArgumentError("WordRollout: the image tokens have no grid. Correct the layout.")
         if self._image and len(image) > LARGEST:
             raise ArgumentError(
                 f"WordRollout: a layer has {grid[0]} x {grid[1]} patches, and they are followed up "

@@ -29,7 +29,7 @@ def integrated_gradients(
     """What each patch adds to the class on the way from a baseline to the image; it sums to that.
 
     The patches of one map sum to the change of the answer from baseline to image; how far they are
-    off is told.
+    off is in ``attrs``.
 
     Args:
         model: An image classifier of transformers, the name or folder of one, what `regard.load`

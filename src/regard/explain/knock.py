@@ -1,4 +1,4 @@
-"""Knock-out: take away what a map blames, and see what changes inside and outside the region."""
+"""Knock-out: ablate what a map blames, and see what changes inside and outside the region."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -34,12 +34,12 @@ def knock_out(
     controls: int = 4,
     **sampling: Unpack[Sampling],
 ) -> pd.DataFrame:
-    """How much the picture changes inside and outside a region: 0 nothing, 1 black to white.
+    """How much the image changes inside and outside a region: 0 nothing, 1 black to white.
 
-    The picture is drawn again from the same noise without what is blamed, and without each of some
-    random controls of the same size: for a word, as many padding tokens (other words where there
-    are too few); for a head, other heads of its layer or, if it has none, of others; for a region,
-    the same region elsewhere. Only the conditional half is changed.
+    The image is generated again from the same noise without what is blamed, and without each of
+    some random controls of the same size: for a word, as many padding tokens (other words where
+    there are too few); for a head, other heads of its layer or, if it has none, of others; for a
+    region, the same region elsewhere. Only the conditional branch is changed.
 
     Args:
         model: A text-to-image model, as `regard.look` takes it.
@@ -48,7 +48,7 @@ def knock_out(
         region: True inside, over ``y`` and ``x``; if left out, the region blamed, or the hottest
             patches of the map of the word, in the layer and head that are blamed.
         share: Which share of the patches is the hottest.
-        controls: How many controls, drawn by the seed; fewer where there are not as many.
+        controls: How many controls, chosen by the seed; fewer where there are not as many.
         **sampling: As in `regard.generation.Sampling`.
 
     Returns:
@@ -134,7 +134,7 @@ def _region(
     share: float,
     size: tuple[int, int],
 ) -> Mask:
-    """Where inside is, on the pixels of the picture."""
+    """Where inside is, on the pixels of the image."""
     if given is None and isinstance(blame, Region):
         given = blame.mask
     if given is not None:
@@ -145,7 +145,7 @@ def _region(
         mask = hot >= np.quantile(hot, 1 - share)
     if mask.all() or not mask.any():
         raise ArgumentError(
-            "knock_out: the region is empty or the whole picture, so there is no inside and "
+            "knock_out: the region is empty or the whole image, so there is no inside and "
             "outside. Give region=."
         )
     return np.asarray(mask)

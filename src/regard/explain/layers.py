@@ -74,7 +74,7 @@ def layers_in_graph(
 ) -> tuple[list[Layer], Float[Tensor, " sample"]]:
     """The layers as tensors that the answer can be differentiated by, and the answer.
 
-    The softmax is computed in the open here, since a fused kernel shows no weights.
+    The softmax is explicit (eager) here, since a fused kernel shows no weights.
 
     Args:
         question: What is asked.
@@ -197,7 +197,7 @@ def readout(
     """The row of one query, or the mean of all patches', over the patches.
 
     Args:
-        caller: Who asks, for messages.
+        caller: The function's name, for messages.
         flow: What each query has of each input token.
         layout: The queries of the last layer, and the input tokens as keys.
         query: Who looks; None takes the probe, the class token or the mean, as the model has them.

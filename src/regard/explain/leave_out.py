@@ -1,4 +1,4 @@
-"""Deletion and insertion of words: does the picture depend on the words that are blamed most?"""
+"""Deletion and insertion of words: does the image depend on the words that are blamed most?"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -16,7 +16,7 @@ from regard.generation.hidden import masking
 from regard.models.text_to_image import TextToImage
 
 Likeness = Callable[[NDArray[Any], NDArray[Any]], Sequence[float]]
-"""From the picture, [y, x, 3], and others, [n, y, x, 3], to how alike each is."""
+"""From the image, [y, x, 3], and others, [n, y, x, 3], to how alike each is."""
 
 
 @verb
@@ -29,17 +29,17 @@ def word_deletion(
     orders: int = 10,
     **sampling: Unpack[Sampling],
 ) -> pd.DataFrame:
-    """How alike the picture stays while words are hidden, the most blamed first; 1 the same.
+    """How alike the image stays while words are hidden, the most blamed first; 1 the same.
 
-    Each picture is drawn from the same noise, with words hidden from all attention of the
-    conditional half. Insertion is the other way round: all are hidden, and shown again.
+    Each image is generated from the same noise, with words masked in all attention of the
+    conditional branch. Insertion is the other way round: all are hidden, and shown again.
 
     Args:
         model: A text-to-image model, as `regard.look` takes it.
         prompt: What to generate.
         blame: A number for each word, ``cat#2`` for the second cat; at least two words. Words that
             are not named stay.
-        likeness: Of the picture to others; by default 1 less the mean absolute difference of
+        likeness: Of the image to others; by default 1 less the mean absolute difference of
             pixels, as a share of that with all the words hidden.
         orders: Random orders for the band of chance; 10 or more.
         **sampling: As in `regard.generation.Sampling`.
@@ -48,7 +48,7 @@ def word_deletion(
         Two rows, ``deletion`` (low is good) and ``insertion`` (high is good): ``area`` under the
         curve, ``random`` and ``random_sd`` (mean and standard deviation of the areas of random
         orders), ``gap`` (how much better than random: positive is good) and ``curve``, the
-        likeness after each word. ``attrs`` has the order, and the number of pictures drawn.
+        likeness after each word. ``attrs`` has the order, and the number of images generated.
 
     Raises:
         PromptError: the prompt is empty or too long.
@@ -114,7 +114,7 @@ def _likenesses(
     spelling: Mapping[str, Sequence[int]],
     likeness: Likeness | None,
 ) -> dict[frozenset[str], float]:
-    """How alike the picture without each set of words is to that with all of them."""
+    """How alike the image without each set of words is to that with all of them."""
     tokens = [sorted(index for word in words for index in spelling[word]) for words in hidden]
     requests = [replace(request, methods=(masking(each),) if each else ()) for each in tokens]
     images = generate_to_compare(model, requests)
@@ -132,7 +132,7 @@ def _by_pixels(nothing: NDArray[Any]) -> Likeness:
         most = distance(picture, nothing)
         if most == 0:
             raise ArgumentError(
-                "word_deletion: the picture is the same with all the words hidden, so no order can "
+                "word_deletion: the image is the same with all the words hidden, so no order can "
                 "be better than another."
             )
         return [1 - distance(picture, other) / most for other in others]

@@ -14,10 +14,10 @@ SUBSTRATES = ("blur", "mean", "zero")
 def substrate_of(
     caller: str, pixels: Float[Tensor, "sample channel y x"], kind: str
 ) -> Float[Tensor, "sample channel y x"]:
-    """What stands where a patch was taken away, for whole images.
+    """What replaces a deleted patch, for whole images.
 
     Args:
-        caller: Who asks, for messages.
+        caller: The function's name, for messages.
         pixels: The images, as the model takes them: after normalisation.
         kind: 'blur' (a Gaussian as wide as an eighth of the shorter side), 'mean' (of each
             channel) or 'zero' (the grey that normalisation takes to 0).
@@ -62,7 +62,7 @@ def without(
     gone: Bool[Tensor, "*batch y x"],
     substrate: Float[Tensor, "*batch channel high wide"],
 ) -> Float[Tensor, "*batch channel high wide"]:
-    """The images with some patches taken away.
+    """The images with some patches deleted.
 
     Example:
         >>> gone = torch.tensor([[[True, False]]])

@@ -102,7 +102,7 @@ def word_gradients(
         raise ArgumentError(f"word_gradients: step is {step} and must lie in 0..{steps - 1}.")
     if guidance <= 1:
         raise ArgumentError(
-            f"word_gradients: guidance_scale is {guidance} and must be above 1, so that there is "
+            f"word_gradients: guidance_scale is {guidance} and must be above 1, to have "
             f"an empty prompt to begin from."
         )
     tokens = model.tokenize(prompt, whole=True).tokens
@@ -236,7 +236,7 @@ def _encoder(pipeline: Any) -> _Encoder:
     encoder = getattr(pipeline, "text_encoder", None)
     if encoder is None or getattr(pipeline, "text_encoder_2", None) is not None:
         raise ArgumentError(
-            f"word_gradients: {type(pipeline).__name__} has not just one text encoder. Leave out "
-            f"through_encoder=True."
+            f"word_gradients: {type(pipeline).__name__} needs exactly one text encoder here. "
+            f"Leave out through_encoder=True."
         )
     return _Encoder(encoder, encoder.get_input_embeddings())

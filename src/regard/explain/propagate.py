@@ -1,4 +1,4 @@
-"""Word maps carried on by self-attention: patches that look at each other share their words."""
+"""Word maps propagated by self-attention: patches that attend to each other share their words."""
 
 from collections.abc import Sequence
 from typing import Any, Unpack
@@ -82,7 +82,7 @@ def propagated(
 
 
 class Propagation:
-    """The maps of some text tokens in each step, carried on by the self-attention of that step.
+    """The maps of some text tokens in each step, propagated by the self-attention of that step.
 
     Cross maps are the mean over heads and layers, resized bilinearly to one grid; self-attention
     is the mean over the heads and layers of that grid, applied by the fused kernel. Memory: the
@@ -91,9 +91,9 @@ class Propagation:
 
     Args:
         tokens: Indices into the text.
-        power: How many times to carry on.
+        power: How many times to propagate.
         gamma: Above 1 sharpens self-attention.
-        stay: What share of a map stays as it was, beside what is carried on; 0..1.
+        stay: What share of a map stays as it was, beside what is propagated; 0..1.
         grid: The grid; the finest of up to 32 x 32 if left out.
         condition: Which rows of the batch: 'cond' or 'uncond'.
 
@@ -244,13 +244,13 @@ def propagated_words(
     grid: Grid | None = None,
     **sampling: Unpack[Sampling],
 ) -> xr.DataArray:
-    """Word maps of a drawing, carried on by its self-attention, in shares of attention.
+    """Word maps of a generated image, propagated by its self-attention, in shares of attention.
 
     Args:
         model: A text-to-image model, as `regard.look` takes it.
         prompt: What to generate.
         words: Words to make maps of, ``cat#2`` for the second cat; all tokens if left out.
-        power: How many times to carry on; 0 gives the maps as they are.
+        power: How many times to propagate; 0 gives the maps as they are.
         gamma: Above 1 sharpens self-attention.
         grid: On which grid; the finest of up to 32 x 32 if left out.
         **sampling: As in `regard.generation.Sampling`.

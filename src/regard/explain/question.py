@@ -38,7 +38,7 @@ class Question:
     """A number for each of some images.
 
     Attributes:
-        caller: Who asks, for messages.
+        caller: The function's name, for messages.
         model: The model.
         pixels: The images, as the model takes them.
         target: The class asked about, one an image; None where ``score`` says what is asked.
@@ -107,7 +107,7 @@ def asked(
     """The question, checked before anything is explained.
 
     Args:
-        caller: Who asks, for messages.
+        caller: The function's name, for messages.
         model: An image classifier of transformers, the name or folder of one, what `regard.load`
             gives, or any module if ``score`` is given.
         pixels: The images, as the model takes them; for a name, a folder or what `regard.load`

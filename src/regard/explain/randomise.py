@@ -72,7 +72,7 @@ def randomise(model: Model, seed: int = 0, *, layers: LayerQuery = None) -> Iter
 
     Source:
         Adebayo et al. (2018), "Sanity Checks for Saliency Maps", arXiv 1810.03292, section 3.1.
-        Differs from the paper: weights are shuffled, not drawn anew, so that their scale stays.
+        Differs from the paper: weights are shuffled, not sampled again, so that their scale stays.
     """
     model = module_of("randomise", model)
     wanted = parts_of(model) if layers is None else _wanted(model, layers, "randomise")
@@ -179,14 +179,14 @@ def class_sensitivity(
     *,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """How alike the maps of two classes are: 1 for all that cannot tell classes apart.
+    """How alike the maps of two classes are: 1 for all that cannot separate classes.
 
     Args:
         model: An image classifier of transformers, or the name or folder of one.
         pixels: [sample, channel, y, x], as the model takes them.
         methods: Names of explanations, or functions by a name of one's own.
         target: The first class, one an image; the predicted ones if left out.
-        seed: Draws the other class.
+        seed: Of the choice of the other class.
 
     Returns:
         One row per explanation, means over images: explanation, class_agnostic, ``spearman`` and

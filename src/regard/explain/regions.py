@@ -38,11 +38,11 @@ def word_regions(
     Args:
         model: A text-to-image model with self-attention among patches, as `regard.look` takes it.
         prompt: What to generate.
-        words: The words to tell of, ``cat#2`` for the second cat; all if left out.
+        words: The words to find, ``cat#2`` for the second cat; all if left out.
         carriers: Whether a word is read at the token after it too, unless that belongs to another
             of ``words`` that were named; None as was measured for the model, else not.
         layers: Whose attention to text is read; None as was measured for the model, else all.
-        through: Whose self-attention carries it on; None as was measured for the model, else all
+        through: Whose self-attention propagates it; None as was measured for the model, else all
             of the finest grid of up to 32 x 32.
         **sampling: As in `regard.generation.Sampling`.
 

@@ -30,7 +30,7 @@ class Rolled:
 
     Attributes:
         step: Of the generation.
-        timestep: The noise level it began at; NaN if the model is given none.
+        timestep: The timestep it began at; NaN if the model is given none.
         words: What each patch has of each text token, [sample, token, y, x].
         image: What each patch has of each patch at the beginning, [sample, patch, patch], float32;
             None if it was not asked for.
@@ -65,8 +65,8 @@ class WordRollout:
         WordRollout(residual=0.5, image=False, condition='cond')
 
     Source:
-        Abnar and Zuidema (2020), arXiv 2005.00928, section 3, carried over to UNets and joint
-        transformers; that there is no published rule for skip connections is why ours is told.
+        Abnar and Zuidema (2020), arXiv 2005.00928, section 3, extended to UNets and joint
+        transformers. No rule for skip connections is published, so ours is stated.
     """
 
     def __init__(
@@ -161,7 +161,7 @@ def word_rollout(
 
     Returns:
         step, token, y, x, float64, in shares; the coordinate ``word`` names what a token spells,
-        ``timestep`` the noise level, ``rho`` how much of a step's outcome is new (NaN for
+        ``timestep`` the scheduler's timestep, ``rho`` how much of a step's outcome is new (NaN for
         schedulers without alphas; see `time_rollout`).
 
     Raises:

@@ -102,7 +102,7 @@ def generate_to_compare(
 
     Raises:
         ArgumentError: as for `generate`; or the scheduler draws noise that no seed decides; or an
-            image was taken away, or is NaN.
+            image was blackened, or is NaN.
     """
     for steps in {model.decide(each).num_inference_steps for each in requests}:
         model.noise(steps).check()
@@ -195,7 +195,7 @@ class Planner:
         return _Row(place, request, changes, companion, run.prompt)
 
     def run(self, request: Request) -> Run:
-        """What the methods of a request that is decided are told of it."""
+        """What the methods of a decided request know of it."""
         beside = any(each.prompt is not None for each in request.methods)
         assert request.num_inference_steps is not None, "the model decides it"
         assert request.guidance_scale is not None, "the model decides it"
@@ -337,10 +337,10 @@ def _of_all(select: Select, images: int) -> Select:
 
 
 def _check_kinds(rows: Sequence[_Row], tap: Tap, model: TextToImage) -> None:
-    """Refuse methods for a kind of attention that a step has not shown: they would change nothing.
+    """Refuse methods for a kind of attention that no step has shown: they would change nothing.
 
     Raises:
-        ArgumentError: there is such a method; the message has the kinds that there are.
+        ArgumentError: there is such a method; the message lists the kinds.
     """
     for method in (each for row in rows for each in row.request.methods):
         kind = method.kind

@@ -1,4 +1,4 @@
-"""What comes out of a pipeline's run: an image, an image that shows nothing, or one clear line."""
+"""The outcome of a pipeline's run: an image, an image that shows nothing, or one clear line."""
 
 import traceback
 from collections.abc import Iterator, Sequence
@@ -13,7 +13,7 @@ from regard.data.files import reason
 from regard.errors import ArgumentError, DataError, RegardError
 
 BLACKENED = "its safety checker took the image away"
-NO_NUMBERS = "the decoder gave values that are no numbers"
+NO_NUMBERS = "the decoder gave NaN or infinite values"
 ONE_COLOUR = "all of it is one colour"
 
 CURES = {
@@ -37,7 +37,7 @@ def running(pipeline: Any, casts: list[str]) -> Iterator[None]:
 
     Args:
         pipeline: The pipeline that runs.
-        casts: Gets an entry where values that are no numbers were made into pixels.
+        casts: Gets an entry where NaN or infinite values were made into pixels.
 
     Raises:
         DataError: a model library raised; what is raised elsewhere, such as in a callback, passes.
@@ -73,7 +73,7 @@ def voids(images: Sequence[Image.Image], output: Any, casts: Sequence[str]) -> t
     flagged = [bool(flag) for flag in flags] if isinstance(flags, list | tuple) else []
     flagged += [False] * (len(images) - len(flagged))
     even = [_one_colour(each) for each in images]
-    # Where no image of the batch is even, it is not known whose values were no numbers.
+    # Where no image of the batch is even, it is not known whose values were NaN.
     broken = [bool(casts) and (each or not any(even)) for each in even]
     return tuple(
         BLACKENED if flag else NO_NUMBERS if lost else ONE_COLOUR if flat else ""

@@ -48,7 +48,7 @@ class BatchPlan:
         alone: In how many first steps one row stands for all of them, which are the same so far.
         move: From how many steps are done and the latents after them to those that are taken
             instead.
-        start: The initial noise itself, as the pipeline takes it; None to draw it.
+        start: The initial noise itself, as the pipeline takes it; None to sample it.
     """
 
     request: Request
@@ -71,7 +71,7 @@ def run(model: TextToImage, plan: BatchPlan, on_step: OnStep | None = None) -> l
         One `Generated` for each row.
 
     Raises:
-        ArgumentError: latents became NaN or infinite, or noise was drawn past the generators of
+        ArgumentError: latents became NaN or infinite, or noise was sampled past the generators of
             several rows, which then are not what they are alone.
         DataError: the model libraries could not run it.
         Cancelled: ``on_step`` raised it.
@@ -91,9 +91,9 @@ def run(model: TextToImage, plan: BatchPlan, on_step: OnStep | None = None) -> l
         unseeded = drew()
     if unseeded and rows > 1:
         raise ArgumentError(
-            f"{caller()}: {type(model.pipeline).__name__} draws noise past the generators that it "
-            f"is given, so images made together are not what they are alone. Switch off what draws "
-            f"it, such as dropout in a model that is training."
+            f"{caller()}: {type(model.pipeline).__name__} samples noise past the generators that "
+            f"it is given, so images made together are not what they are alone. Switch off what "
+            f"does so, such as dropout in a model that is training."
         )
     images = list(output.images)
     timesteps = tuple(float(level) for level in latents.steps.levels.values())

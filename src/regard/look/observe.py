@@ -17,7 +17,7 @@ from regard.look.asked import KEEPABLE, check_keep, check_progress, check_words,
 from regard.look.proof import prove as prove_look
 from regard.look.recipe import recipe_of
 from regard.look.result import Look
-from regard.look.self_attention import Rows, SelfAttention
+from regard.look.self_attention import PatchRows, SelfAttention
 from regard.measures.words import word_table
 from regard.trace import Prompt, Trace, layer_maps
 
@@ -110,7 +110,7 @@ def look(
         noise.check()
     text = model.tokenize(request.read)
     watch = _Watch(model, request, text, words, keep)
-    rows = patches and Rows(patches, model, keep, request.num_inference_steps)
+    rows = patches and PatchRows(patches, model, keep, request.num_inference_steps)
     observe = [*watch.observers, *(rows.observers if rows else ())]
     (made,) = generate(model, [request], observe=observe, on_step=on_step, progress=progress)
     watch.finish()

@@ -1,4 +1,4 @@
-"""Which tokens of a picture are outsized in which layer, by name."""
+"""Which tokens of an image are outsized in which layer, by name."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -17,7 +17,7 @@ def token_lengths(model: Any) -> Iterator[dict[str, Any]]:
 
     Yields:
         A tensor [token] for each layer by its path, once the model has run; nothing of layers that
-        read no tokens of one picture.
+        read no tokens of one image.
     """
     from torch import nn
 

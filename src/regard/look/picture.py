@@ -1,4 +1,4 @@
-"""One call: show a picture to a vision transformer, and keep where its patches look."""
+"""One call: show an image to a vision transformer, and keep where its patches look."""
 
 import hashlib
 import time
@@ -32,7 +32,7 @@ def look_at(
     queries: Sequence[str] | None = None,
     processor: Any = None,
 ) -> Look:
-    """Show a picture to a vision transformer and see where each of its tokens looks, 0..1.
+    """Show an image to a vision transformer and see where each of its tokens looks, 0..1.
 
     The model computes bit for bit what it computes without being watched.
 
@@ -42,7 +42,7 @@ def look_at(
             ``processor``.
         picture: A path, an open file, a PIL image, or uint8 [y, x] or [y, x, 3]; it is turned
             upright as its camera says.
-        size: Rows and columns in pixels to which the picture is brought, or one number for both;
+        size: Rows and columns in pixels to which the image is brought, or one number for both;
             multiples of the patch. Position embeddings are interpolated, by the library, where this
             is not the size of the training. None takes the model's own preparation.
         queries: Tokens before the patches whose rows are kept, such as ``["cls"]``; None keeps
@@ -52,14 +52,14 @@ def look_at(
             folder, or came out of `regard.load`.
 
     Returns:
-        A `Look`: the picture as the model saw it, and a trace to ask with `Trace.attention`; its
+        A `Look`: the image as the model saw it, and a trace to ask with `Trace.attention`; its
         recipe tells the likeliest labels.
 
     Raises:
         UnknownName: there is no such model, or no such token.
-        DataError: the picture cannot be read, or neither the folder nor ``processor`` says how to
+        DataError: the image cannot be read, or neither the folder nor ``processor`` says how to
             prepare it.
-        ArgumentError: the model takes no pictures in patches, the size does not suit them, or too
+        ArgumentError: the model takes no images in patches, the size does not suit them, or too
             much would be kept.
 
     Example:
@@ -74,7 +74,7 @@ def look_at(
         token's attention.
     """
     started = time.perf_counter()
-    import torch  # once there is a picture to look at
+    import torch  # once there is an image to look at
 
     import regard.models as models
     from regard.tap import Parity, Tap
@@ -111,7 +111,7 @@ def look_at(
 
 
 def recipe_of(vision: Any, picture: Image.Image, size: tuple[int, int] | None) -> dict[str, Any]:
-    """What a picture was looked at with, as plain JSON values."""
+    """What an image was looked at with, as plain JSON values."""
     import regard.models as models
 
     how = vision.preparation
@@ -135,7 +135,7 @@ def recipe_of(vision: Any, picture: Image.Image, size: tuple[int, int] | None) -
 
 
 def fingerprint_of(picture: Image.Image) -> str:
-    """SHA-256 of a picture's size and pixels, whatever file they came from.
+    """SHA-256 of an image's size and pixels, whatever file they came from.
 
     Example:
         >>> fingerprint_of(Image.new("RGB", (2, 1))) == fingerprint_of(Image.new("RGB", (1, 2)))
@@ -155,7 +155,7 @@ def prediction(labels: Sequence[str], out: Any) -> list[list[Any]]:
 
 
 class Rows:
-    """An observer that keeps attention weights of one picture, all rows or those of some tokens.
+    """An observer that keeps attention weights of one image, all rows or those of some tokens.
 
     Memory: 4 bytes x heads x rows x tokens for each layer.
 
@@ -245,5 +245,5 @@ def _check_room(vision: Any, grid: tuple[int, int], queries: Sequence[str] | Non
         raise ArgumentError(
             f"look_at: where every one of {tokens} tokens looks takes {needed / 2**30:.1f} GiB, "
             f"and a look keeps up to {MOST / 2**30:.0f}. Keep some rows with queries=['cls'], or "
-            f"show the picture smaller with size=."
+            f"show the image smaller with size=."
         )

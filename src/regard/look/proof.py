@@ -320,7 +320,7 @@ def controls(trace: Trace) -> tuple[list[int], str]:
 def _check_asked(trace: Trace, seeds: int, latents: Any) -> None:
     if not trace.layers:
         raise ArgumentError(
-            f"{caller()}: this look is at a picture and has no words. Give a look at a prompt."
+            f"{caller()}: this look is at an image and has no words. Give a look at a prompt."
         )
     if seeds < 1:
         raise ArgumentError(

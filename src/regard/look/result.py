@@ -14,11 +14,11 @@ from regard.trace import Trace
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Look:
-    """A picture, made from a prompt or looked at, and what was seen meanwhile.
+    """An image, made from a prompt or looked at, and what was seen meanwhile.
 
     Attributes:
-        image: The picture; one that was looked at is as the model was shown it.
-        latents: Tensor [1, channel, y, x] on the CPU: the picture before it was decoded; None for
+        image: The image; one that was looked at is as the model was shown it.
+        latents: Tensor [1, channel, y, x] on the CPU: the image before it was decoded; None for
             one that was looked at.
         trace: Where every word was looked at, the table of words, and the recipe; or where every
             patch looks.
@@ -64,7 +64,7 @@ class Look:
     ) -> None:
         """Write a folder: image.png, words.csv, heatmaps/WORD.png, trace.zarr and page.html.
 
-        For a picture that was looked at it has predictions.csv instead of words.csv, and a heat map
+        For an image that was looked at it has predictions.csv instead of words.csv, and a heat map
         for each layer: where the class token looks, or all patches on average where there is none.
         It is written under another name beside ``folder`` and renamed when it is complete.
 

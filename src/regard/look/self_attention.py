@@ -95,7 +95,7 @@ class SelfAttention:
                 chosen(there, part, caller=caller(), noun="self-attention layer")
 
 
-class Rows:
+class PatchRows:
     """What `look` keeps of self-attention while an image is generated.
 
     Args:

@@ -21,7 +21,7 @@ PROBE = "probe"
 
 @dataclass(frozen=True)
 class Part:
-    """Rows of one layer at one step: whose they are, and how they lie on the picture.
+    """Rows of one layer at one step: whose they are, and how they lie on the image.
 
     Args:
         rows: float32 over head, query and key.

@@ -107,7 +107,7 @@ def attention_focus(weights: xr.DataArray, *, over: str = KEY, prefix: int = 0) 
     """How far attention is from even: 0 spread evenly, 1 on one key.
 
     It is 1 less `normalised_entropy`. Not the Focus of Arias-Duart et al. (2022), which asks on
-    mosaics of several pictures whether a map lies on the right one.
+    mosaics of several images whether a map lies on the right one.
 
     Args:
         weights: As for `entropy`.

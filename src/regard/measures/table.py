@@ -31,7 +31,7 @@ Sum = tuple[NDArray[Any], NDArray[Any], NDArray[Any], str]
 def over_trace(trace: Trace | str | os.PathLike[str], names: str | Sequence[str]) -> pd.DataFrame:
     """Measures of every layer, step and head of a trace, in 512 MB whatever its size.
 
-    Of words, the map of a word over the patches is measured, put to a sum of 1. Of pictures, the
+    Of words, the map of a word over the patches is measured, put to a sum of 1. Of images, the
     rows of the class token, of each register and of the patches are, with the keys before the
     patches left out; of the patches the mean is told, which is a mean of values and not the value
     of a mean.

@@ -62,11 +62,11 @@ class Thresholds:
         mass: Little mass is less than this share of the mean mass of the words of the prompt.
             0.25: the start token takes a part of all attention that differs from model to model,
             so a word is held against the other words; at a quarter of their mean, four such words
-            together weigh as one. In 16 pictures of `openmoji` four of 83 words were below it, none
+            together weigh as one. In 16 images of `openmoji` four of 83 words were below it, none
             of them a subject; three of the four were proved redundant.
         entropy: A map is near-uniform from this normalised entropy on. 0.999: no subject of those
-            16 pictures reached it (the greatest was 0.9989), and 6 % of the words did; 70 % of them
-            reached 0.99. On 16x16 patches it is reached when a quarter of the picture gets a
+            16 images reached it (the greatest was 0.9989), and 6 % of the words did; 70 % of them
+            reached 0.99. On 16x16 patches it is reached when a quarter of the image gets a
             quarter more attention than the rest.
         correlation: Two maps are near-duplicates from this Pearson correlation on. 0.95: nine
             tenths (0.95 squared) of what varies in one map is in the other.

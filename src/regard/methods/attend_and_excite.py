@@ -62,7 +62,7 @@ def attend_and_excite(
         carriers: Whether the token after a word counts as the word's too: a causal text encoder
             may leave it there. See `regard.trace.Prompt.carriers`.
         grid: Rows and columns of the layers whose maps are read, or one number for both; None for
-            the smallest grid with sides of 16 or more, or the finest that there is.
+            the smallest grid with sides of 16 or more, or the finest one.
 
     Returns:
         A method.
@@ -82,7 +82,7 @@ def attend_and_excite(
 
     Differs from the paper:
         Any scheduler, as gradients go through its scaling of the inputs; batches, in which each
-        image stops refining by itself; the forward pass ends at the last layer that is read, which
+        image stops refining on its own; the forward pass ends at the last layer that is read, which
         changes no result. As in the published code, the step size follows a square root.
     """
     names = listed_words(words, "attend_and_excite")

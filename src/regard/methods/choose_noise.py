@@ -46,7 +46,7 @@ def choose_noise(
         carriers: Whether the token after a word counts as the word's too: a causal text encoder
             may leave it there. See `regard.trace.Prompt.carriers`.
         grid: Rows and columns of the layers whose maps are read, or one number for both; None for
-            the smallest grid with sides of 16 or more, or the finest that there is.
+            the smallest grid with sides of 16 or more, or the finest one.
 
     Returns:
         A method. It costs ``candidates * evaluations`` forward passes of the conditional branch: by

@@ -92,7 +92,7 @@ def scale_layers(factor: float = 0.0, *, where: Where = EVERYWHERE) -> Plan:
 
     Source:
         Michel et al. (2019), "Are Sixteen Heads Really Better than One?", for all heads of a layer.
-        What the output projection adds by itself stays.
+        The bias of the output projection stays.
     """
     check_factor("scale_layers", "factor", factor)
 

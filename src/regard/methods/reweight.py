@@ -66,7 +66,7 @@ def scale(
 
     Args:
         weights: The factor of each word; below 0 its values are subtracted.
-        renormalise: Whether each row shall sum to 1 again, at the cost of the other words. If not,
+        renormalise: Whether each row must sum to 1 again, at the cost of the other words. If not,
             the sum changes, as in Prompt-to-Prompt.
         where: Steps, layers, stage and condition; see `Where`.
 
@@ -127,7 +127,7 @@ def _text_keys(call: AttentionCall, tokens: Sequence[int]) -> list[int]:
 
 
 def _all_masked(call: AttentionCall, keys: Sequence[int], *, alone: bool) -> bool:
-    """Whether some row has no key left; without another mask the number of keys tells."""
+    """Whether some row has no key left; without another mask it follows from the number of keys."""
     if alone:
         return len(set(keys)) == call.shape[-1]
     return call.bias is not None and bool((call.bias == -torch.inf).all(-1).any())

@@ -1,6 +1,6 @@
 """Methods in text, for the command line and tables: ``NAME KEY=VALUE ...``.
 
-A value is JSON, or bare text without blanks, in which commas part several and ``A:B`` stands for
+A value is JSON, or unquoted text without blanks, in which commas separate several and ``A:B`` is
 the two ends of a range. ``KEY.PART=VALUE`` gives one entry of a mapping. The parts of `Where` need
 no ``where.`` before them::
 
@@ -116,7 +116,7 @@ def _key(name: str, text: str, at: int) -> tuple[str, int]:
 
 
 def _value(name: str, key: str, text: str, at: int) -> tuple[Any, int]:
-    """The value that begins here, and where it ends: JSON if it can be, else bare text."""
+    """The value that begins here, and where it ends: JSON if it can be, else unquoted text."""
     try:
         value, end = json.JSONDecoder().raw_decode(text, at)
     except json.JSONDecodeError:
@@ -127,14 +127,14 @@ def _value(name: str, key: str, text: str, at: int) -> tuple[Any, int]:
     assert bare is not None, "it matches anything"
     if not bare[0] or bare[0][0] in "{[\"'":
         raise ArgumentError(
-            f"{name}: {key}={bare[0]} is neither JSON nor bare text. Quote texts with blanks, and "
-            f'keys: {key}="two words", {key}={{"cat": 2}}.'
+            f"{name}: {key}={bare[0]} is neither JSON nor unquoted text. Quote texts with blanks, "
+            f'and keys: {key}="two words", {key}={{"cat": 2}}.'
         )
     return _bare(name, key, bare[0]), bare.end()
 
 
 def _bare(name: str, key: str, text: str) -> Any:
-    """Bare text: the ends of a range, several parts, or one."""
+    """Unquoted text: the ends of a range, several parts, or one."""
     span = RANGE.fullmatch(text)
     if span is not None:
         return [_scalar(span[1] or "0"), _scalar(span[2])]
@@ -145,7 +145,7 @@ def _bare(name: str, key: str, text: str) -> Any:
 
 
 def _text(value: Any) -> str:
-    """A value as it is read: bare if that is read as the same text, else JSON."""
+    """A value as it is read: unquoted if that is read as the same text, else JSON."""
     plain = isinstance(value, str) and re.fullmatch(PLAIN, value) is not None
     return value if plain and _bare("", "", value) == value else json.dumps(value)
 

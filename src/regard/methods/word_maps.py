@@ -31,7 +31,7 @@ class WordMaps:
     Args:
         tokens: Indices into the text.
         grid: Rows and columns of the layers to read, or one number for both; None for the smallest
-            grid with sides of 16 or more, or the finest that there is.
+            grid with sides of 16 or more, or the finest one.
         stages: UNet stages of these layers, such as ``("down",)``; None for all.
     """
 

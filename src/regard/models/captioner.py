@@ -23,23 +23,23 @@ def captions(
     shortest: int = 0,
     batch: int = 64,
 ) -> list[str]:
-    """What a captioner says of each picture, in one sentence.
+    """What a captioner says of each image, in one sentence.
 
     Args:
-        images: PIL pictures or uint8 arrays [h, w, 3], of any size.
+        images: PIL images or uint8 arrays [h, w, 3], of any size.
         model: ``openmoji-captioner``, or a folder of transformers with a
             ``BlipForConditionalGeneration``, its preprocessor_config.json and its tokenizer.
         beams: How many beginnings are followed at a time; 1 takes the likeliest token each time.
         shortest: Tokens that a caption has at least, start and end counted.
-        batch: How many pictures are captioned at a time.
+        batch: How many images are captioned at a time.
 
     Returns:
-        One text for each picture; empty where the model says nothing.
+        One text for each image; empty where the model says nothing.
 
     Raises:
         UnknownName: there is neither such a bundled model nor such a folder.
-        DataError: the folder holds no captioner or not all of it, its weights are not there, or a
-            picture is none.
+        DataError: the folder holds no captioner or not all of it, its weights are not there, or an
+            image is none.
         ArgumentError: beams, shortest or batch lie outside what is offered.
 
     Source:

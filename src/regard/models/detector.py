@@ -17,25 +17,25 @@ from regard.zoo.pixels import to_tensor
 from regard.zoo.segmenter import full_size, split_channels
 
 LEAST_AREA = 0.02
-"""Share of the picture below which a subject does not count as shown.
+"""Share of the image below which a subject does not count as shown.
 
-On held-out scenes the smallest true mask covers 3.6 % of the picture; on 400 of them 0.8 % let nine
+On held-out scenes the smallest true mask covers 3.6 % of the image; on 400 of them 0.8 % let nine
 fragments pass for subjects, and 2 % one.
 """
 
 
 @dataclass(frozen=True)
 class Detection:
-    """One subject in a picture."""
+    """One subject in an image."""
 
     mask: np.ndarray  # bool [h, w]
     colour: str  # the nearest of the 11 named colours
-    area: float  # share of the picture, 0..1
+    area: float  # share of the image, 0..1
 
 
 @dataclass(frozen=True)
 class Detections:
-    """What the segmenter sees in one picture; the largest subject first."""
+    """What the segmenter sees in one image; the largest subject first."""
 
     subjects: dict[str, Detection]
 
@@ -44,14 +44,14 @@ class Detections:
 
 
 def detect(images: Sequence[Any], *, batch: int = 64) -> list[Detections]:
-    """Which subjects are in each picture, where, and of what colour.
+    """Which subjects are in each image, where, and of what colour.
 
     Args:
-        images: PIL pictures or uint8 arrays [h, w, 3], of 64 x 64 pixels or resized to that.
+        images: PIL images or uint8 arrays [h, w, 3], of 64 x 64 pixels or resized to that.
         batch: How many are judged at a time.
 
     Returns:
-        One `Detections` for each picture; masks have its own size.
+        One `Detections` for each image; masks have its own size.
 
     Raises:
         DataError: the weights of the segmenter are not there.
@@ -85,11 +85,11 @@ def _one(classes: torch.Tensor, colours: torch.Tensor) -> Detections:
 
 
 def similarity(images: Sequence[Any], others: Sequence[Any]) -> np.ndarray:
-    """Cosine between pictures and texts, or pictures and pictures, by `openmoji-clip`: -1..1.
+    """Cosine between images and texts, or images and images, by `openmoji-clip`: -1..1.
 
     Args:
-        images: Pictures, as `detect` takes them.
-        others: Texts, or pictures.
+        images: Images, as `detect` takes them.
+        others: Texts, or images.
 
     Returns:
         float32 [image, other].
@@ -108,7 +108,7 @@ def similarity(images: Sequence[Any], others: Sequence[Any]) -> np.ndarray:
 
 @torch.no_grad()
 def image_features(images: Sequence[Any]) -> torch.Tensor:
-    """Unit vectors of pictures, float32 [image, 128]."""
+    """Unit vectors of images, float32 [image, 128]."""
     network = opened_once("openmoji-clip")
     out = network.vision_model(pixel_values=_prepared(images)).pooler_output
     return F.normalize(network.visual_projection(out), dim=-1)
@@ -125,7 +125,7 @@ def text_features(texts: Sequence[str]) -> torch.Tensor:
 
 def _prepared(images: Sequence[Any]) -> torch.Tensor:
     sized = [Image.fromarray(np.asarray(each, dtype=np.uint8)) for each in images]
-    # The judges were trained at 64 px; larger pictures are reduced to what they know.
+    # The judges were trained at 64 px; larger images are reduced to what they know.
     return to_tensor(each if each.size == (64, 64) else each.resize((64, 64)) for each in sized)
 
 

@@ -1,4 +1,4 @@
-"""What turns pictures, and perhaps texts, into vectors that can be compared.
+"""What turns images, and perhaps texts, into vectors that can be compared.
 
 An `Encoder` is a record of functions, so a network of any library can be one. `encoder` opens the
 bundled `openmoji-clip`, a folder of transformers, or takes a function as it is.
@@ -30,14 +30,14 @@ VOCABULARIES = ("tokenizer.json", "vocab.*", "*.model")
 
 @dataclass(frozen=True)
 class Encoder:
-    """What turns one batch of pictures or texts into numbers.
+    """What turns one batch of images or texts into numbers.
 
     Attributes:
         name: Told with every result.
-        features: RGB pictures to one vector each, [picture, feature].
+        features: RGB images to one vector each, [image, feature].
         texts: Texts to vectors in the same space, [text, feature]; None where it reads none.
-        layers: RGB pictures to the output of each layer, [picture, token, channel] or
-            [picture, channel, y, x]; None where they cannot be had.
+        layers: RGB images to the output of each layer, [image, token, channel] or
+            [image, channel, y, x]; None where they cannot be had.
         cut: How many of some texts are too long to be read whole.
         recipe: More to tell with every result, such as ``weights_sha256``.
     """
@@ -54,9 +54,9 @@ def encoder(which: Any = "openmoji-clip") -> Encoder:
     """Open an encoder.
 
     Args:
-        which: A bundled model that sees pictures, such as ``openmoji-clip``; a folder with a vision
+        which: A bundled model that sees images, such as ``openmoji-clip``; a folder with a vision
             or image-text model of transformers and its preprocessor_config.json (and tokenizer, if
-            it reads texts); a function from a list of RGB PIL pictures to [picture, feature]; or
+            it reads texts); a function from a list of RGB PIL images to [image, feature]; or
             an `Encoder`, which is returned.
 
     Returns:
@@ -64,7 +64,7 @@ def encoder(which: Any = "openmoji-clip") -> Encoder:
 
     Raises:
         UnknownName: there is neither such a bundled model nor such a folder.
-        DataError: the folder does not say how to prepare pictures, or its model sees none.
+        DataError: the folder does not say how to prepare images, or its model sees none.
 
     Example:
         >>> grey = encoder(lambda pictures: torch.tensor([[p.convert("L").getpixel((0, 0))]
@@ -78,7 +78,7 @@ def encoder(which: Any = "openmoji-clip") -> Encoder:
         if not callable(which):
             raise ArgumentError(
                 f"encoder: got {type(which).__name__}; give a bundled model, a folder, or a "
-                f"function from pictures to features."
+                f"function from images to features."
             )
         return Encoder(getattr(which, "__name__", type(which).__name__), which)
     name = str(which)
@@ -135,7 +135,7 @@ def summary(vision: Any, out: Any) -> Tensor:
         out: Its output.
 
     Returns:
-        float [picture, feature].
+        float [image, feature].
     """
     pooled = getattr(out, "pooler_output", None)
     if pooled is not None and not hasattr(getattr(vision, "pooler", None), "dense"):
@@ -149,7 +149,7 @@ def summary(vision: Any, out: Any) -> Tensor:
 
 
 def _preparation(network: Any, folder: Path, name: str) -> Prepare:
-    """From RGB pictures to what the network takes."""
+    """From RGB images to what the network takes."""
     has_file = processor_file(folder) is not None
     tower = getattr(network, "vision_model", network)
     if sees_pictures(tower) and (has_file or name in recipes()):
@@ -202,13 +202,13 @@ def _tensor(out: Any) -> Tensor:
 
 def _no_encoder(name: str, kind: str) -> DataError:
     return DataError(
-        f"encoder: '{name}' is a {kind}, which makes no one vector of a picture. Give "
+        f"encoder: '{name}' is a {kind}, which makes no one vector of an image. Give "
         f"'openmoji-clip', or a folder with a vision or image-text model of transformers."
     )
 
 
 def encoded(which: Encoder, items: Sequence[Any], *, batch: int, caller: str) -> Tensor:
-    """Features of pictures, or of texts, in batches: float32 [item, feature].
+    """Features of images, or of texts, in batches: float32 [item, feature].
 
     Raises:
         ArgumentError: there is nothing to encode, or the encoder reads no texts.
@@ -220,7 +220,7 @@ def encoded(which: Encoder, items: Sequence[Any], *, batch: int, caller: str) ->
         tensor([[1., 0.]])
     """
     if not len(items):
-        raise ArgumentError(f"{caller}: there is nothing to encode. Give one picture or text.")
+        raise ArgumentError(f"{caller}: there is nothing to encode. Give one image or text.")
     if isinstance(items[0], str) and which.texts is None:
         raise ArgumentError(
             f"{caller}: the encoder '{which.name}' reads no texts. Give an image-text model, such "
@@ -238,10 +238,10 @@ def encoded(which: Encoder, items: Sequence[Any], *, batch: int, caller: str) ->
 
 
 def as_pictures(items: Sequence[Any], first: int = 0) -> list[Image.Image]:
-    """Pictures or arrays as RGB pictures; ``first`` is the number of the first, for errors.
+    """Pictures or arrays as RGB images; ``first`` is the number of the first, for errors.
 
     Raises:
-        DataError: one is no picture.
+        DataError: one is no image.
     """
     return [as_rgb(each, name=f"picture {number}") for number, each in enumerate(items, first)]
 
@@ -250,7 +250,7 @@ def _checked(which: Encoder, found: Any, number: int) -> Tensor:
     rows = torch.as_tensor(found).detach().float().cpu()
     if rows.ndim != 2 or len(rows) != number or not rows.isfinite().all():
         raise DataError(
-            f"encoder: '{which.name}' made {tuple(rows.shape)} of {number} pictures or texts"
+            f"encoder: '{which.name}' made {tuple(rows.shape)} of {number} images or texts"
             f"{'' if rows.isfinite().all() else ', with values that are no numbers'}. "
             f"It must make one row of numbers for each."
         )

@@ -66,7 +66,7 @@ def folder_of(name_or_folder: str | os.PathLike[str], variant: str | None = None
 
 
 def vision_of(model: Any, folder: Path | None = None, *, processor: Any = None) -> Vision:
-    """A model as one that looks at pictures.
+    """A model as one that looks at images.
 
     Args:
         model: A `Vision`, which is returned; a name or folder; or a module of transformers that is
@@ -79,7 +79,7 @@ def vision_of(model: Any, folder: Path | None = None, *, processor: Any = None) 
 
     Raises:
         UnknownName: there is no such model.
-        ArgumentError: the model takes no pictures in patches.
+        ArgumentError: the model takes no images in patches.
         DataError: the folder is no model, or a damaged one.
 
     Example:

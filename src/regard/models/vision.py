@@ -32,7 +32,7 @@ INTERPOLATION = {
 
 @dataclass(frozen=True, eq=False)
 class Preparation:
-    """From a picture to the size that a model takes, as its processor says.
+    """From an image to the size that a model takes, as its processor says.
 
     Attributes:
         size: Rows and columns in pixels.
@@ -52,16 +52,16 @@ class Preparation:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Vision:
-    """A vision transformer with all that it needs to look at a picture.
+    """A vision transformer with all that it needs to look at an image.
 
     Attributes:
         model: The module of transformers: on the CPU, float32, in evaluation mode.
         name: The name or folder under which it was opened, else that of its class.
-        labels: What it can call a picture, in the order of its logits; empty for an encoder.
-        channels: 1 for grey pictures, 3 for colour.
+        labels: What it can call an image, in the order of its logits; empty for an encoder.
+        channels: 1 for grey images, 3 for colour.
         patch: Rows and columns of a patch in pixels.
-        preparation: How a picture is resized and normalised.
-        trained: Rows and columns of the pictures that its position embeddings were made for.
+        preparation: How an image is resized and normalised.
+        trained: Rows and columns of the images that its position embeddings were made for.
     """
 
     model: Any
@@ -84,7 +84,7 @@ class Vision:
 
     @property
     def size(self) -> Size:
-        """Rows and columns in pixels to which pictures are brought."""
+        """Rows and columns in pixels to which images are brought."""
         return self.preparation.size
 
     @property
@@ -98,7 +98,7 @@ class Vision:
         return self.preparation.std
 
     def grid(self, size: Size | None = None) -> Size:
-        """Rows and columns of patches in pictures of a size, the model's own by default.
+        """Rows and columns of patches in images of a size, the model's own by default.
 
         Of the model's own sizes, such as 384 pixels for patches of 14, the library leaves out what
         is no whole patch, at the right and below.
@@ -120,7 +120,7 @@ class Vision:
         return rows // high, columns // wide
 
     def interpolated(self, size: Size | None = None) -> bool:
-        """Whether pictures of this size lie off the grid that the positions were trained on.
+        """Whether images of this size lie off the grid that the positions were trained on.
 
         Raises:
             ArgumentError: that grid is not square, which the library cannot interpolate.
@@ -149,23 +149,23 @@ class Vision:
         }
 
     def covered(self, size: Size | None = None) -> Size:
-        """Rows and columns in pixels that lie in patches; the rest of a picture is not seen."""
+        """Rows and columns in pixels that lie in patches; the rest of an image is not seen."""
         rows, columns = self.grid(size)
         return rows * self.patch[0], columns * self.patch[1]
 
     def seen(self, picture: Any, size: Size | None = None) -> Image.Image:
-        """The part of a picture that the model is shown, at its resolution, before normalising.
+        """The part of an image that the model is shown, at its resolution, before normalising.
 
         Args:
             picture: PIL, or uint8 [y, x] or [y, x, 3].
-            size: Rows and columns in pixels. Given, the whole picture is brought to it; left out,
+            size: Rows and columns in pixels. Given, the whole image is brought to it; left out,
                 the model's own preparation is followed, which may cut the margins off.
 
         Returns:
-            A picture of mode RGB, or L for a model of grey pictures.
+            An image of mode RGB, or L for a model of grey images.
 
         Raises:
-            DataError: the picture is no picture of 8 bits a channel, or transparent.
+            DataError: the image is no image of 8 bits a channel, or transparent.
             ArgumentError: the size does not suit the patches.
         """
         self.grid(size)
@@ -189,7 +189,7 @@ class Vision:
             float32 [sample, channel, y, x], normalised.
 
         Raises:
-            DataError: as `seen`, or the folder does not say how pictures are normalised.
+            DataError: as `seen`, or the folder does not say how images are normalised.
         """
         import torch
 
@@ -232,7 +232,7 @@ class Vision:
 
 
 def sees_pictures(network: Any) -> bool:
-    """Whether a network of transformers takes pictures in patches and needs nothing else."""
+    """Whether a network of transformers takes images in patches and needs nothing else."""
     config = getattr(network, "config", None)
     vision = getattr(config, "vision_config", config)
     return (
@@ -246,7 +246,7 @@ def sees_pictures(network: Any) -> bool:
 def vision(
     network: Any, folder: Path | None = None, *, name: str | None = None, processor: Any = None
 ) -> Vision:
-    """Make a network of transformers ready for pictures.
+    """Make a network of transformers ready for images.
 
     Args:
         network: A vision transformer, or a model with a vision tower, such as ``CLIPModel``.
@@ -259,13 +259,13 @@ def vision(
         A `Vision`.
 
     Raises:
-        ArgumentError: the network takes no pictures in patches.
+        ArgumentError: the network takes no images in patches.
         DataError: the processor's file says something that is not understood.
     """
     tower = network if sees_pictures(network) else getattr(network, "vision_model", None)
     if tower is None or not sees_pictures(tower):
         raise ArgumentError(
-            f"vision: {type(network).__name__} takes no pictures in patches. Give a vision "
+            f"vision: {type(network).__name__} takes no images in patches. Give a vision "
             f"transformer of transformers, such as 'fashion-vit' or the folder of a ViT."
         )
     config = getattr(tower.config, "vision_config", tower.config)
@@ -291,7 +291,7 @@ def vision(
 
 
 def preparation(folder: Path | None, trained: Size) -> Preparation:
-    """How pictures are prepared, by the processor's file in a folder.
+    """How images are prepared, by the processor's file in a folder.
 
     Args:
         folder: The folder of a model; None if there is none.
@@ -328,7 +328,7 @@ def processor_file(folder: Path) -> Path | None:
 
 
 def given(processor: Any, trained: Size) -> Preparation:
-    """How pictures are prepared, by an image processor of transformers.
+    """How images are prepared, by an image processor of transformers.
 
     Args:
         processor: The processor, one that holds it, or what its ``to_dict`` gives.

@@ -24,7 +24,7 @@ def clip_score(
     prefix: str = "",
     batch: int = BATCH,
 ) -> xr.DataArray:
-    """How well each picture fits its text: cosine -1..1, or on a published scale 0..2.5 or 0..100.
+    """How well each image fits its text: cosine -1..1, or on a published scale 0..2.5 or 0..100.
 
     Args:
         images: Pictures: PIL, uint8 arrays, or `regard.data.pictures.pictures`.
@@ -42,7 +42,7 @@ def clip_score(
 
     Raises:
         ArgumentError: the numbers differ, there are none, or there is no such scale.
-        DataError: the encoder cannot be opened, or a picture not be read.
+        DataError: the encoder cannot be opened, or an image not be read.
 
     Example:
         >>> from regard.data import scene
@@ -75,7 +75,7 @@ def image_similarity(
     model: Any = "openmoji-clip",
     batch: int = BATCH,
 ) -> xr.DataArray:
-    """How alike two pictures are in what an encoder sees in them: cosine, 1 the same, -1 opposite.
+    """How alike two images are in what an encoder sees in them: cosine, 1 the same, -1 opposite.
 
     Args:
         images: As for `clip_score`.
@@ -88,7 +88,7 @@ def image_similarity(
 
     Raises:
         ArgumentError: the numbers differ, or there are none.
-        DataError: the encoder cannot be opened, or a picture not be read.
+        DataError: the encoder cannot be opened, or an image not be read.
 
     Example:
         >>> from regard.data import scene

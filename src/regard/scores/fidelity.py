@@ -1,4 +1,4 @@
-"""Do made pictures, taken together, look like real ones? FID and KID over any encoder.
+"""Do made images, taken together, look like real ones? FID and KID over any encoder.
 
 The arithmetic is that of torchmetrics; the features are those of the encoder that is given. Only
 the Inception network of the papers gives numbers that may be held against published ones.
@@ -33,24 +33,24 @@ def fid(
     encoder: Any = "openmoji-clip",
     batch: int = BATCH,
 ) -> xr.DataArray:
-    """How far two sets of pictures are apart as two normal clouds of features: 0 where they agree.
+    """How far two sets of images are apart as two normal clouds of features: 0 where they agree.
 
-    Few pictures make it too large, and in another measure for each model; ``attrs["warning"]``
-    says so. For some hundreds of pictures `kid` is the better one.
+    Few images make it too large, and in another measure for each model; ``attrs["warning"]``
+    says so. For some hundreds of images `kid` is the better one.
 
     Args:
         real: Pictures: PIL, uint8 arrays, or `regard.data.pictures.pictures`; two or more.
         made: Others; their number need not be the same.
-        encoder: What `regard.models.encoder.encoder` takes, such as a function from pictures to the
+        encoder: What `regard.models.encoder.encoder` takes, such as a function from images to the
             2048 features of an Inception network.
-        batch: How many are encoded at a time; only sums over the pictures are kept.
+        batch: How many are encoded at a time; only sums over the images are kept.
 
     Returns:
         A scalar in squared units of the features; round-off may leave it a little below 0.
 
     Raises:
-        ArgumentError: a side has fewer than two pictures.
-        DataError: the encoder cannot be opened, or a picture not be read.
+        ArgumentError: a side has fewer than two images.
+        DataError: the encoder cannot be opened, or an image not be read.
         MissingDependency: torchmetrics is not installed.
 
     Example:
@@ -96,7 +96,7 @@ def kid(
     seed: int = 0,
     batch: int = BATCH,
 ) -> xr.DataArray:
-    """How far two sets of pictures are apart by a kernel on their features: 0 where they agree.
+    """How far two sets of images are apart by a kernel on their features: 0 where they agree.
 
     It is unbiased, so small sets may be compared with large ones, and it may come out below 0.
 
@@ -105,7 +105,7 @@ def kid(
         made: As for `fid`.
         encoder: As for `fid`.
         subsets: How many random subsets to take the mean over.
-        subset_size: Pictures in each; by default 1000 as in the paper, or half of the smaller set
+        subset_size: Images in each; by default 1000 as in the paper, or half of the smaller set
             where that is less, so that the subsets differ.
         seed: Of the subsets.
         batch: How many are encoded at a time.
@@ -116,8 +116,8 @@ def kid(
         the size that was taken.
 
     Raises:
-        ArgumentError: a side has fewer than four pictures, or a subset would be larger than a set.
-        DataError: the encoder cannot be opened, or a picture not be read.
+        ArgumentError: a side has fewer than four images, or a subset would be larger than a set.
+        DataError: the encoder cannot be opened, or an image not be read.
         MissingDependency: torchmetrics is not installed.
 
     Example:
@@ -136,15 +136,15 @@ def kid(
     size = min(1000, least // 2) if subset_size is None else subset_size
     if not 2 <= size <= least or subsets < 2:
         raise ArgumentError(
-            f"kid: {subsets} subsets of {size} pictures cannot be drawn from {least}. "
-            f"Take 2 subsets or more, of 2 to {least} pictures."
+            f"kid: {subsets} subsets of {size} images cannot be drawn from {least}. "
+            f"Take 2 subsets or more, of 2 to {least} images."
         )
     library = need("torchmetrics.image.kid", extra="metrics", caller="kid")
     import torch
 
     which = open_encoder(encoder)
     with warnings.catch_warnings():
-        # It warns each user of its memory; features of a million pictures are what it needs.
+        # It warns each user of its memory; features of a million images are what it needs.
         warnings.filterwarnings("ignore", message="Metric `Kernel Inception Distance`")
         metric = library.KernelInceptionDistance(
             feature=torch.nn.Identity(), subsets=subsets, subset_size=size
@@ -166,7 +166,7 @@ def kid(
 
 
 def _error_of_the_whole(spread: float, size: int, number: int) -> float:
-    """The standard error with ``number`` pictures, from the spread over subsets of ``size``.
+    """The standard error with ``number`` images, from the spread over subsets of ``size``.
 
     Subsets drawn without replacement from one set resemble each other, the more so the larger they
     are; and a smaller set varies more. Both together make the factor below.
@@ -179,7 +179,7 @@ def _features_as_given(width: int) -> Any:
     import torch
 
     passing = torch.nn.Identity()
-    passing.num_features = width  # or it would try a picture to see how many there are
+    passing.num_features = width  # or it would try an image to see how many there are
     return passing
 
 
@@ -197,7 +197,7 @@ def _few_for_fid(number: int, width: int) -> str:
 def _check_numbers(caller: str, real: Sequence[Any], made: Sequence[Any], least: int = 2) -> None:
     if min(len(real), len(made)) < least:
         raise ArgumentError(
-            f"{caller}: got {len(real)} real and {len(made)} made pictures, and needs at least "
+            f"{caller}: got {len(real)} real and {len(made)} made images, and needs at least "
             f"{least} of each; many more to mean something."
         )
 

@@ -26,7 +26,7 @@ def open_encoder(which: Any) -> Any:
 
 
 def features(which: Any, items: Sequence[Any], *, batch: int, caller: str) -> Any:
-    """`regard.models.encoder.encoded`: features of pictures or texts, a tensor [item, feature]."""
+    """`regard.models.encoder.encoded`: features of images or texts, a tensor [item, feature]."""
     from regard.models.encoder import encoded
 
     return encoded(which, items, batch=batch, caller=caller)

@@ -28,7 +28,7 @@ def perceptual_distance(
     layers: Sequence[int] | None = None,
     batch: int = BATCH,
 ) -> xr.DataArray:
-    """How far two pictures are apart place by place in the layers of an encoder: 0 the same, to 4.
+    """How far two images are apart place by place in the layers of an encoder: 0 the same, to 4.
 
     At each place of a layer the channels are brought to length 1; the squared distance is
     averaged over places (a class token is one of them), then over layers.
@@ -46,7 +46,7 @@ def perceptual_distance(
     Raises:
         ArgumentError: the numbers differ, there are none, the encoder shows no layers, or it has
             no such layer.
-        DataError: the encoder cannot be opened, or a picture not be read.
+        DataError: the encoder cannot be opened, or an image not be read.
 
     Example:
         >>> from regard.data import scene

@@ -1,4 +1,4 @@
-"""Does a picture show what its prompt names, in the colours it names? By a segmenter's verdicts."""
+"""Does an image show what its prompt names, in the colours it names? By a segmenter's verdicts."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -18,10 +18,10 @@ def neglected_subjects(prompts: Sequence[str], seen: Sequence[Any]) -> xr.DataAr
 
     Args:
         prompts: Texts that name subjects of `regard.data.SUBJECTS`.
-        seen: What the segmenter sees in the picture of each, from `regard.models.detector.detect`.
+        seen: What the segmenter sees in the image of each, from `regard.models.detector.detect`.
 
     Returns:
-        ``sample``; above 0 the picture neglects a subject. NaN for a prompt that names none.
+        ``sample``; above 0 the image neglects a subject. NaN for a prompt that names none.
 
     Raises:
         ArgumentError: the numbers differ, or there are none.
@@ -52,14 +52,14 @@ def neglected_subjects(prompts: Sequence[str], seen: Sequence[Any]) -> xr.DataAr
 def misbound_colours(prompts: Sequence[str], seen: Sequence[Any]) -> xr.DataArray:
     """Which share of the named colours is not the colour of its subject in the picture: 0..1.
 
-    Only subjects that are in the picture count: what is neglected has no colour to be wrong.
+    Only subjects that are in the image count: what is neglected has no colour to be wrong.
 
     Args:
         prompts: As for `neglected_subjects`.
         seen: As for `neglected_subjects`.
 
     Returns:
-        ``sample``; NaN where the picture shows no subject whose colour is named.
+        ``sample``; NaN where the image shows no subject whose colour is named.
 
     Raises:
         ArgumentError: the numbers differ, or there are none.

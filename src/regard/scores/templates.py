@@ -1,4 +1,4 @@
-"""Does a picture show all of its prompt, its weaker half too? By 80 templates and an encoder.
+"""Does an image show all of its prompt, its weaker half too? By 80 templates and an encoder.
 
 The protocol of the Attend-and-Excite benchmark: a prompt is not one text but the mean of 80, so
 that no wording of it counts too much.
@@ -41,7 +41,7 @@ a photo of a small {}.|a tattoo of the {}.
     .replace("\n", "|")
     .split("|")
 )
-"""What CLIP's authors wrap a class of ImageNet in; ``{}`` is its place. ('itap': I took a picture.)
+"""What CLIP's authors wrap a class of ImageNet in; ``{}`` is its place. ('itap': I took an image.)
 
 Source: Radford et al. (2021), "Learning Transferable Visual Models From Natural Language
 Supervision", arXiv 2103.00020, section 3.1.4, and the notebook published with it.
@@ -63,14 +63,14 @@ def prompt_similarity(
     legacy: bool = False,
     batch: int = BATCH,
 ) -> xr.DataArray:
-    """How well each picture fits its prompt, put into 80 templates: cosine, -1..1.
+    """How well each image fits its prompt, put into 80 templates: cosine, -1..1.
 
     Args:
         images: Pictures: PIL, uint8 arrays, or `regard.data.pictures.pictures`.
         prompts: One for each.
         model: What `regard.models.encoder.encoder` takes, and reads texts.
         legacy: As for `filled`.
-        batch: How many pictures or texts are encoded at a time.
+        batch: How many images or texts are encoded at a time.
 
     Returns:
         ``sample``, cosine; ``attrs["cut"]`` is the number of filled templates that the model could
@@ -78,7 +78,7 @@ def prompt_similarity(
 
     Raises:
         ArgumentError: the numbers differ, there are none, or the encoder reads no texts.
-        DataError: the encoder cannot be opened, or a picture not be read.
+        DataError: the encoder cannot be opened, or an image not be read.
 
     Example:
         >>> from regard.data import scene
@@ -119,7 +119,7 @@ def weaker_half(
     legacy: bool = False,
     batch: int = BATCH,
 ) -> xr.DataArray:
-    """How well each picture fits the part of its prompt that it fits least: cosine, -1..1.
+    """How well each image fits the part of its prompt that it fits least: cosine, -1..1.
 
     Args:
         images: As for `prompt_similarity`.
@@ -134,7 +134,7 @@ def weaker_half(
 
     Raises:
         ArgumentError: the numbers differ, there are none, or the encoder reads no texts.
-        DataError: the encoder cannot be opened, or a picture not be read.
+        DataError: the encoder cannot be opened, or an image not be read.
 
     Example:
         >>> from regard.data import scene
@@ -179,7 +179,7 @@ def caption_similarity(
     legacy: bool = False,
     batch: int = BATCH,
 ) -> xr.DataArray:
-    """How alike the caption of a picture and its prompt in 80 templates are: cosine, -1..1.
+    """How alike the caption of an image and its prompt in 80 templates are: cosine, -1..1.
 
     The caption stands alone, in no template, so that equal texts reach less than 1.
 

@@ -1,4 +1,4 @@
-"""Values in whole clusters, such as all pictures of a prompt: added up, drawn again, exchanged."""
+"""Values in whole clusters, such as all images of a prompt: added up, drawn again, exchanged."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""Two ways of making pictures, on the same prompts."""
+"""Two ways of making images, on the same prompts."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -21,10 +21,10 @@ def compare(
     seed: int = 0,
     repeats: int = 10_000,
 ) -> pd.DataFrame:
-    """Two ways of making pictures, on the same prompts and seeds, measure by measure.
+    """Two ways of making images, on the same prompts and seeds, measure by measure.
 
     Args:
-        first: One row per picture, with the columns ``on`` and one column per measure.
+        first: One row per image, with the columns ``on`` and one column per measure.
         second: The same for the other way; the order of its rows does not matter.
         on: Columns that say which rows belong together.
         cluster: Column whose equal values are one cluster; seeds of one prompt are not
@@ -99,7 +99,7 @@ def _check_table(table: pd.DataFrame, name: str, needed: list[str], on: Sequence
     if (twice := table.duplicated(list(on))).any():
         raise ArgumentError(
             f"compare: the {name} table has {table.loc[twice, list(on)].iloc[0].to_dict()} twice. "
-            f"Give one row per picture."
+            f"Give one row per image."
         )
 
 

@@ -1,6 +1,6 @@
 """How sure is a mean? Intervals, paired differences and several tests at once.
 
-Pictures of one prompt resemble each other, so a hundred of them are less than a hundred
+Images of one prompt resemble each other, so a hundred of them are less than a hundred
 independent observations. Everything here takes ``clusters`` and draws whole clusters.
 """
 

@@ -1,9 +1,9 @@
 """Steering: one prompt with and without changes of attention, at the same seed, side by side.
 
-* `steer`: draw twice, and say what became different; a `Steered` holds both looks and the table.
-* `replay`: do again what a saved recipe says.
+* `steer`: generate twice and compare; a `Steered` holds both results and the table.
+* `replay`: repeat what a saved recipe says.
 * `check_folder`: whether `Steered.save` could write somewhere, asked before the work is done.
-* `learn_word_weights`: with which weights of its words a prompt gives a picture; `WordWeights`
+* `learn_word_weights`: the weights of its words with which a prompt gives an image; `WordWeights`
   holds them, and `check_weights_folder` is to it what `check_folder` is to `Steered`.
 """
 

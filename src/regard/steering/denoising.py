@@ -1,4 +1,4 @@
-"""How weights of words are learned: noise in a target has to be told from it, and better with them.
+"""How weights of words are learned: by the denoising loss on a target image.
 
 The network stays as it is. A weight is the logarithm that is added to the scores of its tokens.
 """
@@ -29,18 +29,18 @@ HELD_OUT = 10**6
 """Seed of the draws that no training sees."""
 
 SHUFFLES = 4
-"""How often the learned weights are dealt to other words."""
+"""How often the learned weights are assigned to other words."""
 
 
 @dataclass(frozen=True)
 class DenoisingTask:
-    """What is needed to say how well the noise in a target is told from it.
+    """What is needed for the denoising loss on a target.
 
     Attributes:
         network: The UNet.
         inputs: Its other arguments, of one image that reads the prompt.
         target: The latents of the target, [1, channel, y, x].
-        levels: The share of the target's variance that is left at each noise level.
+        levels: The share of the target's variance that is left at each timestep.
         predicts: What the network predicts: ``epsilon``, ``v_prediction`` or ``sample``.
         gates: For each token of the text, the place of its weight, from 1; 0 for none.
         groups: How many parts of the generation have weights of their own.
@@ -55,12 +55,12 @@ class DenoisingTask:
     groups: int
 
     def loss(self, logs: Tensor | None, times: Tensor, noise: Tensor) -> Tensor:
-        """The mean squared error of each noisy target, [draw].
+        """The mean squared error of each noisy target, [sample].
 
         Args:
-            logs: Logarithms of the weights, [group, weight]; None for the bare model.
-            times: A noise level for each draw.
-            noise: [draw, channel, y, x].
+            logs: Logarithms of the weights, [group, weight]; None for the unweighted model.
+            times: A timestep for each sample.
+            noise: [sample, channel, y, x].
 
         Raises:
             ArgumentError: weights of words do nothing in this model.
@@ -82,7 +82,7 @@ class DenoisingTask:
         return (output.to(wanted.dtype) - wanted).square().mean((1, 2, 3))
 
     def bias(self, logs: Tensor, times: Tensor) -> Tensor:
-        """What is added to the scores of each token, [draw, token]."""
+        """What is added to the scores of each token, [sample, token]."""
         # The first steps of a generation are those with the most noise.
         group = (self.groups * (len(self.levels) - 1 - times)) // len(self.levels)
         fixed = torch.cat([logs.new_zeros(len(logs), 1), logs], 1)
@@ -133,7 +133,7 @@ def trained(
 
 
 def drawn(task: DenoisingTask, count: int, draw: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Noise levels, one from each of as many equal parts of all, and noise."""
+    """Timesteps, one from each of as many equal parts of all, and noise."""
     shares = (torch.arange(count) + torch.rand(count, generator=draw)) / count
     noise = torch.randn((count, *task.target.shape[1:]), generator=draw)
     return (shares * len(task.levels)).long(), noise.to(task.target.device)
@@ -180,7 +180,7 @@ def repeated(value: Any, rows: int) -> Any:
 
 
 def judged(task: DenoisingTask, names: Sequence[str], logs: np.ndarray, draws: int) -> pd.DataFrame:
-    """The loss on held-out noise without weights, with them, and with them dealt to other words.
+    """The loss on held-out noise without weights, with them, and with them assigned to other words.
 
     Args:
         task: What is asked.
@@ -236,7 +236,7 @@ def task_of(
 
     Raises:
         ArgumentError: there is no UNet, the scheduler does not say how noise is added, or the
-            target has another size than the model draws.
+            target has another size than the model generates.
         NothingObserved: the model has no attention.
     """
     pipeline = model.pipeline
@@ -262,14 +262,14 @@ def task_of(
 
 @torch.no_grad()
 def _latents(pipeline: Any, picture: Image.Image) -> Tensor:
-    """What the autoencoder makes of a picture, scaled as the UNet knows it."""
+    """What the autoencoder makes of an image, scaled as the UNet knows it."""
     vae = pipeline.vae
     encoded = vae.encode(to_tensor([picture]).to(vae.device, vae.dtype)).latent_dist.mode()
     shift = getattr(vae.config, "shift_factor", None) or 0.0
     latents: Tensor = ((encoded - shift) * vae.config.scaling_factor).float()
     if not bool(torch.isfinite(latents).all()):
         raise ArgumentError(
-            f"{WHO}: the autoencoder makes no numbers of the target in "
+            f"{WHO}: the autoencoder gives NaN or infinite latents in "
             f"{str(vae.dtype).removeprefix('torch.')}. Load the model in float32."
         )
     return latents
@@ -282,5 +282,5 @@ def _check_size(pipeline: Any, picture: Image.Image) -> None:
     if picture.size != needed:
         raise ArgumentError(
             f"{WHO}: the target is {picture.width} x {picture.height} pixels and must be "
-            f"{needed[0]} x {needed[1]}, as the model draws. Crop it to that shape and resize it."
+            f"{needed[0]} x {needed[1]}, as the model generates. Crop and resize it."
         )

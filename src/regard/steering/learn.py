@@ -1,4 +1,4 @@
-"""Which weights of its words would a picture have been drawn with? Learned; all else is fixed."""
+"""The weights of a prompt's words with which it gives an image: learned; all else is fixed."""
 
 import math
 from collections.abc import Sequence
@@ -36,37 +36,37 @@ def learn_word_weights(
     draws: int = 32,
     progress: Any = None,
 ) -> WordWeights:
-    """Learn how much attention each word of a prompt should get, 1 as it is, to draw a picture.
+    """Learn how much attention each word of a prompt should get to give an image; 1 is neutral.
 
     What is learned is the logarithm of each weight, which is added to the scores; the weight of
     the first token is 1, and all tokens after the words have one weight together, named ``[end]``.
-    The loss is that of training: noise is added to the target and has to be told from it.
+    The loss is the usual denoising loss on the target image.
 
     Args:
         model: A diffusers pipeline with a UNet, or the name or folder of one.
-        prompt: What to draw.
-        target: The picture: a file, PIL, or uint8 [y, x, 3]; as large as the model draws.
+        prompt: What to generate.
+        target: The image: a file, PIL, or uint8 [y, x, 3]; as large as the model generates.
         words: Which words get a weight; None for all.
         seeds: Trainings, each with noise of its own; fewer than 5 give no intervals.
         iterations: Steps of each training.
         rate: Learning rate of Adam; a weight changes by at most about this share in an iteration.
-        batch: Noisy targets in an iteration, at noise levels spread over all there are.
+        batch: Noisy targets in an iteration, at timesteps spread over all of them.
         groups: Parts of the generation that have weights of their own.
         decay: Factor of the squared logarithms in the loss.
         smooth: Factor of the squared differences between neighbouring parts in the loss.
-        draws: Noisy targets, the same for all, on which the result is judged and none is trained.
+        draws: Noisy targets, the same for all, on which the result is measured and none is trained.
         progress: Called after each iteration with those done and those there are, of all seeds.
 
     Returns:
         The weights with intervals over seeds, and the loss on held-out noise with them, without
-        them, and with them dealt to other words.
+        them, and with them assigned to other words.
 
     Raises:
         PromptError: the prompt is empty or too long.
         UnknownName: there is no such model, or no such word in the prompt.
         DataError: the target cannot be read.
         ArgumentError: the target has another size, a number cannot be, or the model has no
-            cross-attention, no UNet, or a scheduler without noise levels of its own.
+            cross-attention, no UNet, or a scheduler without a noise schedule of its own.
         NothingObserved: the model has no attention.
 
     Example:

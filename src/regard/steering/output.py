@@ -74,7 +74,7 @@ def paired(before: Look, after: Look) -> dict[str, tuple[str | None, str | None]
 
 
 def _pair(before: Look, after: Look, first: str | None, second: str | None) -> Any:
-    """The maps of a word before and after; nobody looks at a word that a prompt has not."""
+    """The maps of a word before and after; None where its prompt lacks the word."""
     maps = [
         None if word is None else finest_map(look, word)
         for look, word in ((before, first), (after, second))

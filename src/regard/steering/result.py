@@ -13,12 +13,12 @@ from regard.steering import output
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Steered:
-    """A prompt drawn as it is and under some methods, from the same first noise.
+    """A prompt generated without and with some methods, from the same initial noise.
 
     Attributes:
-        before: The look as it is.
-        after: The look under the methods.
-        table: What changed: one row for each measure of each word, then of the whole picture.
+        before: The baseline.
+        after: The result under the methods.
+        table: What changed: one row for each measure of each word, then of the whole image.
         recipe: With what it was made, plain JSON values; `replay` takes it.
     """
 

@@ -196,7 +196,7 @@ def _recipe(before: Any, after: Any) -> dict[str, Any]:
 
 
 def _half(progress: Any, number: int) -> Any:
-    """The steps of one of two runs, told as steps of both."""
+    """The steps of one of two runs, counted as steps of both."""
     if progress is None:
         return None
     return lambda done, steps: progress(number * steps + done, 2 * steps)

@@ -19,16 +19,16 @@ COLUMNS = ["measure", "word", "unit", "before", "after", "change"]
 
 
 def changes(before: Look, after: Look, methods: Sequence[Any], model: Any) -> pd.DataFrame:
-    """One row for each measure of each word, then those of the whole picture.
+    """One row for each measure of each word, then those of the whole image.
 
     Args:
-        before: The look as it is.
-        after: The look under the methods.
+        before: The baseline.
+        after: The result under the methods.
         methods: What was changed; the words that they name have a region of their own.
-        model: The model that made both; a bundled one has judges.
+        model: The model that made both; a bundled one has scorers.
 
     Returns:
-        The columns measure, word (empty for the whole picture), unit, before, after and change:
+        The columns measure, word (empty for the whole image), unit, before, after and change:
         their difference, or what only both together have, such as a distance.
     """
     named = [word for method in methods for word in method.words]
@@ -83,9 +83,9 @@ def _has(look: Look, word: str) -> bool:
 
 
 def region(look: Look, word: str, size: tuple[int, ...]) -> np.ndarray:
-    """Where a word was looked at: its hottest patches, bool [y, x] in pixels.
+    """Where a word gets most attention: its hottest patches, bool [y, x] in pixels.
 
-    The maps are those of the layers with the finest grid, which tell best where a thing is.
+    The maps are those of the layers with the finest grid, which show best where an object is.
     """
     heat = resize(finest_map(look, word), (size[0], size[1])).values
     return np.asarray(heat >= np.quantile(heat, 1 - SHARE))
@@ -99,7 +99,7 @@ def finest_map(look: Look, word: str) -> xr.DataArray:
 
 
 def _judged(before: Look, after: Look, model: Any) -> list[tuple[Any, ...]]:
-    """What the bundled judges say; nothing for models that they were not made for."""
+    """The scores of the bundled scorers; nothing for models that they were not made for."""
     judges = bundled_judges(model)
     if judges is None:
         return []

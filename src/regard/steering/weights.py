@@ -36,7 +36,7 @@ check_weights_folder = FOLDER.check
 
 @dataclass(frozen=True, eq=False, repr=False)
 class WordWeights:
-    """How much attention each word should get for a prompt to give a picture; 1 is as it is.
+    """How much attention each word should get for a prompt to give an image; 1 is neutral.
 
     Read them as shares of one another: only what some words get more of than others is learned.
 
@@ -45,9 +45,9 @@ class WordWeights:
         table: A row for each word of each part of the generation: word, part, weight, and low and
             high, its interval over seeds; ``[end]`` stands for all tokens after the words.
         losses: The loss on held-out noise without weights (none), with those that were learned,
-            and with those dealt to other words (shuffled); change from none with its interval, and
-            its p value.
-        target: The picture.
+            and with those assigned to other words (shuffled); change from none with its interval,
+            and its p value.
+        target: The image.
         recipe: With what it was learned, plain JSON values.
         padding: ``[pad]`` where the text is filled up with such tokens, else None.
     """
@@ -64,7 +64,7 @@ class WordWeights:
         return f"WordWeights({self.prompt!r}; held-out loss {change:+.4f})"
 
     def methods(self, steps: int = 30) -> "list[Method]":
-        """What draws with these weights, for `regard.steer`.
+        """Methods that apply these weights, for `regard.steer`.
 
         Args:
             steps: Denoising steps of the run, over which the parts are spread.
@@ -106,9 +106,9 @@ class WordWeights:
 
         Args:
             folder: The folder to make; those above it are made too.
-            drawn: What `regard.steer` drew with ``methods()``: then before.png, after.png and
+            drawn: What `regard.steer` generated with ``methods()``: then before.png, after.png and
                 pictures.png, all three side by side, are written too, and the recipe is one that
-                ``regard steer --recipe`` draws again.
+                ``regard steer --recipe`` repeats.
             overwrite: Replace what was saved there earlier; a folder that holds anything else is
                 never replaced.
 

@@ -1,7 +1,7 @@
 """What was seen, labelled: the maps of every word or patch, and the recipe that made them.
 
 A `Trace` holds one labelled array per attention layer and knows the words of the prompt, or the
-tokens of the picture, by name. It is NumPy and xarray throughout, so a saved trace opens where
+tokens of the image, by name. It is NumPy and xarray throughout, so a saved trace opens where
 torch is not installed.
 """
 

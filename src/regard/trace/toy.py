@@ -55,7 +55,7 @@ def _maps(side: int) -> np.ndarray:
 
 
 def toy_vision() -> Trace:
-    """A made-up trace of a picture of 2x2 patches and a class token.
+    """A made-up trace of an image of 2x2 patches and a class token.
 
     Two layers of two heads. In 16ths, every token gives 4 to the class token; in the first layer 3
     to each patch; in the second, head 0 gives 5 to each patch on the left and 1 to each on the

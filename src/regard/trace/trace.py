@@ -18,12 +18,12 @@ from regard.trace.attention import Query
 from regard.trace.intact import damaged
 from regard.trace.labels import check_maps, check_rows
 from regard.trace.pick import Pick
-from regard.trace.word_maps import WordMaps, grid_of
+from regard.trace.word_maps import TracedWords, grid_of
 from regard.trace.words import Token
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Trace(WordMaps):
+class Trace(TracedWords):
     """Which patches of an image attend to each word of a prompt, and where patches attend.
 
     Args:
@@ -31,7 +31,7 @@ class Trace(WordMaps):
             there is no prompt.
         tokens: All tokens of the prompt.
         recipe: What made it: model, weights, prompt, seed and so on; plain JSON values.
-        image: The picture that was made or looked at, rows x columns x 3.
+        image: The image that was made or looked at, rows x columns x 3.
         table: One row per word, as `measures.words.word_table` makes it.
         weights: The self-attention of each layer in running order, as `layer_weights` labels it.
 

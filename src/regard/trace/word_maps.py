@@ -19,7 +19,7 @@ from regard.trace.prompt import Prompt
 from regard.trace.words import Token
 
 
-class WordMaps:
+class TracedWords:
     """The questions of a `Trace` about words; see there for what each attribute is."""
 
     layers: dict[str, xr.DataArray]
@@ -87,7 +87,7 @@ class WordMaps:
             duplicate_of and verdict, in prompt order; after a proof also its evidence.
 
         Raises:
-            TraceError: no table was stored, or the trace is of a picture.
+            TraceError: no table was stored, or the trace is of an image.
 
         Example:
             >>> from dataclasses import replace
@@ -99,7 +99,7 @@ class WordMaps:
         """
         if not self.layers:
             raise TraceError(
-                "Trace.words: this trace has no words; it tells where the patches of a picture "
+                "Trace.words: this trace has no words; it tells where the patches of an image "
                 "look. Use Trace.attention(query)."
             )
         if self.table is None:
@@ -189,7 +189,7 @@ class WordMaps:
             with carriers the tokens.
 
         Raises:
-            TraceError: the trace is of a picture, without words; or the maps of the next token
+            TraceError: the trace is of an image, without words; or the maps of the next token
                 were not kept.
             UnknownName: there is no such word or layer.
             ArgumentError: there is no such step or head, or they were averaged.
@@ -234,7 +234,7 @@ class WordMaps:
             ``token``, ``y``, ``x`` in shares of a patch's attention.
 
         Raises:
-            TraceError: the trace is of a picture and has no words.
+            TraceError: the trace is of an image and has no words.
             UnknownName: there is no such layer.
             ArgumentError: there is no such step or head, or they were averaged.
 
@@ -245,7 +245,7 @@ class WordMaps:
         """
         if not self.layers:
             raise TraceError(
-                "Trace.heatmap: this trace has no words; it tells where the patches of a picture "
+                "Trace.heatmap: this trace has no words; it tells where the patches of an image "
                 "look. Use Trace.attention(query)."
             )
         wanted = list(self._kept) if tokens is None else self._checked(tokens)

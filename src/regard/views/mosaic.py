@@ -1,4 +1,4 @@
-"""Many maps beside the pictures they belong to, on one scale."""
+"""Many maps beside the images they belong to, on one scale."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -27,7 +27,7 @@ def mosaic(
     top: float | None = None,
     own: bool = False,
 ) -> "matplotlib.figure.Figure":
-    """Rows of maps, each row after its picture; all on one colour scale from 0.
+    """Rows of maps, each row after its image; all on one colour scale from 0.
 
     Args:
         maps: Rows of maps with the dims ``y`` and ``x``, as many in each row; grids may differ,
@@ -45,7 +45,7 @@ def mosaic(
         A figure that belongs to no window: save it with ``figure.savefig(path)``.
 
     Raises:
-        ArgumentError: there is no map, or a row has fewer than another; or names or pictures are
+        ArgumentError: there is no map, or a row has fewer than another; or names or images are
             not as many.
         AxisError: a map has other dims than ``y`` and ``x``.
 

@@ -36,7 +36,7 @@ regard.mount(document.getElementById("regard"), data, { permalink: true, keyboar
 def page(trace: Trace, *, title: str | None = None, scale: str = "each") -> str:
     """One self-contained HTML document in which the trace can be explored.
 
-    The trace of a prompt shows where each word was looked at, that of a picture where each patch
+    The trace of a prompt shows where each word was looked at, that of an image where each patch
     looks.
 
     Maps travel as bytes, each with its own range; a trace too large for a page is averaged over

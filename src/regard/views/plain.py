@@ -1,4 +1,4 @@
-"""What the pages of a prompt and of a picture are given alike, as plain JSON values.
+"""What the pages of a prompt and of an image are given alike, as plain JSON values.
 
 Maps are bytes in base64.
 """
@@ -60,7 +60,7 @@ def placed(described: Iterable[dict[str, Any]], tiles: Tiles) -> list[dict[str, 
 
 
 def image_of(image: np.ndarray | None) -> dict[str, Any] | None:
-    """A picture as PNG, with its rows and columns."""
+    """An image as PNG, with its rows and columns."""
     if image is None:
         return None
     file = io.BytesIO()

@@ -14,15 +14,15 @@ MOST_ROWS = 60
 """Rows of a table that a page shows; of longer ones it names the file."""
 
 Picture = Any
-"""PNG as bytes, a picture of PIL, or a figure of matplotlib."""
+"""PNG as bytes, an image of PIL, or a figure of matplotlib."""
 
 
 @dataclass(frozen=True)
 class Plate:
-    """A picture and what it shows.
+    """An image and what it shows.
 
     Args:
-        picture: PNG as bytes, a picture of PIL, or a figure of matplotlib.
+        picture: PNG as bytes, an image of PIL, or a figure of matplotlib.
         caption: What one sees, in a sentence.
     """
 
@@ -93,7 +93,7 @@ def report(
 
 
 def png_of(picture: Picture) -> bytes:
-    """A picture as PNG; the same picture gives the same bytes.
+    """An image as PNG; the same image gives the same bytes.
 
     Example:
         >>> from PIL import Image

@@ -25,7 +25,7 @@ def contact_sheet(
     """Lay images out in rows, in reading order, each above its caption.
 
     Args:
-        images: Pictures, or arrays (height, width, 3) of uint8. Sizes may differ: each sits in
+        images: Images, or arrays (height, width, 3) of uint8. Sizes may differ: each sits in
             the upper left of a cell as large as the largest.
         captions: One for each image; it takes up to three lines, and ends in "…" if that is
             not enough.
@@ -33,7 +33,7 @@ def contact_sheet(
         scale: Whole number by which images are enlarged, each pixel to a square.
 
     Returns:
-        One picture, on white.
+        One image, on white.
 
     Raises:
         ArgumentError: no images, not as many captions as images, or fewer than one column.

@@ -1,4 +1,4 @@
-"""A word's map beside its image as a small picture, made in milliseconds and without a figure."""
+"""A word's map beside its image as a small image, made in milliseconds and without a figure."""
 
 import numpy as np
 import xarray as xr
@@ -23,19 +23,19 @@ def stamp(
 ) -> Image.Image:
     """The image, and its map beside it: true patches, coloured by value from 0 to ``top``.
 
-    The picture of `overlay` for many words at once: a title, the image, the map with the image
+    The image of `overlay` for many words at once: a title, the image, the map with the image
     engraved in it, a colour bar with its ends, the unit, the grid and the sinks.
 
     Args:
-        image: The picture; each pixel becomes a square where it is small.
+        image: The image; each pixel becomes a square where it is small.
         heat: One map with the dims ``y`` and ``x``, values >= 0; ``attrs["units"]`` names the
             colour bar.
         title: Written above, such as the word.
-        top: The value at the end of a colour scale that several pictures share; left out, the scale
+        top: The value at the end of a colour scale that several images share; left out, the scale
             is the map's own, as in `overlay`.
 
     Returns:
-        A picture on white.
+        An image on white.
 
     Raises:
         AxisError: the map has other dims than ``y`` and ``x``.

@@ -1,4 +1,4 @@
-"""Task: an autoencoder that turns a picture into a latent grid a few times smaller."""
+"""Task: an autoencoder that turns an image into a latent grid a few times smaller."""
 
 from pathlib import Path
 from typing import Any
@@ -54,7 +54,7 @@ class AutoencoderTask:
 
 
 def save_half(network: Any, folder: Path) -> None:
-    """Write float16 weights: half the size, and no loss that a picture would show."""
+    """Write float16 weights: half the size, and no loss that an image would show."""
     import copy
 
     copy.deepcopy(network).half().save_pretrained(folder, safe_serialization=True)
@@ -66,7 +66,7 @@ def task(plan: Recipe, device: torch.device) -> AutoencoderTask:
 
 
 def psnr(restored: Tensor, pixels: Tensor) -> Tensor:
-    """Peak signal-to-noise ratio in decibels, one per sample, for pictures in -1..1.
+    """Peak signal-to-noise ratio in decibels, one per sample, for images in -1..1.
 
     Example:
         >>> round(psnr(torch.zeros(1, 3, 2, 2), torch.full((1, 3, 2, 2), 0.2)).item(), 3)

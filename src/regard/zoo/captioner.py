@@ -62,7 +62,7 @@ class CaptionerTask:
         return out.loss
 
     def save(self, folder: Path) -> None:
-        """Write network, tokenizer and picture processor in the layout of transformers."""
+        """Write network, tokenizer and image processor in the layout of transformers."""
         from transformers import BlipImageProcessorPil
 
         save_half(self.network, folder)

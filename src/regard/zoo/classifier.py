@@ -1,4 +1,4 @@
-"""Task: a vision transformer that says what a picture of Fashion-MNIST shows."""
+"""Task: a vision transformer that says what an image of Fashion-MNIST shows."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ from regard.data.fashion_mnist import NAMES, FashionMNIST, fashion_mnist
 from regard.zoo.recipe import Recipe
 
 MEAN, STD = 0.286, 0.353
-"""Of all pixels of the 60,000 training pictures, in shares of full scale."""
+"""Of all pixels of the 60,000 training images, in shares of full scale."""
 
 
 class ClassifierTask:
@@ -48,7 +48,7 @@ class ClassifierTask:
         """Cross-entropy with softened labels, in nats.
 
         Source:
-            Tan and Le (2021), "EfficientNetV2", arXiv 2104.00298, section 4, for small pictures
+            Tan and Le (2021), "EfficientNetV2", arXiv 2104.00298, section 4, for small images
             first.
         """
         settings, pixels = self.settings, batch["pixels"]
@@ -66,7 +66,7 @@ class ClassifierTask:
         )
 
     def save(self, folder: Path) -> None:
-        """Write network and picture processor in the layout of transformers."""
+        """Write network and image processor in the layout of transformers."""
         from transformers import ViTImageProcessorPil
 
         self.network.save_pretrained(folder, safe_serialization=True)
@@ -78,12 +78,12 @@ class ClassifierTask:
 
 @lru_cache(maxsize=1)
 def training_set() -> FashionMNIST:
-    """The 60,000 training pictures, read once."""
+    """The 60,000 training images, read once."""
     return fashion_mnist("train")
 
 
 def of_step(step: int, batch: int, count: int, *, seed: int) -> np.ndarray:
-    """Which pictures make a step: every epoch has its own order, drawn from seed and number.
+    """Which images make a step: every epoch has its own order, drawn from seed and number.
 
     Example:
         >>> first = np.concatenate([of_step(i, 2, 4, seed=0) for i in range(2)])
@@ -101,7 +101,7 @@ def order(seed: int, epoch: int, count: int) -> np.ndarray:
 
 
 def varied(image: np.ndarray, rng: np.random.Generator, *, reach: int) -> np.ndarray:
-    """A picture moved by up to ``reach`` pixels each way, black coming in, and perhaps mirrored."""
+    """An image moved by up to ``reach`` pixels each way, black coming in, and perhaps mirrored."""
     high, wide = image.shape
     down, across = rng.integers(0, 2 * reach + 1, size=2)
     moved = np.pad(image, reach)[down : down + high, across : across + wide]
@@ -109,7 +109,7 @@ def varied(image: np.ndarray, rng: np.random.Generator, *, reach: int) -> np.nda
 
 
 def to_pixels(images: Sequence[np.ndarray] | np.ndarray) -> Tensor:
-    """Grey pictures as the network takes them: float32 [sample, 1, h, w], mean 0, deviation 1.
+    """Grey images as the network takes them: float32 [sample, 1, h, w], mean 0, deviation 1.
 
     Example:
         >>> to_pixels(np.zeros((2, 28, 28), np.uint8)).shape
@@ -125,7 +125,7 @@ def some_patches(embeddings: Any, part: float) -> Iterator[None]:
 
     Args:
         embeddings: The module that makes the tokens: CLS first, then the patches.
-        part: Share of patches that each picture keeps, other ones in each; 1 keeps all.
+        part: Share of patches that each image keeps, other ones in each; 1 keeps all.
 
     Source:
         Liu et al. (2022), "PatchDropout", arXiv 2208.07220, section 3.

@@ -1,4 +1,4 @@
-"""Task: a text-image model trained so that a picture and its caption point the same way."""
+"""Task: a text-image model trained so that an image and its caption point the same way."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from regard.zoo.words import CONTEXT, tokenizer, with_filler
 
 
 class ContrastiveTask:
-    """Match each picture of a batch with its caption, and each caption with its picture."""
+    """Match each image of a batch with its caption, and each caption with its image."""
 
     part = ""
 
@@ -42,7 +42,7 @@ class ContrastiveTask:
         self.network: Any = CLIPModel(config).to(device)
 
     def batch(self, step: int) -> dict[str, Tensor]:
-        """Fresh scenes, what is said of each, and which text is true of which picture."""
+        """Fresh scenes, what is said of each, and which text is true of which image."""
         settings = self.settings
         scenes = training_scenes(
             step, settings["batch"], seed=settings["seed"], size=settings["size"]
@@ -99,7 +99,7 @@ class Said:
 def some_of(scene: Scene, rng: np.random.Generator) -> Said:
     """What one may say of a scene: half of the time without its ground, a third without colours.
 
-    Colours and grounds alone tell most pictures of a batch apart; only where they are left unsaid
+    Colours and grounds alone tell most images of a batch apart; only where they are left unsaid
     must the shapes of things be learnt.
 
     Example:

@@ -21,7 +21,7 @@ from regard.zoo.words import with_filler
 
 
 class DiffusionTask:
-    """Predict the velocity between picture and noise, on latents that are encoded once."""
+    """Predict the velocity between image and noise, on latents that are encoded once."""
 
     part = "unet"
 
@@ -45,7 +45,7 @@ class DiffusionTask:
         size, rng = self.settings["batch"], np.random.default_rng([self.settings["seed"], step])
         picked = rng.integers(0, len(self.captions), size)
         texts = [with_filler(self.captions[i][int(rng.random() < 0.3)], rng) for i in picked]
-        # Classifier-free guidance needs a model of pictures without a caption (Ho & Salimans 2022).
+        # Classifier-free guidance needs a model of images without a caption (Ho & Salimans 2022).
         texts = ["" if rng.random() < 0.1 else text for text in texts]
         # Strata: each batch sees every noise level, so the loss of a step varies less.
         times = (torch.arange(size) + torch.rand(size)) / size * len(self.alphas)

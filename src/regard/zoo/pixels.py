@@ -12,7 +12,7 @@ from regard.data.scenes import Scene, scene
 
 
 def to_tensor(images: Iterable[Any]) -> Tensor:
-    """Stack pictures (PIL or uint8 [h, w, 3]) as float32 [sample, 3, h, w] in -1..1.
+    """Stack images (PIL or uint8 [h, w, 3]) as float32 [sample, 3, h, w] in -1..1.
 
     Example:
         >>> to_tensor([np.full((2, 2, 3), 255, np.uint8)]).max().item()

@@ -79,7 +79,7 @@ class SegmenterTask:
         }
 
     def loss(self, batch: dict[str, Tensor], step: int) -> Tensor:
-        """Cross-entropy of subjects plus that of colours, at the picture's own resolution."""
+        """Cross-entropy of subjects plus that of colours, at the image's own resolution."""
         logits = full_size(self.network(pixel_values=batch["pixels"]).logits, batch["pixels"])
         subjects, colours = split_channels(logits)
         loss = F.cross_entropy(subjects, batch["subjects"])
@@ -93,12 +93,12 @@ class SegmenterTask:
 
 
 def full_size(logits: Tensor, pixels: Tensor) -> Tensor:
-    """Logits at the resolution of the picture, bilinear."""
+    """Logits at the resolution of the image, bilinear."""
     return F.interpolate(logits, size=pixels.shape[-2:], mode="bilinear", align_corners=False)
 
 
 def softened(pixels: Tensor) -> Tensor:
-    """Half of the pictures blurred or noisy, since generated pictures are never quite sharp."""
+    """Half of the images blurred or noisy, since generated images are never quite sharp."""
     half = len(pixels) // 2
     coarse = F.avg_pool2d(pixels[:half], 3, stride=1, padding=1, count_include_pad=False)
     mix = torch.rand(half, 1, 1, 1)

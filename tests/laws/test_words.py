@@ -1,0 +1,196 @@
+"""The language is the field's: no house words in docs, help texts, messages and docstrings.
+
+``python tests/laws/test_words.py`` lists them by file and line; with ``--counts``, what `ALLOWED`
+would be today. Its numbers may only become smaller.
+"""
+
+import ast
+import re
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SOURCE = ROOT / "src" / "regard"
+
+INSTEAD = {
+    r"pictures?": "image",
+    r"(draws?|drew|drawn)(?! (from (the|its) seed|(the initial )?noise))": "generate; sample",
+    r"first noise": "initial noise",
+    r"(prompt's|other|uncond\w*|cond\w*) half|half (of the guidance|that reads)": "conditional or "
+    "unconditional branch",
+    r"bare": "baseline",
+    r"(picture|image|one|prompt|it) as it is": "baseline",
+    r"keep away from": "guide away from; as a noun: negative prompt",
+    r"push(es|ed)? away": "guide away from",
+    r"in its turn": "one at a time; ablate",
+    r"tak(e|es|en|ing) away": "ablate",
+    r"puts? out": "output",
+    r"carr(y|ies|ied) (over|on)": "inject; propagate",
+    r"(is|are|was|were|be) looked at": "attended to",
+    r"move(s|d)? the latents": "update the latents",
+    r"evaluat(e|ed|ion)s? (once )?more": "forward pass",
+    r"noise levels?": "timestep",
+    r"in the open": "eager (explicit) softmax attention",
+    r"anew": "again",
+    r"mend(s|ed|ing)?": "fix",
+    r"whoever|nobody|somebody|who asks": "name the component",
+    r"how-manieth": "occurrence number",
+    r"no numbers": "NaN or infinite",
+    r"same breath|nowhere to go": "say it plainly",
+    r"had of": "computed from",
+    r"(has|have|had) not (?!been|\w+ed)": "lacks",
+    r"that there (is|are|was|were)": "leave it out, or: that exist",
+    r"told|tells?": "report; say; give",
+    r"came out|comes out|come out": "result",
+    r"leave [\w ]+ away": "omit",
+    r"is so often|by itself": "say it plainly",
+    r"verdicts? of the judges?|judges? (know|say|see)s?": "scorer",
+    r"sees? in (a|the) (picture|image)": "detects",
+    r"rooms?": "package",
+    r"shall": "must; should",
+}
+"""House words, and what to write instead."""
+
+EITHER = "|".join(f"(?:{word})" for word in INSTEAD)
+ANY = re.compile(rf"\b({EITHER})\b".replace(" ", r"\s+"), re.I)
+
+ALLOWED: dict[str, int] = {
+    "docs/explanation/redundant-words.md": 1,
+    "docs/explanation/what-the-fashion-vit-study-found.md": 9,
+    "docs/reference/models.md": 2,
+    "docs/reference/trace.md": 2,
+    "src/regard/__init__.py": 2,
+    "src/regard/arguments.py": 6,
+    "src/regard/cli": 10,
+    "src/regard/data": 15,
+    "src/regard/experiments": 202,
+    "src/regard/explain": 1,
+    "src/regard/generation": 1,
+    "src/regard/layers.py": 2,
+    "src/regard/look": 20,
+    "src/regard/measures": 16,
+    "src/regard/models": 26,
+    "src/regard/registry.py": 1,
+    "src/regard/saved": 7,
+    "src/regard/scores": 11,
+    "src/regard/stats": 24,
+    "src/regard/steering": 5,
+    "src/regard/tap": 21,
+    "src/regard/trace": 15,
+    "src/regard/views": 12,
+    "src/regard/zoo": 13,
+}
+"""How many each page or package may still have. Smaller numbers only."""
+
+
+def pages() -> Iterator[Path]:
+    """The pages that people write; the API reference has the docstrings once more."""
+    yield ROOT / "README.md"
+    for page in sorted((ROOT / "docs").rglob("*.md")):
+        if "api" not in page.relative_to(ROOT).parts:
+            yield page
+
+
+def prose(text: str) -> str:
+    """Text without code, comments and the targets of links; lines stay where they are."""
+
+    def blank(found: re.Match[str]) -> str:
+        return "\n" * found[0].count("\n")
+
+    for code in (r"^( *)```.*?^ *```", r"<!--.*?-->", r"``[^`]+``|`[^`]+`", r"\]\([^)]*\)"):
+        text = re.sub(code, blank, text, flags=re.S | re.M)
+    return text
+
+
+def house_words(text: str) -> Iterator[tuple[int, str]]:
+    """Line and word of every house word in some prose."""
+    plain = prose(text)
+    for found in ANY.finditer(plain):
+        yield plain.count("\n", 0, found.start()) + 1, " ".join(found[0].split())
+
+
+def told(file: Path) -> Iterator[tuple[int, str]]:
+    """Docstrings, messages of errors and help texts of a module, with their lines."""
+    tree = ast.parse(file.read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+            text = ast.get_docstring(node, clean=False)
+            if text:
+                # An example is code.
+                yield node.body[0].lineno, re.sub(r"^ *(>>>|\.\.\.).*$", "", text, flags=re.M)
+        elif isinstance(node, ast.Raise) or is_option(node):
+            for part in ast.walk(node):
+                if isinstance(part, ast.Constant) and isinstance(part.value, str):
+                    yield part.lineno, part.value
+
+
+def is_option(node: ast.AST) -> bool:
+    """Whether it is a call that declares an option or an argument of the command line."""
+    return isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("Option", "Argument"))
+
+
+def found() -> Iterator[tuple[str, Path, int, str]]:
+    """Every house word: the page or package that it counts for, its file, its line and itself."""
+    for page in pages():
+        for line, word in house_words(page.read_text()):
+            yield page.relative_to(ROOT).as_posix(), page, line, word
+    for file in sorted(SOURCE.rglob("*.py")):
+        inside = file.relative_to(SOURCE).parts
+        owner = f"src/regard/{inside[0]}"
+        for start, text in told(file):
+            for line, word in house_words(text):
+                yield owner, file, start + line - 1, word
+
+
+def counts() -> dict[str, int]:
+    """How many each page or package has."""
+    return dict(sorted(Counter(owner for owner, *_ in found()).items()))
+
+
+def instead_of(word: str) -> str:
+    """What to write for a house word."""
+    return next(good for bad, good in INSTEAD.items() if re.match(bad, word + " ", re.I))
+
+
+@pytest.fixture(scope="module")
+def there() -> dict[str, int]:
+    return counts()
+
+
+def test_no_page_or_package_has_more_house_words_than_it_had(there):
+    more = {name: there[name] - ALLOWED.get(name, 0) for name in there}
+    more = {name: count for name, count in more.items() if count > 0}
+    where = [
+        f"{file.relative_to(ROOT)}:{line}: '{word}'; write: {instead_of(word)}"
+        for owner, file, line, word in found()
+        if owner in more
+    ]
+    assert not more, f"{more} too many; of these some are new:\n" + "\n".join(where)
+
+
+def test_a_page_or_package_that_is_gone_is_allowed_nothing(there):
+    assert [name for name in ALLOWED if not (ROOT / name).exists()] == []
+
+
+def test_a_house_word_is_found_in_prose_and_not_in_code():
+    text = "# A Picture\n\n`picture` [drawn](bare.md)\n\n```python\npicture\n```\n\nIt was\ntold.\n"
+    assert list(house_words(text)) == [(1, "Picture"), (3, "drawn"), (10, "told")]
+
+
+def test_every_house_word_has_a_word_of_the_field():
+    assert all(INSTEAD.values())
+    assert instead_of("Drew").startswith("generate")
+
+
+if __name__ == "__main__":
+    if "--counts" in sys.argv:
+        for name, count in counts().items():
+            print(f'    "{name}": {count},')
+        print(f"# {sum(counts().values())} in all")
+    else:
+        for _, file, line, word in found():
+            print(f"{file.relative_to(ROOT)}:{line}: {word} -> {instead_of(word)}")
