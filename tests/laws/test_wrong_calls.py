@@ -88,6 +88,7 @@ GENERATED = [
     *each("methods", LISTS),
     *each("progress", [3, "bar"]),
     *each("keep", ["step", ["layers"], 3, [None], None]),
+    *each("self_attention", ["cat", [], 3, True, [(0.5, 1.5)], {"layers": "nobody"}, {"patch": 1}]),
     *each("model", [None, 3, torch.nn.Linear(1, 1), "nowhere", b"openmoji", [], object()]),
 ]
 
@@ -282,7 +283,7 @@ TABLE = [
     *[
         (toy_vision().attention, dict, wrong)
         for wrong in [
-            *each("query", [None, 3, "nobody", (9, 9), (1,), (0.5, 0), [True, 0], b"cls"]),
+            *each("query", [None, 3, "nobody", (9, 9), (1,), (1.5, 0), [True, 0], b"cls"]),
             *each("layers", [True, "nowhere", [], 99]),
             *each("heads", ["0", 9, True]),
             *each("steps", ["0", 9, NAN]),

@@ -109,13 +109,11 @@ def look(
     if seeds:
         noise.check()
     text = model.tokenize(request.read)
-    watch = _Watch(model, request, text, words, keep)
-    rows = patches and PatchRows(patches, model, keep, request.num_inference_steps)
-    observe = [*watch.observers, *(rows.observers if rows else ())]
-    (made,) = generate(model, [request], observe=observe, on_step=on_step, progress=progress)
+    watch = _Watch(model, request, text, words, keep, patches)
+    (made,) = generate(
+        model, [request], observe=watch.observers, on_step=on_step, progress=progress
+    )
     watch.finish()
-    if rows:
-        rows.finish()
     pixels = np.asarray(made.image.convert("RGB"))
     recipe = {
         **recipe_of(model, request),
@@ -125,7 +123,6 @@ def look(
         "keep": list(keep),
         "edits": [method.recipe() for method in request.methods],
         **watch.recipe(),
-        **(rows.recipe() if rows else {}),
         "reading": _reading(model, carriers, words, keep),
         "cut": text.cut,
         "partly_cut": text.partly_cut,
@@ -133,7 +130,7 @@ def look(
         **({"not_repeatable": noise.reason} if noise.reason else {}),
     }
     # Some denoisers are told the time on a scale of their own, so the scheduler's is taken.
-    weights = rows.labelled(made.timesteps) if rows else {}
+    weights = watch.rows.labelled(made.timesteps) if watch.rows else {}
     maps = watch.labelled(made.timesteps)
     trace = Trace(maps, text.tokens, recipe, pixels, weights=weights)
     seen = Look(made.image, made.latents, replace(trace, table=word_table(trace)))
@@ -153,6 +150,7 @@ class _Watch:
         text: Prompt,
         words: Sequence[str] | None,
         keep: Sequence[str],
+        patches: SelfAttention | None,
     ) -> None:
         from regard.tap import TO_TEXT, HeatMap, Parity
 
@@ -164,7 +162,9 @@ class _Watch:
         more = model.has_joint_attention or request.read != request.prompt
         self.heat = HeatMap(self.tokens, keep=keep, rest=self.pads if more else ())
         self.parity, self.ran = Parity(), dict[str, set[int]]()
+        self.rows = patches and PatchRows(patches, model, keep, request.num_inference_steps)
         self.observers = [(TO_TEXT, each) for each in (self.heat, self.parity, self._note)]
+        self.observers += self.rows.observers if self.rows else []
 
     def _note(self, call: Any) -> None:
         self.ran.setdefault(call.layer, set()).add(call.step)
@@ -177,6 +177,8 @@ class _Watch:
     def finish(self) -> None:
         """Take the maps, once the image is there."""
         self.heats = self.heat.take()
+        if self.rows:
+            self.rows.finish()
 
     def recipe(self) -> dict[str, Any]:
         """What a recipe says of it: the layout of each layer, and what was left out."""
@@ -186,6 +188,7 @@ class _Watch:
             "layouts": {each.layer: _layout(each, tokens) for each in self.heats},
             "parity_error": self.parity.result(),
             **_skipped(self.ran),
+            **(self.rows.recipe() if self.rows else {}),
             "padding": "" if self.pad is None else padding,
         }
 
