@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from regard.errors import ArgumentError
-from regard.scores.judges import bundled_judges
+from regard.scores.evidence import bundled_judges
 from regard.scores.pairs import open_encoder
 from regard.scores.presence import misbound_colours, neglected_subjects
 from regard.scores.templates import caption_similarity, prompt_similarity, weaker_half
