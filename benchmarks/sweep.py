@@ -18,7 +18,7 @@ from dataclasses import replace
 
 import torch
 
-from regard.experiments.sweeps.ablations import ablations, layers_of
+from regard.experiments.ablations import ablations, layers_of
 from regard.generation import Request, generate
 from regard.generation.batches import ROWS
 from regard.models import TextToImage, load
@@ -51,7 +51,7 @@ def compare(
     """Seconds of both ways, and how many times as long the single runs take."""
     text = model.tokenize(request.prompt, whole=True)
     plan = ablations("heads", layers_of(model, request), text, during)[:heads]
-    requests = [request, *(replace(request, methods=[each.method]) for each in plan)]
+    requests = [request, *(replace(request, methods=each.methods) for each in plan)]
     together, alone, steered = Stopwatch(), Stopwatch(), Stopwatch()
     for first in range(0, len(requests), ROWS):
         batch = requests[first : first + ROWS]

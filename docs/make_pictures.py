@@ -17,7 +17,7 @@ from regard.data.prompts import prompts
 from regard.data.scenes import HELD_OUT_SINGLES, scene
 from regard.experiments.evaluate import confusion
 from regard.experiments.generation import draw
-from regard.experiments.sweeps.report import figures_of
+from regard.experiments.sweep_report import figures_of
 from regard.methods import drop
 from regard.models import load
 from regard.steering.table import finest_map

@@ -19,7 +19,7 @@ from regard.registry import hand_out
 
 if TYPE_CHECKING:
     from regard import data, experiments, explain, measures, methods, scores, stats, views
-    from regard.experiments.sweeps import sweep
+    from regard.experiments.sweep import sweep
     from regard.look import Look, look, look_at
     from regard.models import load
     from regard.steering import steer
@@ -59,7 +59,7 @@ hand_out(
         "look": "regard.look:look",
         "look_at": "regard.look:look_at",
         "steer": "regard.steering:steer",
-        "sweep": "regard.experiments.sweeps:sweep",
+        "sweep": "regard.experiments.sweep:sweep",
         **{name: f"regard.{name}" for name in _ROOMS},
     },
 )

@@ -4,7 +4,8 @@ import pytest
 from typer.testing import CliRunner
 
 from regard.cli import app
-from regard.experiments.benchmark.run import CONTENDERS
+from regard.experiments.benchmark import CONTENDERS
+from regard.scores.judges import Fit
 
 FEW = ["a cat and a dog"]
 
@@ -12,7 +13,7 @@ FEW = ["a cat and a dog"]
 @pytest.fixture(autouse=True)
 def there(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("regard.experiments.benchmark.run.quick_prompts", lambda: FEW)
+    monkeypatch.setattr("regard.experiments.benchmark.quick_prompts", lambda: FEW)
     return tmp_path
 
 
@@ -39,23 +40,21 @@ def test_a_table_is_printed_and_the_folder_is_complete(model, there):
 
 
 def test_an_interrupted_one_says_what_is_kept_and_goes_on(model, there, monkeypatch):
-    from regard.experiments.benchmark import judging
-
     kept = []
 
-    def stop_at_the_second(prompts, images, judges):
+    def stop_at_the_second(judge, images, requests, baseline):
         if kept:
             raise KeyboardInterrupt
-        kept.append(prompts)
-        return judged(prompts, images, judges)
+        kept.append(requests)
+        return said(judge, images, requests, baseline)
 
-    judged, two = judging.judged, [*FEW, "a dog and a frog"]
-    monkeypatch.setattr("regard.experiments.benchmark.run.quick_prompts", lambda: two)
+    said, two = Fit.__call__, [*FEW, "a dog and a frog"]
+    monkeypatch.setattr("regard.experiments.benchmark.quick_prompts", lambda: two)
     with monkeypatch.context() as patch:
-        patch.setattr("regard.experiments.benchmark.judging.judged", stop_at_the_second)
+        patch.setattr(Fit, "__call__", stop_at_the_second)
         done = run("--model", model, *QUICK)
     assert done.exit_code == 130
-    assert "1 prompt is kept. The same command goes on" in done.stderr
+    assert "1 prompt and seed is kept. The same command goes on" in done.stderr
     assert not (there / "b").exists()
     assert run("--model", model, *QUICK).exit_code == 0
 

@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from looks import PROMPT
 from regard.cli import app
-from regard.experiments.sweeps import sweep as run_sweep
+from regard.experiments.sweep import sweep as run_sweep
 
 
 @pytest.fixture(autouse=True)
@@ -89,7 +89,7 @@ def test_stopped_it_says_how_to_go_on_and_goes_on(model, there, monkeypatch):
 
         return run_sweep(*args, **options, progress=advance)
 
-    monkeypatch.setattr("regard.experiments.sweeps.sweep", stopped)
+    monkeypatch.setattr("regard.experiments.sweep.sweep", stopped)
     done = run(*command)
     assert done.exit_code == 130
     assert done.stderr == (
@@ -109,7 +109,7 @@ def test_stopped_before_anything_was_finished_it_says_so(model, there, monkeypat
     def stopped(*args, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("regard.experiments.sweeps.sweep", stopped)
+    monkeypatch.setattr("regard.experiments.sweep.sweep", stopped)
     done = run("heads", PROMPT, "--model", model)
     assert done.exit_code == 130
     assert "no prompt and seed was finished yet, so nothing was written" in done.stderr

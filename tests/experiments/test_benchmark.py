@@ -6,10 +6,10 @@ import pytest
 
 from looks import pipeline
 from regard.errors import ArgumentError, OutputError, UnknownName
-from regard.experiments.benchmark import Benchmark, benchmark, check_folder
-from regard.experiments.benchmark.report import table_of
-from regard.experiments.benchmark.run import quick_prompts, set_of
-from regard.experiments.store import Done
+from regard.experiments import run
+from regard.experiments.benchmark import benchmark, quick_prompts, set_of
+from regard.experiments.benchmark_report import BENCHMARK, methods_of, table_of
+from regard.experiments.result import Result
 from regard.look import look
 
 PROMPTS = ["a cat and a dog", "a bird and a yellow apple"]
@@ -22,13 +22,16 @@ def found():
 
 
 def test_each_prompt_seed_and_method_has_its_row_and_its_picture(found):
-    assert found.methods == ["bare", "attend-and-excite"]
+    assert methods_of(found) == ["bare", "attend-and-excite"]
     columns = found.table[["prompt", "method", "seed"]].itertuples(index=False, name=None)
     assert list(columns) == [
-        (prompt, method, seed) for prompt in PROMPTS for method in found.methods for seed in (0, 1)
+        (prompt, method, seed)
+        for prompt in PROMPTS
+        for method in methods_of(found)
+        for seed in (0, 1)
     ]
     bare = look(pipeline(), PROMPTS[1], num_inference_steps=2, seed=1).image
-    difference = found.cells[PROMPTS[1]].pictures[1].astype(int) - np.asarray(bare)
+    difference = found.cells[PROMPTS[1], 1].pictures[0].astype(int) - np.asarray(bare)
     assert abs(difference).max() <= 1
     assert (found.table["seconds"] > 0).all()
 
@@ -40,27 +43,34 @@ def test_without_a_segmenter_that_knows_the_pictures_nothing_is_said_of_subjects
     assert any("segmenter" in note for note in found.notes)
 
 
-def test_an_interrupted_benchmark_goes_on_and_draws_no_prompt_twice(tmp_path, monkeypatch):
-    from regard.experiments.benchmark import run
-
-    drawn, draw = [], run._drawn
-    monkeypatch.setattr(run, "_drawn", lambda *args: (drawn.append(args[1].prompt), draw(*args))[1])
+def test_an_interrupted_benchmark_goes_on_and_makes_no_image_twice(tmp_path, monkeypatch):
+    made, generate = [], run.generate
+    monkeypatch.setattr(
+        run, "generate", lambda m, asked, **how: (made.extend(asked), generate(m, asked, **how))[1]
+    )
 
     def stop(done, total):
-        raise KeyboardInterrupt
+        if done > 2:
+            raise KeyboardInterrupt
 
+    how = {"prompts": PROMPTS, "seeds": 1, **HOW, "methods": ["drop"], "store": tmp_path / "b"}
     with pytest.raises(KeyboardInterrupt):
-        benchmark(pipeline(), prompts=PROMPTS, seeds=1, **HOW, store=tmp_path / "b", progress=stop)
+        benchmark(pipeline(), **how, progress=stop)
+    assert [each.prompt for each in made[:2]] == [PROMPTS[0]] * 2
+    made.clear()
     told = []
-    again = benchmark(
-        pipeline(), prompts=PROMPTS, seeds=1, **HOW, store=tmp_path / "b",
-        progress=lambda *at: told.append(at),
-    )  # fmt: skip
-    assert drawn == PROMPTS
-    assert told == [(2, 4), (4, 4)]
+    again = benchmark(pipeline(), **how, progress=lambda *at: told.append(at))
+    assert [each.prompt for each in made] == [PROMPTS[1]] * 2
+    assert (told[0], told[-1]) == ((2, 4), (4, 4))
+    assert told == sorted(told)
     assert len(again.table) == 4
-    with pytest.raises(OutputError, match="unfinished benchmark with another seeds"):
-        benchmark(pipeline(), prompts=PROMPTS, seeds=2, **HOW, store=tmp_path / "b")
+    made.clear()
+    benchmark(pipeline(), **{**how, "seeds": 2})
+    assert [(each.prompt, each.seed) for each in made] == [
+        (prompt, 1) for prompt in PROMPTS for _ in ("bare", "method")
+    ]
+    with pytest.raises(OutputError, match="unfinished benchmark with another methods"):
+        benchmark(pipeline(), **{**how, "methods": ["nudge"]})
 
 
 def test_saved_it_is_complete_and_not_replaced_unasked(found, tmp_path):
@@ -70,7 +80,7 @@ def test_saved_it_is_complete_and_not_replaced_unasked(found, tmp_path):
     assert len(pd.read_csv(folder / "table.csv")) == 8
     assert "The Attend-and-Excite benchmark" in (folder / "report.html").read_text()
     with pytest.raises(OutputError, match="holds a benchmark"):
-        check_folder(folder)
+        BENCHMARK.folder.check(folder, overwrite=False)
     assert found.save(folder, overwrite=True) == folder
 
 
@@ -82,10 +92,7 @@ def made_up(**columns):
         for method in ("bare", "m")
         for seed in (0, 1)
     ]
-    cells = {prompt: Done([], [], np.zeros((0, 1, 1, 3), np.uint8)) for prompt in PROMPTS}
-    return Benchmark(
-        pd.DataFrame(rows).assign(**columns), {"seeds": 2, "num_inference_steps": 1}, (), cells
-    )
+    return Result(BENCHMARK, pd.DataFrame(rows).assign(**columns), {})
 
 
 def test_the_summary_is_what_is_worked_out_by_hand():
@@ -124,7 +131,7 @@ def test_shares_that_are_never_seen_are_not_taken_for_impossible():
     rows = pd.DataFrame(
         {"set": "animals", "prompt": [f"p{n}" for n in range(8)], "seed": 0, "method": "bare"}
     )
-    found = Benchmark(rows.assign(neglected=0.0), {"seeds": 1, "num_inference_steps": 1}, (), {})
+    found = Result(BENCHMARK, rows.assign(neglected=0.0), {})
     row = found.summary().iloc[-1]
     # Wilson's interval of 0 of 8: 1.96^2 / (8 + 1.96^2).
     assert (row["low"], row["high"]) == pytest.approx((0.0, 3.841459 / 11.841459))
@@ -178,7 +185,7 @@ def test_mistakes_are_told_before_anything_is_drawn(settings, error, message, mo
     def never(*args):
         raise AssertionError("it drew")
 
-    monkeypatch.setattr("regard.experiments.benchmark.run._drawn", never)
+    monkeypatch.setattr("regard.experiments.run._made", never)
     asked = {
         "methods": ["attend-and-excite"],
         "captioner": None,
@@ -196,7 +203,7 @@ def test_a_method_may_come_with_settings():
         "attend-and-excite scale_factor=0.0",
     ]
     found = benchmark(pipeline(), prompts=PROMPTS[:1], seeds=1, **{**HOW, "methods": methods})
-    assert found.methods == ["bare", *methods]
-    bare, excited, *neutral = found.cells[PROMPTS[0]].pictures.astype(int)
+    assert methods_of(found) == ["bare", *methods]
+    bare, excited, *neutral = found.cells[PROMPTS[0], 0].pictures.astype(int)
     assert abs(excited - bare).max() > 0
     assert all(abs(each - bare).max() <= 1 for each in neutral)

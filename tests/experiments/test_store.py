@@ -102,7 +102,7 @@ def test_finished_parts_are_not_made_again(tmp_path):
     out = tmp_path / "toy"
     for number in range(500):
         killed_at(number, lambda: run(out))
-        if (tmp_path / "toy.unfinished" / "000" / "rows.json").exists():
+        if (tmp_path / "toy.unfinished" / "cases" / "000" / "rows.json").exists():
             break
     made = []
     run(out, made=made)
@@ -135,12 +135,12 @@ def test_a_part_of_other_settings_or_a_damaged_one_counts_as_not_there(tmp_path)
     with Store(tmp_path / "s", {"steps": 1}, who="toy") as kept:
         kept.put("000", done(1))
         kept.put("001", done(2))
-    told = json.loads((tmp_path / "s" / "000" / "rows.json").read_text())
+    told = json.loads((tmp_path / "s" / "cases" / "000" / "rows.json").read_text())
     assert len(told["settings_sha256"]) == 64
-    (tmp_path / "s" / "000" / "rows.json").write_text(
+    (tmp_path / "s" / "cases" / "000" / "rows.json").write_text(
         json.dumps({**told, "settings_sha256": "0" * 64})
     )
-    (tmp_path / "s" / "001" / "pictures.npz").write_bytes(b"PK half")
+    (tmp_path / "s" / "cases" / "001" / "pictures.npz").write_bytes(b"PK half")
     with Store(tmp_path / "s", {"steps": 1}, who="toy") as kept:
         assert kept.get("000") is None
         assert kept.get("001") is None

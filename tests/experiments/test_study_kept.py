@@ -56,7 +56,7 @@ def test_a_study_that_was_stopped_goes_on_from_its_finished_parts(study, tmp_pat
     how = {"plan": fashion.TINY, "store": tmp_path / "s"}
     with pytest.raises(Stopped):
         vit(fashion.knowing(), fashion.clothes(), **how, progress=stop)
-    parts = sorted(each.name for each in (tmp_path / "s").iterdir() if each.is_dir())
+    parts = sorted(each.name for each in (tmp_path / "s" / "cases").iterdir() if each.is_dir())
     assert parts == ["1-whole", "2-depth", "3-clusters", "4-sizes", "5-mistakes"]
     again = []
     found = vit(

@@ -86,7 +86,7 @@ def test_the_study_goes_on_from_what_it_kept_and_tells_what_it_found(tmp_path):
     said, store = [], tmp_path / "kept"
     study = redundancy(plan=SMALL, store=store, progress=lambda *each: said.append(each))
     assert said[-1] == ("hiding planted words", 2, 2)
-    cases = sorted(each for each in store.iterdir() if each.is_dir())
+    cases = sorted(each for each in (store / "cases").iterdir() if each.is_dir())
     assert len(cases) == 4
     stamps = [(each / "rows.json").stat().st_mtime_ns for each in cases]
     again = redundancy(plan=SMALL, store=store)

@@ -10,16 +10,16 @@ from PIL import Image
 import regard
 from looks import PROMPT, pipeline
 from regard.errors import ArgumentError, NothingObserved, OutputError, PromptError, UnknownName
-from regard.experiments.sweeps import check_folder, sweep
-from regard.experiments.sweeps.ablations import layers_of
-from regard.experiments.sweeps.judging import Judges
-from regard.experiments.sweeps.report import figures_of, page_of
+from regard.experiments.ablations import layers_of
+from regard.experiments.sweep import _lacking, sweep
+from regard.experiments.sweep_report import SWEEP, figures_of, page_of
 from regard.generation import Request
 from regard.look import look
 from regard.methods import drop
 from regard.models import TextToImage
 from regard.models.detector import Detection, Detections
 from regard.scores.clip import clip_score
+from regard.scores.judges import Losses, Shift
 from regard.scores.perceptual import perceptual_distance
 from regard.stats.means import bootstrap
 from tiny import seeded, tiny_pipeline
@@ -182,25 +182,24 @@ def test_what_is_shown_no_more_is_counted(monkeypatch):
         ["cat", "car"], ["car"], [], ["car", "cat"], ["car", "cat", "dog"],
     )]  # fmt: skip
     monkeypatch.setattr("regard.models.detector.detect", lambda images: seen)
-    judges = Judges(segmenter=True)
-    image = Image.new("RGB", (2, 2))
-    found = judges.measured("a cat and a blue car", [image] * 5)
+    image, request = Image.new("RGB", (2, 2)), Request("a cat and a blue car")
+    found = Losses()([image] * 4, [request] * 4, image)
     assert found["neglected"] == [0.5, 1.0, 0.0, 0.0]
     assert found["neglected_change"] == [0.5, 1.0, 0.0, 0.0]
     assert found["still_shown"] == [0.5, 0.0, 1.0, 1.0]
     assert found["segmenter"] == [
         "cat, car -> car", "cat, car -> nothing", "same", "cat, car -> car, cat, dog",
     ]  # fmt: skip
-    assert "neglected" not in judges.measured("a house", [image] * 5)
+    assert Losses()([image] * 4, [Request("a house")] * 4, image) == {}
 
 
 def test_encoders_that_lack_something_leave_out_what_needs_it():
     from encoders import lettered
 
     _, which = lettered(np.eye(3))
-    judges = Judges(which)
-    assert set(judges.measured("a cat", [Image.new("RGB", (1, 1))] * 2)) == {"distance"}
-    notes = " ".join(judges.notes(["a cat"]))
+    image = Image.new("RGB", (1, 1))
+    assert Shift(which)([image], [Request("a cat")], image) == {}
+    notes = " ".join(_lacking(which, ["a cat"], scenes=False))
     assert "reads no texts" in notes
     assert "shows no layers" in notes
     assert "The segmenter knows the bundled scenes alone" in notes
@@ -234,8 +233,9 @@ def test_an_interrupted_sweep_goes_on_and_loses_no_finished_prompt(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         evaluated(store=tmp_path / "new", progress=stop_at(10))
     assert sorted(each.name for each in (tmp_path / "new").iterdir()) == [
-        "000-seed-0", "recipe.json",
+        "cases", "recipe.json",
     ]  # fmt: skip
+    assert len(list((tmp_path / "new" / "cases").iterdir())) == 1
     again, fewer = evaluated(store=tmp_path / "new")
     assert fewer == rows - 7 * 2 * 2  # the first prompt: 7 pictures, 2 steps, 2 halves
     pd.testing.assert_frame_equal(again.table, whole.table)
@@ -301,7 +301,7 @@ def test_a_folder_has_all_of_it(heads, tmp_path):
     heads.save(tmp_path / "out", overwrite=True)
     (tmp_path / "out" / "mine.txt").write_text("kept")
     with pytest.raises(OutputError, match="holds 'mine.txt', which no sweep wrote"):
-        check_folder(tmp_path / "out", overwrite=True)
+        SWEEP.folder.check(tmp_path / "out", overwrite=True)
 
 
 def test_the_heat_table_has_layers_in_running_order_and_the_means_of_the_summary(heads):

@@ -1,5 +1,6 @@
 """``regard benchmark``."""
 
+import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,7 +21,7 @@ def attend_and_excite(
         list[str] | None,
         typer.Option(help="A method that takes words; several times for several."),
     ] = None,
-    seeds: Annotated[int, typer.Option(help="Pictures of each prompt, from seed 0 on.")] = 4,
+    seeds: Annotated[int, typer.Option(help="Images of each prompt, from seed 0 on.")] = 4,
     steps: Steps = None,
     guidance: Guidance = None,
     encoder: Annotated[
@@ -38,13 +39,12 @@ def attend_and_excite(
         bool, typer.Option("--overwrite", help="Replace a benchmark that is in the folder.")
     ] = False,
 ) -> None:
-    """Draw 276 prompts of two subjects, bare and under methods, and count what is neglected.
+    """Generate 276 prompts of two subjects, bare and under methods, and count what is neglected.
 
     Called again after an interruption, it goes on where it stopped.
     """
+    from regard.experiments.benchmark import BENCHMARK, CONTENDERS, checked, quick_prompts
     from regard.experiments.benchmark import benchmark as compute
-    from regard.experiments.benchmark.result import begin
-    from regard.experiments.benchmark.run import CONTENDERS, checked, quick_prompts
     from regard.zoo.memory import keep_memory
 
     names = list(method or CONTENDERS)
@@ -56,16 +56,16 @@ def attend_and_excite(
         **given(num_inference_steps=steps, guidance_scale=guidance),
     }
     judges = {"encoder": encoder, "captioner": None if captioner == "none" else captioner}
-    with begin(out, overwrite=overwrite) as (folder, unfinished):
+    with BENCHMARK.begin(out, overwrite=overwrite) as (folder, unfinished):
         how = {**drawn, **judges, "store": unfinished, "overwrite": overwrite}
         try:
-            with bar("drawing") as advance:
+            with bar("generating") as advance:
                 found = compute(model, methods=names, prompts=prompts, **how, progress=advance)
         except KeyboardInterrupt:
-            stop(how_to_go_on(unfinished, "prompt", "prompts"), STOPPED)
+            stop(how_to_go_on(unfinished, "prompt and seed", "prompts and seeds"), STOPPED)
         found.save(folder, overwrite=overwrite)
     if as_json:
-        typer.echo(_json_of(found, folder))
+        typer.echo(json.dumps({**found.to_json(), "folder": str(folder)}))
         return
     typer.echo(text_of(found))
     typer.echo(f"\nWrote {folder}. Open {folder / 'report.html'} in a browser.")
@@ -73,17 +73,9 @@ def attend_and_excite(
 
 def text_of(found: Any) -> str:
     """The means of all sets for the terminal, and what was not measured."""
-    from regard.experiments.benchmark.report import table_of
+    from regard.experiments.benchmark_report import table_of
     from regard.views.report import with_ends
 
     shown = with_ends(table_of(found.summary())).set_index("method").T
     shown.index = shown.index.str.replace("_", " ")
     return "\n".join([shown.to_string(float_format="{:.3g}".format, na_rep="-"), *found.notes])
-
-
-def _json_of(found: Any, folder: Path) -> str:
-    import json
-
-    from regard.experiments.benchmark.result import json_of
-
-    return json.dumps({**json_of(found), "folder": str(folder)})

@@ -166,7 +166,7 @@ def how_to_go_on(unfinished: Path, one: str, many: str) -> str:
         one: What a part is called.
         many: What several are called.
     """
-    finished = sum(each.is_dir() for each in unfinished.glob("[0-9]*"))
+    finished = sum(each.is_dir() for each in (unfinished / "cases").glob("*"))
     if not finished:
         return f"stopped; no {one} was finished yet, so nothing was written."
     kept = f"{one} is" if finished == 1 else f"{many} are"

@@ -1,5 +1,6 @@
 """``regard sweep``."""
 
+import json
 import re
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,9 +17,9 @@ SHOWN = 12
 
 def sweep(
     over: Annotated[str, typer.Argument(help="heads, layers, words or places.")],
-    prompts: Annotated[list[str] | None, typer.Argument(help="What to draw.")] = None,
+    prompts: Annotated[list[str] | None, typer.Argument(help="What to generate.")] = None,
     model: Annotated[str, typer.Option(help="A bundled model or a folder.")] = "openmoji",
-    seeds: Annotated[int, typer.Option(help="Pictures of each prompt, from seed 0 on.")] = 2,
+    seeds: Annotated[int, typer.Option(help="Images of each prompt, from seed 0 on.")] = 2,
     steps: Steps = None,
     guidance: Guidance = None,
     negative: Negative = None,
@@ -40,13 +41,12 @@ def sweep(
         bool, typer.Option("--overwrite", help="Replace a sweep that is in the folder.")
     ] = False,
 ) -> None:
-    """Draw without each head, layer, word or place in its turn, and tell which matter.
+    """Generate without each head, layer, word or place in its turn, and tell which matter.
 
     Called again after an interruption, it goes on where it stopped.
     """
-    from regard.experiments.sweeps import sweep as run
-    from regard.experiments.sweeps.result import begin
-    from regard.experiments.sweeps.sweep import checked
+    from regard.experiments.sweep import SWEEP, checked
+    from regard.experiments.sweep import sweep as run
     from regard.zoo.memory import keep_memory
 
     asked, _ = checked(prompts or [], over, seeds)  # a mistake is told before torch is loaded
@@ -59,7 +59,7 @@ def sweep(
         width=width,
     )
     drawn = {"seeds": seeds, "during": _span(during, steps, model), **sampling}
-    with begin(out or Path(f"sweep-{over}"), overwrite=overwrite) as (folder, unfinished):
+    with SWEEP.begin(out or Path(f"sweep-{over}"), overwrite=overwrite) as (folder, unfinished):
         how = {"encoder": encoder, "store": unfinished, "overwrite": overwrite}
         try:
             with bar(f"sweep over {over}") as advance:
@@ -68,7 +68,7 @@ def sweep(
             stop(how_to_go_on(unfinished, "prompt and seed", "prompts and seeds"), STOPPED)
         found.save(folder, overwrite=overwrite)
     if as_json:
-        typer.echo(_json_of(found, folder))
+        typer.echo(json.dumps({**found.to_json(), "folder": str(folder)}))
         return
     typer.echo(text_of(found))
     typer.echo(f"\nWrote {folder}. Open {folder / 'report.html'} in a browser.")
@@ -106,7 +106,7 @@ def steps_of(text: str, steps: int) -> list[int]:
 
 def text_of(found: Any) -> str:
     """The strongest rows for the terminal."""
-    from regard.experiments.sweeps.result import shown
+    from regard.experiments.sweep_report import shown
     from regard.views.report import with_ends
 
     table = shown(found, SHOWN)
@@ -116,11 +116,3 @@ def text_of(found: Any) -> str:
     rest = found.table["ablation"].nunique() - len(told)
     lines += [f"... and {rest} more, in summary.csv."] if rest > 0 else []
     return "\n".join([*lines, *found.notes])
-
-
-def _json_of(found: Any, folder: Path) -> str:
-    import json
-
-    from regard.experiments.sweeps.result import json_of
-
-    return json.dumps({**json_of(found), "folder": str(folder)})

@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +25,7 @@ from regard.saved.folder import (
     unwritten,
 )
 
-RECIPE, ROWS, ARRAYS = "recipe.json", "rows.json", "pictures.npz"
+RECIPE, ROWS, ARRAYS, CASES = "recipe.json", "rows.json", "pictures.npz", "cases"
 
 Part = tuple[dict[str, Any], dict[str, np.ndarray]]
 
@@ -63,13 +63,15 @@ class Store:
     """A folder of finished parts, each complete or not there; nobody else writes to it meanwhile.
 
     Each part says with which settings it was made; one that was made with others, or that is
-    damaged, counts as not there.
+    damaged, counts as not there. Parts that an experiment does not ask for stay for the next.
 
     Args:
         folder: Made when the first is written; None keeps everything in memory.
         recipe: What all of it was made with.
         who: Which experiment asks, for messages: 'sweep' or 'benchmark'.
         overwrite: Whether one with another recipe may be deleted.
+        grows: What in the recipe may differ from that of the parts that are there: the names of
+            parts tell these apart.
 
     Raises:
         OutputError: on entering, if the folder holds something else, or an experiment with
@@ -83,11 +85,13 @@ class Store:
         *,
         who: str,
         overwrite: bool = False,
+        grows: Collection[str] = (),
     ) -> None:
         self._folder = None if folder is None else real(folder, who=who)
         self._who, self._overwrite = who, overwrite
         self._recipe = {"format": _stamp(who), **json.loads(json.dumps(recipe))}
-        self._settings = _hash(self._recipe)
+        self._fixed = {name: self._recipe[name] for name in self._recipe if name not in grows}
+        self._settings = _hash(self._fixed)
         self._memory: dict[str, Part] = {}
         self._close = ExitStack()
 
@@ -124,7 +128,7 @@ class Store:
         """Plain JSON values and arrays of a part, as `write` took them."""
         if self._folder is None:
             return self._memory.get(name)
-        return _read(self._folder / name, self._settings)
+        return _read(self._folder / CASES / name, self._settings)
 
     def write(self, name: str, told: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
         """Keep plain JSON values and arrays of a part.
@@ -136,12 +140,13 @@ class Store:
             self._memory[name] = told, arrays
             return
         self._begin(self._folder)
-        fresh, place = self._folder / FRESH, self._folder / name
+        fresh, place = self._folder / FRESH, self._folder / CASES / name
         try:
             for each in (fresh, place):  # of a process that was killed, or damaged
                 if each.exists():
                     shutil.rmtree(each)
             fresh.mkdir()
+            place.parent.mkdir(exist_ok=True)
             text = json.dumps({"settings_sha256": self._settings, **told})
             (fresh / ROWS).write_text(text, encoding="utf-8")
             np.savez_compressed(fresh / ARRAYS, **arrays)
@@ -176,7 +181,7 @@ class Store:
                 f"{who}: '{folder}' holds something that no unfinished {who} wrote. Choose another "
                 f"folder, or move that away."
             )
-        other = [name for name in self._recipe if kept.get(name) != self._recipe[name]]
+        other = [name for name in self._fixed if kept.get(name) != self._recipe[name]]
         if other and self._overwrite:
             forget(folder, who)
         elif other:
@@ -185,6 +190,20 @@ class Store:
                 f"Give what that one had to go on with it, or overwrite=True (--overwrite) to "
                 f"begin anew."
             )
+        elif kept != self._recipe:
+            self._renew(folder)
+
+    def _renew(self, folder: Path) -> None:
+        """Note the recipe of whoever writes there now, in one step."""
+        fresh = folder / FRESH
+        try:
+            shutil.rmtree(fresh, ignore_errors=True)
+            fresh.mkdir()
+            (fresh / RECIPE).write_text(json.dumps(self._recipe, indent=1), encoding="utf-8")
+            (fresh / RECIPE).replace(folder / RECIPE)
+            fresh.rmdir()
+        except OSError as failed:
+            raise unwritten(folder, failed, who=self._who) from failed
 
 
 class Cells(Mapping[Any, Done]):
@@ -272,8 +291,10 @@ def forget(folder: Path, who: str) -> None:
     """
     if read_recipe(folder, who) is None:
         return
-    for cell in [each for each in folder.iterdir() if each.is_dir() and not each.is_symlink()]:
-        _delete(cell, ARRAYS, ROWS)
+    parts = folder / CASES
+    for each in [folder / FRESH, *(parts.iterdir() if parts.is_dir() else ()), parts]:
+        if each.is_dir() and not each.is_symlink():
+            _delete(each, ARRAYS, ROWS, RECIPE)
     _delete(folder, RECIPE)
 
 

@@ -26,7 +26,7 @@ from regard.measures.words import (
     pixel_distance,
     verdicts,
 )
-from regard.scores.judges import Judges, evidence, judges_of
+from regard.scores.evidence import Judges, evidence, judges_of
 from regard.trace import Trace
 
 __all__ = ["Judges", "evidence", "prove", "verdicts"]

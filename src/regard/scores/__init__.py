@@ -1,8 +1,9 @@
 """Numbers of images: how well they fit a text, how far apart they are, and what they show.
 
 `scores` lists them; each is an attribute of this package too, such as `regard.scores.clip_score`.
-Most need an encoder, and load torch when they are called. `regard.scores.judges` has who says what
-changed from one image to another.
+Most need an encoder, and load torch when they are called. `regard.scores.judges` has what
+experiments ask of each image, and `regard.scores.evidence` who says what changed from one image to
+another.
 """
 
 from typing import TYPE_CHECKING, Any

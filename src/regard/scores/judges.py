@@ -1,134 +1,235 @@
-"""Who says what changed from one image to another, and what they say."""
+"""Judges: what is said of images that were generated, as named columns of numbers with units."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
-import pandas as pd
 from PIL import Image
 
-from regard.errors import DataError
+from regard.data.scenes import mentions_in
 from regard.measures.words import SAME, pixel_distance
+from regard.scores import clip, perceptual, templates
+from regard.scores.presence import misbound_colours, neglected_subjects
 
-Sight = tuple[str, ...]
+Columns = dict[str, list[Any]]
+"""By name, one value for each image."""
+
+SUBJECTS = "share of subjects"
+
+
+class Judge(Protocol):
+    """Who says something of images.
+
+    Attributes:
+        units: Of each column of numbers that it may give.
+    """
+
+    units: ClassVar[Mapping[str, str]]
+
+    def recipe(self) -> dict[str, Any]:
+        """What decides its judgement, as plain JSON values."""
+
+    def __call__(
+        self, images: Sequence[Image.Image], requests: Sequence[Any], baseline: Image.Image
+    ) -> Columns:
+        """What it says of each image.
+
+        Args:
+            images: The images.
+            requests: The `Request` of each, all of one prompt.
+            baseline: The image of the same prompt and seed without methods.
+        """
+
+
+class Pixels:
+    """How far the pixels of images lie from those of the baseline."""
+
+    units: ClassVar = {"distance": "share of full scale"}
+
+    def recipe(self) -> dict[str, Any]:
+        """Nothing but its name."""
+        return {"judge": "pixels"}
+
+    def __call__(
+        self, images: Sequence[Image.Image], requests: Sequence[Any], baseline: Image.Image
+    ) -> Columns:
+        """As for `Judge`."""
+        first, *others = arrays([baseline, *images])
+        return {"distance": [pixel_distance(first, each) for each in others]}
 
 
 @dataclass(frozen=True)
-class Judges:
-    """Who says what changed from one image to another.
+class Shift:
+    """What an encoder says of the way from the baseline: how far, and how the prompt still fits.
 
-    Args:
-        likeness: Of one image to several others: 1 the same, less the less alike.
-        sight: What each image shows, a name for each thing; None where nobody says.
-        name: What likeness is measured in, for the note of a proof.
+    Attributes:
+        encoder: As `regard.models.encoder.encoder` returns it; what it cannot read is left out.
     """
 
-    likeness: Callable[[Image.Image, Sequence[Image.Image]], Sequence[float]]
-    sight: Callable[[Sequence[Image.Image]], Sequence[Sight]] | None = None
-    name: str = "the encoder that was given"
+    encoder: Any
+    units: ClassVar = {"perceptual_distance": "1", "clip_score": "cosine", "clip_change": "cosine"}
+
+    def recipe(self) -> dict[str, Any]:
+        """The encoder and its checksum."""
+        return {"judge": "shift", **recipe_of(self.encoder)}
+
+    def __call__(
+        self, images: Sequence[Image.Image], requests: Sequence[Any], baseline: Image.Image
+    ) -> Columns:
+        """As for `Judge`."""
+        found: Columns = {}
+        if self.encoder.layers is not None:
+            before = [baseline] * len(images)
+            apart = perceptual.perceptual_distance(before, images, model=self.encoder)
+            found["perceptual_distance"] = apart.values.tolist()
+        if self.encoder.texts is not None:
+            prompts = [requests[0].prompt, *(each.prompt for each in requests)]
+            fits = clip.clip_score([baseline, *images], prompts, model=self.encoder).values
+            found["clip_score"] = fits[1:].tolist()
+            found["clip_change"] = (fits[1:] - fits[0]).tolist()
+        return found
 
 
-def judges_of(model: Any) -> Judges | None:
-    """Who compares the images of a model: the bundled judges, or else its own autoencoder."""
-    return bundled_judges(model) or _latent_judges(model.pipeline)
+class Losses:
+    """Which subjects the segmenter of the bundled scenes sees no more; none of other prompts."""
 
+    units: ClassVar = dict.fromkeys(("neglected", "neglected_change", "still_shown"), SUBJECTS)
 
-def _latent_judges(pipeline: Any) -> Judges | None:
-    """Likeness in the latents of a pipeline's autoencoder; None if it has none."""
-    import torch
+    def recipe(self) -> dict[str, Any]:
+        """Nothing but its name."""
+        return {"judge": "losses"}
 
-    vae, processor = (getattr(pipeline, name, None) for name in ("vae", "image_processor"))
-    if vae is None or processor is None or not hasattr(vae, "encode"):
-        return None
+    def __call__(
+        self, images: Sequence[Image.Image], requests: Sequence[Any], baseline: Image.Image
+    ) -> Columns:
+        """As for `Judge`."""
+        from regard.models.detector import detect
 
-    @torch.no_grad()
-    def latents(image: Image.Image) -> Any:
-        pixels = processor.preprocess(image.convert("RGB")).to(vae.device, vae.dtype)
-        return vae.encode(pixels).latent_dist.mode()[0].double().cpu()
-
-    def likeness(image: Image.Image, others: Sequence[Image.Image]) -> list[float]:
-        first = latents(image)
-        centre = first.mean(dim=(-2, -1), keepdim=True)
-        own = (first - centre).flatten()
-        return [
-            float(torch.cosine_similarity(own, (latents(each) - centre).flatten(), dim=0))
-            for each in others
-        ]
-
-    return Judges(likeness, name="the latents of the model's own autoencoder")
-
-
-def bundled_judges(model: Any) -> Judges | None:
-    """The bundled judges, if this is a bundled model and their weights are there."""
-    import regard.models as models
-    import regard.zoo as zoo
-
-    try:
-        if models.name_of(model) in zoo.recipes():
-            zoo.weights_folder("openmoji-clip")
-            zoo.weights_folder("openmoji-segmenter")
-            return Judges(_likeness, _sight, "the space of the image encoder openmoji-clip")
-    except DataError:
-        pass  # without the judges' weights the pixels still speak
-    return None
-
-
-def _likeness(image: Image.Image, others: Sequence[Image.Image]) -> list[float]:
-    from regard.models import detector
-
-    return [float(each) for each in detector.similarity([image], list(others))[0]]
-
-
-def _sight(images: Sequence[Image.Image]) -> list[Sight]:
-    from regard.data.drawings import OBJECTS
-    from regard.models import detector
-
-    return [
-        tuple(
-            # An animal has the colours it was drawn in; only objects are named with one.
-            f"{sighting.colour} {name}" if name in OBJECTS else name
-            for name, sighting in seen.subjects.items()
-        )
-        for seen in detector.detect(list(images))
-    ]
-
-
-def evidence(
-    image: Image.Image, others: Sequence[Image.Image], judges: Judges | None
-) -> pd.DataFrame:
-    """How far images are from another one, and what is seen in them.
-
-    Args:
-        image: What they are compared with.
-        others: The images.
-        judges: Who compares them; None leaves it to the pixels.
-
-    Returns:
-        One row for each, with the columns distance, pixel_distance and seen of a proof.
-    """
-    pixels = np.asarray(image.convert("RGB"))
-    likeness = judges.likeness(image, others) if judges else [np.nan] * len(others)
-    return pd.DataFrame(
-        {
-            "distance": [max(0.0, 1.0 - float(each)) for each in likeness],
-            "pixel_distance": [
-                pixel_distance(pixels, np.asarray(each.convert("RGB"))) for each in others
+        prompt = requests[0].prompt
+        named = {mention.subject for mention in mentions_in(prompt)}
+        if not named:
+            return {}
+        seen = detect([baseline, *images])
+        neglected = neglected_subjects([prompt] * len(seen), seen).values
+        first, *others = [set(each.subjects) for each in seen]
+        before = named & first
+        return {
+            "neglected": neglected[1:].tolist(),
+            "neglected_change": (neglected[1:] - neglected[0]).tolist(),
+            "still_shown": [
+                len(before & each) / len(before) if before else np.nan for each in others
             ],
-            "seen": _changes(image, others, judges),
+            "segmenter": [
+                SAME if own == first else f"{_listed(seen[0])} -> {_listed(each)}"
+                for own, each in zip(others, seen[1:], strict=True)
+            ],
         }
-    )
 
 
-def _changes(image: Image.Image, images: Sequence[Image.Image], judges: Judges | None) -> list[str]:
-    if judges is None or judges.sight is None:
-        return [""] * len(images)
-    before, *after = judges.sight([image, *images])
-    return [
-        SAME if set(sight) == set(before) else f"{_listed(before)} -> {_listed(sight)}"
-        for sight in after
-    ]
+class Presence:
+    """Which subjects and colours of the prompt the segmenter of the bundled scenes misses."""
+
+    units: ClassVar = {
+        "neglected": "1 if a subject is missing",
+        "neglected_subjects": SUBJECTS,
+        "misbound_colours": "share of colours",
+    }
+
+    def recipe(self) -> dict[str, Any]:
+        """Nothing but its name."""
+        return {"judge": "presence"}
+
+    def __call__(
+        self, images: Sequence[Image.Image], requests: Sequence[Any], baseline: Image.Image
+    ) -> Columns:
+        """As for `Judge`."""
+        from regard.models.detector import detect
+
+        seen, prompts = detect(arrays(images)), [each.prompt for each in requests]
+        missing = neglected_subjects(prompts, seen).values
+        return {
+            "neglected": np.where(np.isnan(missing), np.nan, missing > 0).tolist(),
+            "neglected_subjects": missing.tolist(),
+            "misbound_colours": misbound_colours(prompts, seen).values.tolist(),
+        }
 
 
-def _listed(sight: Sight) -> str:
-    return ", ".join(sight) or "nothing"
+@dataclass(frozen=True)
+class Fit:
+    """How well images fit their prompt, and the half of it that they fit less.
+
+    Attributes:
+        encoder: Of images and texts, as `regard.models.encoder.encoder` returns it.
+    """
+
+    encoder: Any
+    units: ClassVar = {"full_prompt": "cosine", "weaker_half": "cosine"}
+
+    def recipe(self) -> dict[str, Any]:
+        """The encoder and its checksum."""
+        return {"judge": "fit", **recipe_of(self.encoder)}
+
+    def __call__(
+        self, images: Sequence[Image.Image], requests: Sequence[Any], baseline: Image.Image
+    ) -> Columns:
+        """As for `Judge`."""
+        shown, prompts = arrays(images), [each.prompt for each in requests]
+        full = templates.prompt_similarity(shown, prompts, model=self.encoder)
+        weaker = templates.weaker_half(shown, prompts, model=self.encoder)
+        return {"full_prompt": full.values.tolist(), "weaker_half": weaker.values.tolist()}
+
+
+@dataclass(frozen=True)
+class Captions:
+    """What a captioner says of images, and how near that is to their prompt.
+
+    Attributes:
+        captioner: As `regard.models.captioner.captions` takes it.
+        encoder: Of texts, as `regard.models.encoder.encoder` returns it.
+    """
+
+    captioner: Any
+    encoder: Any
+    units: ClassVar = {"caption_similarity": "cosine"}
+
+    def recipe(self) -> dict[str, Any]:
+        """The captioner, and the encoder with its checksum."""
+        return {"judge": "captions", **recipe_of(self.encoder), "captioner": str(self.captioner)}
+
+    def __call__(
+        self, images: Sequence[Image.Image], requests: Sequence[Any], baseline: Image.Image
+    ) -> Columns:
+        """As for `Judge`."""
+        from regard.models.captioner import captions
+
+        told = list(captions(arrays(images), model=self.captioner))
+        prompts = [each.prompt for each in requests]
+        similar = templates.caption_similarity(told, prompts, model=self.encoder)
+        return {"caption": told, "caption_similarity": similar.values.tolist()}
+
+
+def recipe_of(encoder: Any) -> dict[str, Any]:
+    """The name and the checksum of an encoder, None where there is no encoder.
+
+    Example:
+        >>> recipe_of(None)
+        {'encoder': None, 'encoder_sha256': None}
+    """
+    if encoder is None:
+        return {"encoder": None, "encoder_sha256": None}
+    return {"encoder": encoder.name, "encoder_sha256": encoder.recipe.get("weights_sha256")}
+
+
+def arrays(images: Sequence[Image.Image]) -> list[np.ndarray]:
+    """Images as uint8 [y, x, 3].
+
+    Example:
+        >>> arrays([Image.new("L", (3, 2))])[0].shape
+        (2, 3, 3)
+    """
+    return [np.asarray(each.convert("RGB")) for each in images]
+
+
+def _listed(seen: Any) -> str:
+    return ", ".join(seen.subjects) or "nothing"

@@ -9,7 +9,7 @@ import xarray as xr
 
 from regard.look import Look
 from regard.measures.words import pixel_distance
-from regard.scores.judges import bundled_judges
+from regard.scores.evidence import bundled_judges
 from regard.trace import resize
 
 SHARE = 0.2

@@ -87,7 +87,7 @@ class Reader:
         from regard.look import look
         from regard.look.proof import controls
         from regard.look.recipe import request_from
-        from regard.scores.judges import evidence, judges_of
+        from regard.scores.evidence import evidence, judges_of
 
         model, judges = self.model, judges_of(self.model)
         if judges is None or judges.sight is None:

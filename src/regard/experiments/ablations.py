@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from regard.errors import ArgumentError
+from regard.experiments.plan import Variant
 from regard.generation import Request, generate
 from regard.methods import Method, Where, drop, scale_heads, scale_layers
 from regard.methods.where import Steps
@@ -47,23 +48,6 @@ class Layer:
         return " ".join(part for part in (self.place, numbers, self.kind) if part)
 
 
-@dataclass(frozen=True)
-class Ablation:
-    """One thing that is taken away.
-
-    Attributes:
-        name: Unlike any other of its prompt.
-        label: Short, for pictures.
-        method: What takes it away.
-        told: Further columns of the table.
-    """
-
-    name: str
-    label: str
-    method: Method
-    told: dict[str, Any] = field(default_factory=dict)
-
-
 def layers_of(model: TextToImage, request: Request) -> list[Layer]:
     """The attention layers of a model in running order, from one step of a generation.
 
@@ -92,8 +76,8 @@ def _layer(call: AttentionCall) -> Layer:
 
 def ablations(
     over: str, layers: Sequence[Layer], prompt: Prompt, during: Steps = None
-) -> list[Ablation]:
-    """What is taken away from the pictures of a prompt, one after the other.
+) -> list[Variant]:
+    """What is taken away from the images of a prompt, one after the other.
 
     Args:
         over: ``heads``, ``layers``, ``words`` or ``places``.
@@ -107,32 +91,32 @@ def ablations(
     return _MAKERS[over](layers, prompt, during)
 
 
-def _heads(layers: Sequence[Layer], prompt: Prompt, during: Steps) -> list[Ablation]:
+def _heads(layers: Sequence[Layer], prompt: Prompt, during: Steps) -> list[Variant]:
     return [
-        Ablation(
+        _without(
             f"{layer.path}:{head}",
-            f"{layer.short}, head {head}",
             scale_heads(layer.path, {head: 0.0}, where=Where(steps=during)),
             {"layer": layer.path, "place": layer.place, "kind": layer.kind, "head": head},
+            label=f"{layer.short}, head {head}",
         )
         for layer in layers
         for head in range(layer.heads)
     ]
 
 
-def _layers(layers: Sequence[Layer], prompt: Prompt, during: Steps) -> list[Ablation]:
+def _layers(layers: Sequence[Layer], prompt: Prompt, during: Steps) -> list[Variant]:
     return [
-        Ablation(
+        _without(
             layer.path,
-            layer.short,
             scale_layers(0.0, where=Where(steps=during, layers=layer.path)),
             {"layer": layer.path, "place": layer.place, "kind": layer.kind},
+            label=layer.short,
         )
         for layer in layers
     ]
 
 
-def _words(layers: Sequence[Layer], prompt: Prompt, during: Steps) -> list[Ablation]:
+def _words(layers: Sequence[Layer], prompt: Prompt, during: Steps) -> list[Variant]:
     if not any(layer.reads for layer in layers):
         raise ArgumentError(
             f"sweep: in none of the {len(layers)} attention layers of this model does the image "
@@ -140,10 +124,10 @@ def _words(layers: Sequence[Layer], prompt: Prompt, during: Steps) -> list[Ablat
         )
     names = dict.fromkeys(token.name for token in prompt.tokens if token.role == "word")
     where = Where(steps=during)
-    return [Ablation(name, name, drop(name, where=where), {"word": name}) for name in names]
+    return [_without(name, drop(name, where=where), {"word": name}) for name in names]
 
 
-def _places(layers: Sequence[Layer], prompt: Prompt, during: Steps) -> list[Ablation]:
+def _places(layers: Sequence[Layer], prompt: Prompt, during: Steps) -> list[Variant]:
     there = {(layer.place, layer.kind) for layer in layers if layer.place and layer.kind}
     if not there:
         raise ArgumentError(
@@ -151,8 +135,7 @@ def _places(layers: Sequence[Layer], prompt: Prompt, during: Steps) -> list[Abla
             f"Sweep layers or heads."
         )
     return [
-        Ablation(
-            f"{place} {kind}",
+        _without(
             f"{place} {kind}",
             scale_layers(0.0, where=Where(steps=during, stage=place, kind=kind)),
             {"place": place, "kind": kind},
@@ -163,7 +146,11 @@ def _places(layers: Sequence[Layer], prompt: Prompt, during: Steps) -> list[Abla
     ]
 
 
-_MAKERS: dict[str, Callable[[Sequence[Layer], Prompt, Steps], list[Ablation]]] = {
+def _without(name: str, method: Method, told: dict[str, Any], *, label: str = "") -> Variant:
+    return Variant(label or name, (method,), {"ablation": name, **told})
+
+
+_MAKERS: dict[str, Callable[[Sequence[Layer], Prompt, Steps], list[Variant]]] = {
     "heads": _heads,
     "layers": _layers,
     "words": _words,

@@ -1,23 +1,21 @@
 """One call: the prompts of the Attend-and-Excite benchmark, bare and under some methods."""
 
 import os
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Unpack
 
 import numpy as np
-import pandas as pd
 
 from regard.arguments import listed, pathlike, shown, verb, whole
 from regard.data.prompts import prompts as published
 from regard.data.scenes import mentions_in
 from regard.errors import ArgumentError
-from regard.experiments.benchmark.result import BARE, Benchmark
-from regard.experiments.store import Done, Store, small
+from regard.experiments.benchmark_report import BARE, BENCHMARK
+from regard.experiments.plan import Case, Plan, Variant, shared_recipe
+from regard.experiments.result import Result
 from regard.generation import Request, Sampling
 from regard.look.asked import check_progress
-from regard.look.recipe import recipe_of
 
 SETS = ("animals", "animals_objects", "objects")
 CONTENDERS = (
@@ -44,10 +42,10 @@ def benchmark(
     overwrite: bool = False,
     progress: Callable[[int, int], Any] | None = None,
     **sampling: Unpack[Sampling],
-) -> Benchmark:
-    """Draw prompts with two subjects bare and under methods, and count what is neglected.
+) -> Result:
+    """Generate prompts with two subjects bare and under methods, and count what is neglected.
 
-    All pictures of a prompt are drawn one method after the other, so that their seconds can be
+    All images of a prompt are generated one method after the other, so that their seconds can be
     compared, and then judged; only small copies of them are kept.
 
     Args:
@@ -56,23 +54,28 @@ def benchmark(
             subjects of each prompt. Settings may follow a name, as `regard.methods.parse` reads
             them: ``attend-and-excite scale_factor=5 steps=0:10``.
         prompts: Some of `regard.data.prompts.prompts`; None for all 276.
-        seeds: Pictures of each prompt, from seed 0 on.
-        encoder: Of pictures and texts, as `regard.models.encoder.encoder` takes it.
+        seeds: Images of each prompt, from seed 0 on.
+        encoder: Of images and texts, as `regard.models.encoder.encoder` takes it.
         captioner: As `regard.models.captioner.captions` takes it; None for no captions.
-        store: A folder to which what each prompt gave is written at once. A call with the same
-            settings and folder goes on from there, and the result reads its pictures there: keep
-            it until that is saved. None keeps all in memory.
+        store: A folder to which what each prompt and seed gave is written at once. A call with
+            the same settings and folder goes on from there, also with further prompts and seeds,
+            and the result reads its images there: keep it until that is saved. None keeps all in
+            memory.
         overwrite: Whether what other settings left unfinished in the store may be deleted.
         progress: Called with the number of images generated so far, and of all.
         **sampling: As in `regard.generation.Sampling`, but for seed and latents.
 
     Returns:
-        A `Benchmark`: ``.table``, ``.summary()`` and ``.save(folder)``.
+        A `Result`. Its table has one row for each image: set, prompt, seed, method, ``seconds`` (of
+        one image, the mean of its batch); by the segmenter ``neglected`` (1 if a subject is
+        missing, else 0), ``neglected_subjects`` and ``misbound_colours`` (shares); by the encoder
+        ``full_prompt`` and ``weaker_half``, and with a captioner ``caption_similarity`` (cosines)
+        and ``caption``. Its summary compares each method with the bare run.
 
     Raises:
         UnknownName: there is no such method, setting or model.
         ArgumentError: a method takes no words; a prompt is not of the benchmark, or one comes
-            twice; no seed. All this is said before anything is drawn.
+            twice; no seed. All this is said before anything is generated.
         DataError: the encoder or the captioner cannot be opened.
         OutputError: the store holds something else, or another benchmark, cannot be written, or
             another process writes there.
@@ -97,29 +100,32 @@ def benchmark(
     check_progress(progress)
     contenders = {name: _maker(name) for name in names}
     # These import torch, so they wait until arguments are checked.
-    from regard.experiments.benchmark.judging import judges_of
+    from regard.experiments.run import run
     from regard.models.text_to_image import TextToImage
+    from regard.scores.judges import recipe_of
 
-    requests = [Request.of(each, sampling) for each in asked]
     model = TextToImage.of(model)
-    requests = [model.decide(each) for each in requests]
+    requests = [model.decide(Request.of(each, sampling)) for each in asked]
     for each in asked:
         model.tokenize(each, whole=True)
-    judges = judges_of(model, encoder, captioner)
-    recipe = {**_recipe(model, requests[0], asked, names, seeds), **judges.recipe}
-    total = len(asked) * (len(names) + 1) * seeds
-    rows: list[dict[str, Any]] = []
-    with Store(store, recipe, who="benchmark", overwrite=overwrite) as kept:
-        for number, each in enumerate(requests):
-            done = kept.get(f"{number:03}")
-            if done is None:
-                done = _drawn(model, each, contenders, seeds, judges)
-                kept.put(f"{number:03}", done)
-            rows += done.rows
-            if progress is not None:
-                progress((number + 1) * total // len(asked), total)
-    cells = kept.cells({each: f"{number:03}" for number, each in enumerate(asked)})
-    return Benchmark(pd.DataFrame(rows), recipe, tuple(judges.notes), cells)
+    judges, notes = _judges_of(model, encoder, captioner)
+    cases = [
+        Case(replace(request, seed=seed), variants)
+        for request in requests
+        for variants in [_variants(request.prompt, contenders)]
+        for seed in range(seeds)
+    ]
+    recipe = {
+        **{"prompts": asked, "seeds": seeds, "methods": names},
+        **shared_recipe(model, requests[0]),
+        **recipe_of(judges[-1].encoder),
+        "captioner": None if captioner is None else str(captioner),
+    }
+    plan = Plan(
+        BENCHMARK, model, cases, judges, recipe, tuple(notes),
+        columns=("set", "prompt", "seed", "method", "seconds"), timed=True,
+    )  # fmt: skip
+    return run(plan, store=store, overwrite=overwrite, progress=progress)
 
 
 def quick_prompts() -> list[str]:
@@ -208,50 +214,44 @@ def _maker(asked: str) -> Callable[..., Any]:
     return making
 
 
-def _drawn(
-    model: Any,
-    request: Request,
-    contenders: dict[str, Callable[..., Any]],
-    seeds: int,
-    judges: Any,
-) -> Done:
-    """The pictures of one prompt, bare, then under each method, and what they show.
+def _variants(prompt: str, contenders: dict[str, Callable[..., Any]]) -> tuple[Variant, ...]:
+    """The bare run of a prompt, then each method told of its subjects."""
+    words = [mention.subject for mention in mentions_in(prompt)]
+    methods = {BARE: (), **{name: (make(words),) for name, make in contenders.items()}}
+    part = set_of()[prompt]
+    return tuple(Variant(name, own, {"set": part, "method": name}) for name, own in methods.items())
 
-    All seeds of one method are one batch.
+
+def _judges_of(model: Any, encoder: Any, captioner: Any) -> tuple[list[Any], list[str]]:
+    """The judges, opened, and what is not measured; the segmenter knows bundled models alone.
+
+    Raises:
+        DataError: the encoder or the captioner cannot be opened.
+        UnknownName: there is no such captioner.
+        ArgumentError: the encoder reads no texts.
     """
-    from regard.experiments.benchmark.judging import judged
-    from regard.generation import generate
-    from regard.generation.outcome import refuse_void
+    from regard.models.captioner import captions
+    from regard.scores.evidence import bundled_judges
+    from regard.scores.judges import Captions, Fit, Presence
+    from regard.scores.pairs import open_encoder
 
-    model.noise(request.num_inference_steps).check()
-    words = [mention.subject for mention in mentions_in(request.prompt)]
-    entries = {BARE: (), **{name: (make(words),) for name, make in contenders.items()}}
-    rows, labels, images = [], [], []
-    for name, methods in entries.items():
-        own = [replace(request, methods=methods, seed=seed) for seed in range(seeds)]
-        started = time.perf_counter()
-        made = generate(model, own)
-        refuse_void([each.void for each in made], even=name == BARE)
-        seconds = (time.perf_counter() - started) / seeds
-        for seed, each in enumerate(made):
-            told = {"set": set_of()[request.prompt], "prompt": request.prompt}
-            rows.append({**told, "seed": seed, "method": name, "seconds": seconds})
-            labels.append(f"{name} {seed}")
-            images.append(each.image.convert("RGB"))
-    measured = judged([request.prompt] * len(images), [np.asarray(each) for each in images], judges)
-    told = [{**row, **more} for row, more in zip(rows, measured.to_dict("records"), strict=True)]
-    return Done(told, labels, np.stack([small(each) for each in images]))
-
-
-def _recipe(
-    model: Any,
-    request: Request,
-    prompts: Sequence[str],
-    methods: Sequence[str],
-    seeds: int,
-) -> dict[str, Any]:
-    """With what all was drawn, as plain JSON values."""
-    told = recipe_of(model, request)
-    for name in ("prompt", "seed", "negative_prompt"):
-        told.pop(name)
-    return {"prompts": list(prompts), "seeds": seeds, "methods": list(methods), **told}
+    opened = open_encoder(encoder)
+    if opened.texts is None:
+        raise ArgumentError(
+            f"benchmark: the encoder '{opened.name}' reads no texts, so it cannot tell how well an "
+            f"image fits its prompt. Take one of images and texts, such as 'openmoji-clip'."
+        )
+    judges, notes = [Fit(opened)], []
+    if bundled_judges(model) is not None:
+        judges.insert(0, Presence())
+    else:
+        notes.append(
+            "The segmenter knows the images of bundled models alone, so nobody says which subjects "
+            "are neglected, nor in which colours they are."
+        )
+    if captioner is not None:
+        captions([np.zeros((8, 8, 3), np.uint8)], model=captioner)  # says now if it cannot
+        judges.append(Captions(captioner, opened))
+    else:
+        notes.append("No captioner was asked for, so there is no caption_similarity.")
+    return judges, notes

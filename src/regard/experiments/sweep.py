@@ -1,23 +1,21 @@
 """One call: take away each head, layer, word or place in its turn, and see what that did."""
 
 import os
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Unpack
 
-import numpy as np
-import pandas as pd
-
 from regard.arguments import indices, listed, pathlike, shown, verb, whole_or_none
+from regard.data.scenes import mentions_in
 from regard.errors import ArgumentError, unknown
-from regard.experiments.store import Done, Store, small
-from regard.experiments.sweeps.result import Sweep
+from regard.experiments.plan import Case, Plan, Variant, shared_recipe
+from regard.experiments.result import Result
+from regard.experiments.sweep_report import SWEEP
 from regard.generation import Request, Sampling
 from regard.look.asked import check_progress
-from regard.look.recipe import recipe_of
 
 OVER = ("heads", "layers", "words", "places")
+BUNDLED = "openmoji-clip"
 
 
 @verb
@@ -33,40 +31,47 @@ def sweep(
     overwrite: bool = False,
     progress: Callable[[int, int], Any] | None = None,
     **sampling: Unpack[Sampling],
-) -> Sweep:
-    """Take away each head, layer, word or place, and say what became of the picture without it.
+) -> Result:
+    """Take away each head, layer, word or place, and say what became of the image without it.
 
-    Each picture is compared with the bare one of its prompt and seed. Pictures of a prompt and
-    seed are drawn in batches, each with its own part missing, and the steps before anything is
+    Each image is compared with the baseline of its prompt and seed. Images of a prompt and seed
+    are generated in batches, each with its own part missing, and the steps before anything is
     missing are made once for a batch. Only the half of the guidance that reads the prompt is
     changed.
 
     Args:
         model: A diffusers text-to-image pipeline, or the name or folder of one.
-        prompts: What to draw; ten or more make intervals that can be trusted.
+        prompts: What to generate; ten or more make intervals that can be trusted.
         over: ``heads`` and ``layers``, each silenced; ``words``, each hidden from the image;
             ``places``, the cross- or self-attention of a whole part of the model silenced.
         seeds: How many, from 0; or which.
         during: In which steps something is missing: one, a range, or its first step and the one
             after its last; None for all.
-        encoder: Who judges how well a picture fits its prompt and how far two are apart, as
+        encoder: Who judges how well an image fits its prompt and how far two are apart, as
             `regard.models.encoder.encoder` takes it; None takes ``openmoji-clip`` for bundled
             models, and nobody for others. With ``openmoji-clip`` the segmenter is asked too.
         store: A folder to which what each prompt and seed gave is written at once. A call with
-            the same settings and folder goes on from there, and the result reads its pictures
-            there: keep it until that is saved. None keeps all in memory.
+            the same settings and folder goes on from there, also with further prompts and seeds,
+            and the result reads its images there: keep it until that is saved. None keeps all in
+            memory.
         overwrite: Whether what other settings left unfinished in the store may be deleted.
         progress: Called with the number of images generated so far, and of all.
         **sampling: As in `regard.generation.Sampling`, but for seed and latents.
 
     Returns:
-        A `Sweep`: ``.table``, ``.summary()`` and ``.save(folder)``.
+        A `Result`. Its table has one row for each ablation, prompt and seed: ablation, what it is
+        (layer, place, kind and head; or word), prompt, seed, and against the baseline:
+        ``distance`` (mean absolute difference, share of full scale), ``perceptual_distance``,
+        ``clip_score`` and ``clip_change`` (cosine), ``neglected`` (share of the prompt's subjects)
+        and ``neglected_change``, ``still_shown`` (share of the subjects of the baseline) and
+        ``segmenter`` (``same``, or what was seen before and after). Its summary has one row for
+        each ablation, the strongest first.
 
     Raises:
         UnknownName: there is no such sweep or model.
         PromptError: a prompt is empty, or longer than the text encoder takes.
         ArgumentError: there is no prompt, or one twice, or no seed; a step that the run has not;
-            or the model has nothing to take away. All this is said before anything is drawn.
+            or the model has nothing to take away. All this is said before anything is generated.
         OutputError: the store holds something else, or another sweep, cannot be written, or
             another process writes there.
         NothingObserved: the model has no attention that can be seen.
@@ -85,69 +90,27 @@ def sweep(
     store = None if store is None else pathlike(store, "store", "sweep")
     check_progress(progress)
     first = [Request.of(each, sampling) for each in asked]
-    started = time.perf_counter()
     # These import torch, so they wait until arguments are checked.
-    from regard.experiments.sweeps.ablations import ablations, layers_of
-    from regard.experiments.sweeps.judging import judges_of
+    from regard.experiments.ablations import ablations, layers_of
+    from regard.experiments.run import run
     from regard.models.text_to_image import TextToImage
 
     model = TextToImage.of(model)
     first = [model.decide(each) for each in first]
     span = _span(during, first[0].num_inference_steps)
     texts = [model.tokenize(each.prompt, whole=True) for each in first]
-    judges = judges_of(model, encoder)
+    judges, notes = _judges_of(model, encoder, asked)
     layers = layers_of(model, first[0])
-    plans = {text.text: ablations(over, layers, text, span) for text in texts}
-    recipe = _recipe(model, first[0], asked, numbers, over, span, judges)
-    tell = _Counter(progress, [len(plans[each]) + 1 for each in asked for _ in numbers])
-    rows: list[dict[str, Any]] = []
-    names: dict[tuple[str, int], str] = {}
-    with Store(store, recipe, who="sweep", overwrite=overwrite) as kept:
-        for number, (request, text) in enumerate(zip(first, texts, strict=True)):
-            for seed in numbers:
-                name = f"{number:03}-seed-{seed}"
-                finished = kept.get(name)
-                if finished is None:
-                    here = replace(request, seed=seed)
-                    finished = _drawn(model, here, plans[text.text], judges, tell.drawn)
-                    kept.put(name, finished)
-                rows += finished.rows
-                names[text.text, seed] = name
-                tell.next()
-    recipe["seconds"] = round(time.perf_counter() - started, 1)
-    notes = tuple(judges.notes(asked))
-    return Sweep(over, pd.DataFrame(rows), kept.cells(names), recipe, notes)
-
-
-def _drawn(
-    model: Any,
-    request: Request,
-    plan: Sequence[Any],
-    judges: Any,
-    progress: Callable[[int, int], Any],
-) -> Done:
-    """All pictures of one prompt and seed, measured."""
-    from regard.generation import generate
-    from regard.generation.outcome import refuse_void
-
-    requests = [request, *(replace(request, methods=(each.method,)) for each in plan)]
-    made = generate(model, requests, progress=progress)
-    refuse_void([made[0].void])
-    refuse_void([each.void for each in made], even=False)
-    images = [each.image for each in made]
-    measured = judges.measured(request.prompt, images)
-    rows = [
-        {
-            "ablation": each.name,
-            **each.told,
-            "prompt": request.prompt,
-            "seed": request.seed,
-            **{name: values[number] for name, values in measured.items()},
-        }
-        for number, each in enumerate(plan)
+    cases = [
+        Case(replace(request, seed=seed), variants)
+        for request, text in zip(first, texts, strict=True)
+        for variants in [(Variant("baseline"), *ablations(over, layers, text, span))]
+        for seed in numbers
     ]
-    labels = ["as it is", *(each.label for each in plan)]
-    return Done(rows, labels, np.stack([small(each) for each in images]))
+    said = {"over": over, "prompts": asked, "seeds": numbers, "during": span}
+    recipe = {**said, **shared_recipe(model, first[0]), **_encoder_in(judges)}
+    plan = Plan(SWEEP, model, cases, judges, recipe, tuple(notes))
+    return run(plan, store=store, overwrite=overwrite, progress=progress)
 
 
 def checked(
@@ -203,44 +166,45 @@ def _span(during: Any, steps: int) -> list[int] | None:
     return [span.start, span.stop]
 
 
-def _recipe(
-    model: Any,
-    request: Request,
-    prompts: Sequence[str],
-    seeds: Sequence[int],
-    over: str,
-    during: list[int] | None,
-    judges: Any,
-) -> dict[str, Any]:
-    """With what a sweep is made, as plain JSON values."""
-    told = recipe_of(model, request)
-    for name in ("prompt", "seed", "negative_prompt"):
-        told.pop(name)
-    which = judges.encoder
-    return {
-        "over": over,
-        "prompts": list(prompts),
-        "seeds": list(seeds),
-        "during": during,
-        **told,
-        "encoder": None if which is None else which.name,
-        "encoder_sha256": None if which is None else which.recipe.get("weights_sha256"),
-    }
+def _judges_of(model: Any, encoder: Any, prompts: Sequence[str]) -> tuple[list[Any], list[str]]:
+    """The bundled judges for bundled models, else those whom the user names; and what is lacking.
+
+    Raises:
+        RegardError: the encoder cannot be opened.
+    """
+    from regard.scores.evidence import bundled_judges
+    from regard.scores.judges import Losses, Pixels, Shift
+    from regard.scores.pairs import open_encoder
+
+    if encoder is None and bundled_judges(model) is None:
+        return [Pixels()], [
+            "Only pixels are compared: no encoder is known to understand the images of this "
+            "model. Name one with encoder= (--encoder)."
+        ]
+    which = open_encoder(BUNDLED if encoder is None else encoder)
+    # Whoever takes the encoder of the scenes says that the images are scenes.
+    scenes = which.name == BUNDLED
+    judges = [Pixels(), Shift(which), *([Losses()] if scenes else [])]
+    return judges, _lacking(which, prompts, scenes=scenes)
 
 
-class _Counter:
-    """Progress of several runs, in pictures of all."""
+def _lacking(encoder: Any, prompts: Sequence[str], *, scenes: bool) -> list[str]:
+    """What is not measured, and why."""
+    notes = []
+    if encoder.texts is None:
+        notes.append(f"'{encoder.name}' reads no texts, so there is no clip_score.")
+    if encoder.layers is None:
+        notes.append(f"'{encoder.name}' shows no layers, so there is no perceptual_distance.")
+    strange = [prompt for prompt in prompts if not mentions_in(prompt)]
+    if not scenes:
+        notes.append("The segmenter knows the bundled scenes alone, so it was not asked.")
+    elif strange:
+        told = "; ".join(f"'{prompt}'" for prompt in strange[:3])
+        notes.append(f"The segmenter knows no subject of {told}: nothing is told of subjects.")
+    return notes
 
-    def __init__(self, progress: Callable[[int, int], Any] | None, sizes: Sequence[int]) -> None:
-        self._progress: Callable[[int, int], Any] = progress or (lambda done, total: None)
-        self._sizes, self._before = list(sizes), 0
-        self._total = sum(sizes)
 
-    def drawn(self, done: int, steps: int) -> None:
-        """Steps of the run at hand."""
-        self._progress(self._before + done * self._sizes[0] // steps, self._total)
+def _encoder_in(judges: Sequence[Any]) -> dict[str, Any]:
+    from regard.scores.judges import recipe_of
 
-    def next(self) -> None:
-        """The run at hand is finished."""
-        self._before += self._sizes.pop(0)
-        self._progress(self._before, self._total)
+    return recipe_of(next((judge.encoder for judge in judges if hasattr(judge, "encoder")), None))
