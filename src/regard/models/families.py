@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from regard.errors import ArgumentError
 from regard.models.tokens import Source, TextPart, longest, sources_of
 
 Grid = tuple[int, int]
@@ -83,6 +84,40 @@ FAMILIES: dict[str, Family] = {
 }
 
 
+_added: dict[str, Family] = {}
+
+
+def add_family(denoiser: str, family: Family) -> None:
+    """Register a family of your own, so that `look`, `steer` and all others take its pipelines.
+
+    Where image and text tokens are is said to the tap, by `regard.tap.layout_for`.
+
+    Args:
+        denoiser: Name of the class of the UNet or transformer; subclasses are covered too.
+        family: What is known of it.
+
+    Raises:
+        ArgumentError: the class has a family already.
+
+    Example:
+        >>> unet = FAMILIES["UNet2DConditionModel"]
+        >>> add_family("MyUNet", Family("my UNet", unet.parts, unet.unit, latents="sample"))
+        >>> family_of(type("MyUNet", (), {})()).name
+        'my UNet'
+        >>> forget_family("MyUNet")
+    """
+    if denoiser in FAMILIES or denoiser in _added:
+        raise ArgumentError(
+            f"add_family: '{denoiser}' has a family already. Give your class a name of its own."
+        )
+    _added[denoiser] = family
+
+
+def forget_family(denoiser: str) -> None:
+    """Take back what ``add_family`` registered."""
+    _added.pop(denoiser, None)
+
+
 def family_of(denoiser: Any) -> Family | None:
     """The family of a denoiser, by the name of its class or of one it derives from; None: unknown.
 
@@ -91,7 +126,8 @@ def family_of(denoiser: Any) -> Family | None:
         True
     """
     names = [kind.__name__ for kind in type(denoiser).__mro__]
-    return next((FAMILIES[name] for name in names if name in FAMILIES), None)
+    known = FAMILIES | _added
+    return next((known[name] for name in names if name in known), None)
 
 
 def call_of(pipeline: Any) -> dict[str, inspect.Parameter]:

@@ -79,7 +79,8 @@ class TextToImage:
             raise ArgumentError(
                 f"{caller()}: the denoiser of {type(model).__name__} is a "
                 f"{type(denoiser).__name__}, whose image and text tokens are not known. Known are "
-                f"{KNOWN}; regard.tap.layout_for tells of others."
+                f"{KNOWN}. Register another with regard.models.add_family, and with "
+                f"regard.tap.layout_for."
             )
         return cls(model, family, name_of(model))
 
