@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 from PIL import Image
 
-from regard.look import output
+from regard.look import notebook, output
 from regard.measures.words import WORD, judge
 from regard.trace import Trace
 
@@ -34,6 +34,15 @@ class Look:
         columns, rows = self.image.size
         proved = "no proof" if self.proof is None else f"{len(_proved(self.proof))} words proved"
         return f"Look({rows}x{columns} pixels; {self.trace!r}; {proved})"
+
+    def _repr_html_(self) -> str:
+        recipe = self.trace.recipe
+        caption = str(recipe.get("prompt", recipe.get("image", "")))
+        words = self.trace.words() if self.trace.layers else None
+        kept = ["word", "mass", "entropy", "verdict"]
+        return notebook.shown(
+            {caption: self.image}, None if words is None else words[kept], repr(self)
+        )
 
     @property
     def cut(self) -> str:

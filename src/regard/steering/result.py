@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from regard.look import Look
+from regard.look import Look, notebook
 from regard.steering import output
 
 
@@ -30,6 +30,10 @@ class Steered:
     def __repr__(self) -> str:
         names = ", ".join(each["method"] for each in self.recipe["methods"])
         return f"Steered({self.recipe['prompt']!r}; {names}; {len(self.table)} measures)"
+
+    def _repr_html_(self) -> str:
+        images = {"before": self.before.image, "after": self.after.image}
+        return notebook.shown(images, self.table, repr(self))
 
     def save(self, folder: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write both looks as `Look.save` does, maps.png, table.csv, recipe.json and page.html.
