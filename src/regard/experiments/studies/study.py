@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from regard.experiments.result import plain_rows
 from regard.experiments.store import begun
 from regard.saved.folder import RECIPE, SavedFolder, unlisted
 from regard.views.report import Plate, Section, png_of, report, with_ends
@@ -128,19 +129,6 @@ def _fill(study: Study, folder: Path) -> None:
     files += [f"{FIGURES}/{name}.png" for name in study.figures]
     recipe = {"format": STAMP, "study": study.name, **study.recipe, "files": files}
     (folder / RECIPE).write_text(json.dumps(recipe, indent=1), encoding="utf-8")
-
-
-def plain_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """The rows of a table as JSON takes them: no NaN, and no number of NumPy.
-
-    Example:
-        >>> plain_rows(pd.DataFrame({"p": [0.5, float("nan")]}))
-        [{'p': 0.5}, {'p': None}]
-    """
-    return [
-        {name: None if value != value else value for name, value in row.items()}
-        for row in table.astype(object).to_dict("records")
-    ]
 
 
 def _drawn(section: Section) -> Section:
