@@ -81,7 +81,7 @@ def text_of(findings: Any) -> str:
 def _json_of(found: Any, folder: Path) -> str:
     import json
 
-    from regard.experiments.studies.study import plain_rows
+    from regard.experiments.result import plain_rows
 
     told = {"study": found.name, **found.recipe, "findings": plain_rows(found.findings)}
     return json.dumps({**told, "folder": str(folder)})

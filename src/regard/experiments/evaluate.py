@@ -34,7 +34,7 @@ def evaluate(name: str, *, quick: bool = False, progress: Report | None = None) 
 
     Args:
         name: A name of `regard.zoo.recipes`.
-        quick: Take a subset that needs less than a minute; ``images`` says how many pictures.
+        quick: Take a subset that needs less than a minute; ``images`` says how many images.
         progress: Called with a line about what is being done.
 
     Returns:
@@ -204,7 +204,7 @@ def confusion(count: int = 2000) -> np.ndarray:
 
 
 def classifier(*, quick: bool, report: Report) -> dict[str, float]:
-    """Share of test pictures of Fashion-MNIST whose class is named right, in all and by class."""
+    """Share of test images of Fashion-MNIST whose class is named right, in all and by class."""
     from regard.zoo.cards import accuracy_key
 
     seen = unseen_clothes(1000 if quick else 10_000)
@@ -218,13 +218,13 @@ def classifier(*, quick: bool, report: Report) -> dict[str, float]:
 
 
 def unseen_clothes(number: int) -> FashionMNIST:
-    """The first test pictures of Fashion-MNIST; no training has seen them."""
+    """The first test images of Fashion-MNIST; no training has seen them."""
     seen = fashion_mnist("test")
     return replace(seen, images=seen.images[:number], labels=seen.labels[:number])
 
 
 def predictions(images: np.ndarray, *, batch: int = 250) -> np.ndarray:
-    """The classes that `fashion-vit` names, int [picture]."""
+    """The classes that `fashion-vit` names, int [image]."""
     import torch
 
     from regard.models import load

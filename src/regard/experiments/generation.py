@@ -47,14 +47,14 @@ def draw(
     guidance: float = GUIDANCE,
     on_batch: Callable[[int], None] | None = None,
 ) -> list[Drawn]:
-    """Generate many pictures in batches; each is what its prompt and seed give alone.
+    """Generate many images in batches; each is what its prompt and seed give alone.
 
     Args:
         pipeline: A text-to-image pipeline of diffusers.
         wanted: Pairs of prompt and seed.
         steps: Denoising steps.
         guidance: Classifier-free guidance scale.
-        on_batch: Called with the number of pictures made so far.
+        on_batch: Called with the number of images made so far.
 
     Returns:
         One `Drawn` for each pair, in order.
@@ -179,7 +179,7 @@ def single_prompts(seeds: int) -> list[tuple[str, int]]:
 
 
 def single_figures(drawn: Sequence[Drawn]) -> dict[str, float]:
-    """Share of pictures that show their subject, and of coloured objects in the right colour."""
+    """Share of images that show their subject, and of coloured objects in the right colour."""
     neglected, misbound = _verdicts(drawn)
     coloured = np.array([_names_a_colour(each.prompt) for each in drawn], bool)
     # A subject that is not there has no colour, so not the right one either: NaN is not 0.
@@ -190,7 +190,7 @@ def single_figures(drawn: Sequence[Drawn]) -> dict[str, float]:
 
 
 def _verdicts(drawn: Sequence[Drawn]) -> tuple[np.ndarray, np.ndarray]:
-    """Shares of neglected subjects and of misbound colours, float [picture] each."""
+    """Shares of neglected subjects and of misbound colours, float [image] each."""
     prompts, seen = [each.prompt for each in drawn], [each.seen for each in drawn]
     return neglected_subjects(prompts, seen).values, misbound_colours(prompts, seen).values
 
@@ -207,7 +207,7 @@ def _share(hits: np.ndarray) -> float:
 def pair_figures(drawn: Sequence[Drawn]) -> dict[str, float]:
     """Shares of two-subject pictures: both there, one neglected, colours bound right.
 
-    ``colours_bound_right`` is taken over pictures that show both subjects, one of them coloured.
+    ``colours_bound_right`` is taken over images that show both subjects, one of them coloured.
     """
     neglected, misbound = _verdicts(drawn)
     never = np.array([_held_out(each.prompt) for each in drawn], bool)

@@ -54,7 +54,7 @@ def run(
         for group in plan.groups():
             done = {case.cell: kept.get(keys[case.cell]) for case in group}
             missing = [case for case in group if done[case.cell] is None]
-            tell.before += sum(len(case.variants) for case in group if case not in missing)
+            tell.before += sum(len(case.variants) for case in group if done[case.cell] is not None)
             for case, one in zip(missing, _made(plan, missing, tell), strict=True):
                 kept.put(keys[case.cell], one)
                 done[case.cell] = one

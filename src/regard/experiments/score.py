@@ -1,4 +1,4 @@
-"""Score a folder of pictures: against their prompts, against other pictures, or both."""
+"""Score a folder of pictures: against their prompts, against other images, or both."""
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
@@ -36,9 +36,9 @@ class Scores:
 
     Attributes:
         table: One row per number: measure, of (images, against, images - against, pairs or sets),
-            value, low and high (ends of the interval), p, n (pictures or pairs), clusters, unit
+            value, low and high (ends of the interval), p, n (images or pairs), clusters, unit
             and warning. NaN, or an empty warning, where there is none.
-        pictures: One row per picture: picture, prompt (the first, if it has one) and its own
+        pictures: One row per picture: image, prompt (the first, if it has one) and its own
             value of each measure; as `regard.stats.comparison.compare` takes it.
         recipe: Encoder, SHA-256 of its weights, scale, prefix, level and seed.
         notes: What was left out, and why.
@@ -62,35 +62,35 @@ def score(
     seed: int = 0,
     progress: Report | None = None,
 ) -> Scores:
-    """Every number that can be had of a folder of pictures, with its interval.
+    """Every number that can be had of a folder of images, with its interval.
 
     With prompts: the CLIP score. Against other pictures: FID and KID of the two sets, and where
     the files have the same names, how far apart the two of each name are and by how much the CLIP
-    score differs. Pictures of the same prompt are one cluster.
+    score differs. Images of the same prompt are one cluster.
 
     Args:
         images: As `regard.data.pictures.pictures` reads them.
-        against: Real pictures, or those of another method.
-        said: Texts by file name, as `regard.data.pictures.captions` reads them; the score of a
-            picture with several is their mean.
+        against: Real images, or those of another method.
+        said: Texts by file name, as `regard.data.pictures.captions` reads them; the score of an
+            image with several is their mean.
         encoder: What `regard.models.encoder.encoder` takes.
         scale: As for `regard.scores.clip.clip_score`.
         prefix: As for `regard.scores.clip.clip_score`.
         level: Share of such intervals that hold the true value.
         seed: Of the bootstrap, of exchanges, and of the subsets of KID.
-        progress: Called with the number of pictures encoded so far, and of all.
+        progress: Called with the number of images encoded so far, and of all.
 
     Returns:
         `Scores`.
 
     Raises:
-        ArgumentError: there is nothing to score against, a picture has no text, the pictures are
+        ArgumentError: there is nothing to score against, an image has no text, the images are
             too few for any number, or ``level`` or ``seed`` cannot be.
-        DataError: a picture cannot be read, or the encoder not be opened.
+        DataError: an image cannot be read, or the encoder not be opened.
         MissingDependency: torchmetrics is not installed.
     """
     if against is None and said is None:
-        raise ArgumentError("score: there is nothing to score against. Give prompts, or pictures.")
+        raise ArgumentError("score: there is nothing to score against. Give prompts, or images.")
     check_numbers(level, seed)
     clip.check_scale(scale)
     texts = None if said is None else captions_of(images.names, said)
@@ -105,7 +105,7 @@ def score(
         run.pairs(images, theirs)
         run.sets(images, against)
     if not run.rows:
-        raise ArgumentError(f"score: {'; '.join(run.notes)}. Give more pictures, or prompts.")
+        raise ArgumentError(f"score: {'; '.join(run.notes)}. Give more images, or prompts.")
     told = {"encoder": which.name, **which.recipe, "level": level, "seed": seed}
     told |= {"scale": scale, "prefix": prefix} if texts is not None else {}
     each = {"picture": images.names} | ({"prompt": run.clusters} if texts is not None else {})
@@ -144,7 +144,7 @@ class _Run:
     def fit(
         self, images: Pictures, texts: Sequence[tuple[str, ...]], theirs: Pictures | None
     ) -> None:
-        """How well pictures fit their prompts, here and there."""
+        """How well images fit their prompts, here and there."""
         values = self.clip(images, texts)
         self.each["clip_score"] = values
         unit = clip.SCALES[self.scale]
@@ -158,7 +158,7 @@ class _Run:
         self.row("clip_score", DIFFERENCE, found.interval, unit, p=found.p)
 
     def clip(self, pictures: Pictures, texts: Sequence[tuple[str, ...]]) -> np.ndarray:
-        """The mean score of each picture over its texts."""
+        """The mean score of each image over its texts."""
         numbers = [len(each) for each in texts]
         paths = np.repeat(np.array(pictures.paths, dtype=object), numbers)
         found = clip.clip_score(
@@ -174,7 +174,7 @@ class _Run:
         return np.asarray(np.add.reduceat(found.values, starts) / numbers)
 
     def pairs(self, images: Pictures, theirs: Pictures | None) -> None:
-        """How far apart the two pictures of each name are."""
+        """How far apart the two images of each name are."""
         if theirs is None:
             self.notes.append(
                 "the two folders have other file names, so nothing is compared pair by pair"
@@ -193,7 +193,7 @@ class _Run:
             self.row(name, PAIRS, self.interval(found.values), found.attrs["units"])
 
     def sets(self, images: Pictures, against: Pictures) -> None:
-        """FID and KID, where there are pictures enough to speak of."""
+        """FID and KID, where there are images enough to speak of."""
         least = min(len(images), len(against))
         for name, needed in (("fid", 2), ("kid", 4)):
             if least < needed:
@@ -231,12 +231,12 @@ class _Run:
 
 
 def remembering(which: Any, total: int, progress: Report) -> Any:
-    """The same encoder, which encodes no picture twice, and tells how many it has encoded.
+    """The same encoder, which encodes no image twice, and tells how many it has encoded.
 
     Args:
         which: An `regard.models.encoder.Encoder`.
-        total: How many pictures there are.
-        progress: Called with the number of pictures encoded so far, and ``total``.
+        total: How many images there are.
+        progress: Called with the number of images encoded so far, and ``total``.
     """
     known: dict[bytes, np.ndarray] = {}
 
@@ -270,5 +270,5 @@ def _same_names(images: Pictures, against: Pictures) -> bool:
 
 
 def _clusters(images: Pictures, texts: Sequence[tuple[str, ...]] | None) -> list[str]:
-    """The first text of each picture, or its name: seeds of one prompt are not independent."""
+    """The first text of each image, or its name: seeds of one prompt are not independent."""
     return list(images.names) if texts is None else [each[0] for each in texts]

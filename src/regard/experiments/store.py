@@ -30,7 +30,7 @@ RECIPE, ROWS, ARRAYS, CASES = "recipe.json", "rows.json", "pictures.npz", "cases
 Part = tuple[dict[str, Any], dict[str, np.ndarray]]
 
 SIDE = 128
-"""Pixels that the pictures of a part keep a side: enough for a sheet, and 50 kB a picture."""
+"""Pixels that the images of a part keep a side: enough for a sheet, and 50 kB an image."""
 
 FRESH = ".fresh"
 """What a part is called before it is complete."""
@@ -42,8 +42,8 @@ class Done:
 
     Attributes:
         rows: Of the table.
-        labels: Of the pictures, that of a bare one first.
-        pictures: uint8 [picture, y, x, 3], in the same order, made `small`.
+        labels: Of the images, that of a bare one first.
+        pictures: uint8 [image, y, x, 3], in the same order, made `small`.
     """
 
     rows: list[dict[str, Any]]
@@ -52,7 +52,7 @@ class Done:
 
 
 def small(image: Image.Image) -> np.ndarray:
-    """A picture as parts keep it: uint8 [y, x, 3], no side longer than `SIDE`."""
+    """An image as parts keep it: uint8 [y, x, 3], no side longer than `SIDE`."""
     image = image.convert("RGB")
     if max(image.size) > SIDE:
         image.thumbnail((SIDE, SIDE), Image.Resampling.BOX)
@@ -112,7 +112,7 @@ class Store:
         found = self.read(name)
         try:
             return found and Done(found[0]["rows"], found[0]["labels"], found[1]["pictures"])
-        except KeyError:  # it is no part with pictures
+        except KeyError:  # it is no part with images
             return None
 
     def put(self, name: str, done: Done) -> None:

@@ -1,7 +1,7 @@
 """Studies: hypotheses that were written down beforehand, tested on one model and data set.
 
 `studies` lists them. Each is a function of a model and a data set that returns a `Study`: what
-became of each hypothesis, tables and pictures, which it saves as a report.
+became of each hypothesis, tables and images, which it saves as a report.
 """
 
 from regard.experiments.studies.finding import Finding, Hypothesis

@@ -23,7 +23,7 @@ KINDS = {"js": "bits", "cosine": "1", "generalised": "1"}
 
 
 def read_depth(setting: Setting) -> xr.Dataset:
-    """All attention of a balanced sample, as numbers per picture.
+    """All attention of a balanced sample, as numbers per image.
 
     Returns:
         Over sample and layer: js, cosine and generalised diversity of heads; over head also
@@ -41,7 +41,7 @@ def read_depth(setting: Setting) -> xr.Dataset:
 
 
 def read_clusters(setting: Setting) -> tuple[xr.Dataset, pd.DataFrame]:
-    """Heads that repeat others or do nothing: the share in each picture, and clusters over all.
+    """Heads that repeat others or do nothing: the share in each image, and clusters over all.
 
     Returns:
         ``redundant`` over sample and layer, and a table of clusters: layer, head, cluster,
@@ -51,7 +51,7 @@ def read_clusters(setting: Setting) -> tuple[xr.Dataset, pd.DataFrame]:
     setting.meter.begin(f"comparing the heads in {len(numbers)} pictures")
     shares = read_all(setting, numbers, _redundancy)
     pooled = Dense(_clusters)
-    # Queries of several pictures are laid end to end: a cluster is then one over all of them.
+    # Queries of several images are laid end to end: a cluster is then one over all of them.
     few = numbers[: min(len(numbers), POOLED)]
     with torch.no_grad(), Tap(setting.vision.model, observe=[pooled]):
         setting.vision.forward(setting.pixels(few))

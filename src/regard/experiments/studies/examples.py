@@ -1,4 +1,4 @@
-"""Part 2: example pictures, one of each class, and where each layer and head looks."""
+"""Part 2: example images, one of each class, and where each layer and head looks."""
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ HEADS_OF = 3
 
 
 def one_of_each(whole: xr.Dataset) -> Numbers:
-    """The first picture of each class that is named right; the first of all if none is."""
+    """The first image of each class that is named right; the first of all if none is."""
     labels, right = whole["label"].values, whole["right"].values
     chosen = []
     for label in np.unique(labels):
@@ -75,7 +75,7 @@ def part(setting: Setting, whole: xr.Dataset) -> Section:
 
 
 def names_of(setting: Setting, numbers: Numbers) -> list[str]:
-    """The classes of some pictures, by name."""
+    """The classes of some images, by name."""
     return [setting.data.names[label] for label in setting.data.labels[numbers]]
 
 

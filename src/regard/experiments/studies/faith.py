@@ -29,10 +29,10 @@ CURVES = {"deletion": deletion, "insertion": insertion}
 
 @dataclass(frozen=True, eq=False)
 class Tested:
-    """Maps of some pictures, and what the answer does as patches go or come.
+    """Maps of some images, and what the answer does as patches go or come.
 
     Attributes:
-        numbers: Of the pictures.
+        numbers: Of the images.
         maps: Over sample, y and x, by explanation.
         curves: ``deletion`` and ``insertion``: the class probability over explanation (the last
             is 'chance'), sample and share.
@@ -59,7 +59,7 @@ class Tested:
 
 
 def read_tested(setting: Setting) -> Tested:
-    """Explain some pictures in every way, and take patches away and put them back in that order."""
+    """Explain some images in every way, and take patches away and put them back in that order."""
     plan, model = setting.plan, setting.vision.model
     numbers = setting.sample(plan.explained)
     costs = {

@@ -37,7 +37,7 @@ class Without:
         heads: loss (rise of the cross-entropy, nats) and accuracy (points lost), over sample,
             layer and head.
         layers: The same over sample and layer.
-        accuracy: Of the untouched model on these pictures, over sample, 0 or 100.
+        accuracy: Of the untouched model on these images, over sample, 0 or 100.
     """
 
     heads: xr.Dataset

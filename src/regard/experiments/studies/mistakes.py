@@ -1,4 +1,4 @@
-"""Part 5: do pictures that are named wrong look different to the model?"""
+"""Part 5: do images that are named wrong look different to the model?"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -25,11 +25,11 @@ DEEP = {
     "distance": "distance (share of the diagonal)",
     "evenness": "evenness of patches (share of the most entropy)",
 }
-"""Of all patches, read for matched pictures only."""
+"""Of all patches, read for matched images only."""
 
 
 def read_matched(setting: Setting, whole: xr.Dataset) -> xr.Dataset:
-    """Distance and evenness of wrongly named pictures, each with a right one of its class.
+    """Distance and evenness of wrongly named images, each with a right one of its class.
 
     Returns:
         distance and evenness over sample and layer (mean of heads), and ``right`` over sample.
@@ -45,7 +45,7 @@ def read_matched(setting: Setting, whole: xr.Dataset) -> xr.Dataset:
 
 
 def matched(whole: xr.Dataset, most: int) -> tuple[Numbers, np.ndarray]:
-    """Wrong pictures and as many right ones of the same classes, and which are right.
+    """Wrong images and as many right ones of the same classes, and which are right.
 
     Example:
         >>> seen = {"number": [4, 5, 6], "label": [0, 0, 1], "right": [True, False, True]}
@@ -159,7 +159,7 @@ def findings(whole: xr.Dataset) -> list[Finding]:
 
 
 def compare(values: np.ndarray, labels: np.ndarray, right: np.ndarray) -> tuple[Estimate, Estimate]:
-    """Right less wrong: over all pictures, and beside the mean of right ones of the same class.
+    """Right less wrong: over all images, and beside the mean of right ones of the same class.
 
     The second takes the means of the right ones as known, of which there are far more.
 

@@ -1,4 +1,4 @@
-"""A classifier and the test pictures that it is studied on, checked to fit each other."""
+"""A classifier and the test images that it is studied on, checked to fit each other."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -76,12 +76,12 @@ class Setting:
 
     Attributes:
         vision: The model.
-        data: The test pictures.
+        data: The test images.
         plan: How many of them for what.
         shape: The model's attention, at its own size.
         meter: Counts what is done.
         columns: For each class of the data, its place among the model's logits.
-        order: All pictures in an order whose every beginning has as many of each class.
+        order: All images in an order whose every beginning has as many of each class.
     """
 
     vision: Vision
@@ -93,11 +93,11 @@ class Setting:
     order: Numbers = field(repr=False)
 
     def sample(self, number: int) -> Numbers:
-        """As many pictures, balanced over the classes; a smaller sample is part of a larger."""
+        """As many images, balanced over the classes; a smaller sample is part of a larger."""
         return self.order[:number]
 
     def pixels(self, numbers: Numbers, size: Size | None = None) -> Tensor:
-        """Some pictures as the model takes them."""
+        """Some images as the model takes them."""
         return self.vision.pixels(self.data.images[numbers], size)
 
     def logits(self, pixels: Tensor) -> Tensor:
@@ -110,12 +110,12 @@ class Setting:
         """Pictures a batch at a time, smaller for larger grids; counted when they are done.
 
         Args:
-            numbers: Which pictures.
+            numbers: Which images.
             size: Rows and columns in pixels; the model's own preparation if left out.
             dense: Whether all attention of a batch is to be held, layer by layer.
 
         Yields:
-            The numbers of the pictures, and their pixels.
+            The numbers of the images, and their pixels.
         """
         rows, columns = self.vision.grid(size)
         ratio = PATCHES / (rows * columns)
@@ -134,7 +134,7 @@ def opened(model: Any, data: FashionMNIST, plan: Plan, report: Report) -> Settin
         ArgumentError: the model is no classifier of these classes, has no attention among patches,
             or not the same in every layer.
         UnknownName: there is no such model.
-        DataError: it cannot be opened, or does not say how pictures are prepared.
+        DataError: it cannot be opened, or does not say how images are prepared.
     """
     vision = vision_of(model)
     columns = _columns(vision, data)
@@ -146,7 +146,7 @@ def opened(model: Any, data: FashionMNIST, plan: Plan, report: Report) -> Settin
 
 
 def shape_of(vision: Vision, pixels: Tensor) -> Shape:
-    """The attention that a model shows for one picture.
+    """The attention that a model shows for one image.
 
     Raises:
         ArgumentError: it has none among patches, or not the same in every layer.
@@ -182,7 +182,7 @@ def among_patches(call: AttentionCall) -> bool:
 
 
 def balanced(labels: Numbers, seed: int) -> Numbers:
-    """All pictures in a random order that takes one of each class in turn.
+    """All images in a random order that takes one of each class in turn.
 
     Example:
         >>> labels = np.array([0, 0, 0, 1, 1])
@@ -202,7 +202,7 @@ def _columns(vision: Vision, data: FashionMNIST) -> list[int]:
     if sorted(vision.labels) != sorted(data.names):
         told = ", ".join(vision.labels[:3]) or "none"
         raise ArgumentError(
-            f"vit: {vision.name} names {len(vision.labels)} classes ({told} ...), and the pictures "
+            f"vit: {vision.name} names {len(vision.labels)} classes ({told} ...), and the images "
             f"have {len(data.names)} ({', '.join(data.names[:3])} ...). Give a classifier trained "
             f"on them, with these names in the id2label of its config."
         )

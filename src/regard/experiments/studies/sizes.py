@@ -1,4 +1,4 @@
-"""Part 4: the same model on smaller and larger pictures, by interpolated positions."""
+"""Part 4: the same model on smaller and larger images, by interpolated positions."""
 
 from dataclasses import dataclass
 
@@ -91,7 +91,7 @@ def read_sizes(setting: Setting) -> list[Shown]:
 
 
 def likeness(shown: Shown, own: Shown) -> xr.DataArray:
-    """How alike each picture's map is to that at the model's own size, on its grid: Pearson."""
+    """How alike each image's map is to that at the model's own size, on its grid: Pearson."""
     grid = (own.maps.sizes[Y], own.maps.sizes[X])
     here = resize(shown.maps, grid).transpose(SAMPLE, Y, X).values.reshape(len(shown.maps), -1)
     there = own.maps.transpose(SAMPLE, Y, X).values.reshape(len(here), -1)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from regard.experiments.result import plain_rows
 from regard.experiments.store import begun
 from regard.saved.folder import RECIPE, SavedFolder, unlisted
 from regard.views.report import Plate, Section, png_of, report, with_ends
@@ -40,7 +41,7 @@ class Study:
         name: Of the study, such as 'vit'.
         title: Of the report.
         findings: One row per hypothesis, as `regard.experiments.studies.finding.table_of` has it.
-        sections: The parts of the report, with tables and pictures.
+        sections: The parts of the report, with tables and images.
         recipe: Model, data, numbers of images, seed and versions, as plain values.
         notes: What a reader must know before the findings.
     """
@@ -65,13 +66,13 @@ class Study:
 
     @property
     def figures(self) -> dict[str, Any]:
-        """All pictures by name: figures of matplotlib, or pictures of PIL."""
+        """All images by name: figures of matplotlib, or images of PIL."""
         return {
             name: plate.picture for each in self.sections for name, plate in each.plates.items()
         }
 
     def markdown(self) -> str:
-        """The findings and the text of all parts, as a page of Markdown without pictures."""
+        """The findings and the text of all parts, as a page of Markdown without images."""
         lines = [f"# {self.title}", "", *_apart(self.notes), "## What was found", ""]
         lines += _markdown_table(_summary(self.findings).drop(columns="answer"))
         for each in self.findings.itertuples():
@@ -128,19 +129,6 @@ def _fill(study: Study, folder: Path) -> None:
     files += [f"{FIGURES}/{name}.png" for name in study.figures]
     recipe = {"format": STAMP, "study": study.name, **study.recipe, "files": files}
     (folder / RECIPE).write_text(json.dumps(recipe, indent=1), encoding="utf-8")
-
-
-def plain_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """The rows of a table as JSON takes them: no NaN, and no number of NumPy.
-
-    Example:
-        >>> plain_rows(pd.DataFrame({"p": [0.5, float("nan")]}))
-        [{'p': 0.5}, {'p': None}]
-    """
-    return [
-        {name: None if value != value else value for name, value in row.items()}
-        for row in table.astype(object).to_dict("records")
-    ]
 
 
 def _drawn(section: Section) -> Section:

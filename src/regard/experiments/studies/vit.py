@@ -35,7 +35,7 @@ def vit(
 
     Args:
         model: A `regard.models.Vision` that names the classes of the data, or its name or folder.
-        data: Test pictures, or the folder with the files of Fashion-MNIST; by default where
+        data: Test images, or the folder with the files of Fashion-MNIST; by default where
             `regard.data.fashion_mnist` finds them.
         quick: A tenth of the work, to see whether all is well; not to be quoted.
         plan: Numbers of one's own in place of those of ``quick``.
@@ -127,7 +127,7 @@ def recipe_of(setting: Any, *, quick: bool) -> dict[str, Any]:
 
 
 def _fingerprint(data: FashionMNIST) -> str:
-    """SHA-256 of pictures and labels: another data set of as many is another study."""
+    """SHA-256 of images and labels: another data set of as many is another study."""
     seen = hashlib.sha256(data.images.tobytes())
     seen.update(data.labels.tobytes())
     return seen.hexdigest()

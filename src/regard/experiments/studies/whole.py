@@ -27,9 +27,9 @@ LAYER2 = "layer2"
 
 
 def read_whole(setting: Setting) -> xr.Dataset:
-    """Everything that is known of each picture of the test set.
+    """Everything that is known of each image of the test set.
 
-    Memory: a few hundred numbers a picture; rows of attention are read and forgotten.
+    Memory: a few hundred numbers an image; rows of attention are read and forgotten.
 
     Returns:
         Over sample: number, label, predicted, right, probability and, of the mean map of the last
@@ -177,7 +177,7 @@ def image_table(setting: Setting, whole: xr.Dataset) -> pd.DataFrame:
 
 
 def head_columns(whole: xr.Dataset) -> pd.DataFrame:
-    """One row per picture, one column per measure, layer and head."""
+    """One row per image, one column per measure, layer and head."""
     parts = [pd.DataFrame({"number": whole["number"].values})]
     for name in ("focus", "coverage"):
         values = whole[name].transpose(SAMPLE, LAYER, HEAD)
@@ -189,7 +189,7 @@ def head_columns(whole: xr.Dataset) -> pd.DataFrame:
 
 
 def class_maps(setting: Setting, whole: xr.Dataset) -> Any:
-    """The mean map of each class beside its mean picture."""
+    """The mean map of each class beside its mean image."""
     maps, pictures, names = [], [], []
     for label, name in enumerate(setting.data.names):
         here = np.flatnonzero(whole["label"].values == label)
