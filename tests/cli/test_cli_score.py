@@ -44,7 +44,7 @@ def test_scores_are_shown_with_intervals_and_warnings(home):
     assert done.exit_code == 0, done.output
     for part in ("clip_score", "images - against", "perceptual_distance", "95% interval", " .. "):
         assert part in done.stdout
-    assert "fid: 4 pictures for 8 features" in done.stdout
+    assert "fid: 4 images for 8 features" in done.stdout
     assert done.stdout.rstrip().endswith(f"Encoder: {home / 'clip'}.")
     assert "nan" not in done.stdout
 
@@ -86,7 +86,7 @@ def test_values_of_each_picture_are_written(home, tmp_path):
 def test_a_mistake_is_one_line(home, tmp_path):
     made = home / "made"
     assert "nothing to score against" in refused(made)
-    assert "holds no picture" in refused(tmp_path, "--against", made)
+    assert "holds no image" in refused(tmp_path, "--against", made)
     assert "is no folder" in refused(made, "--against", tmp_path / "nowhere")
     assert "could not be read" in refused(made, "--prompts", tmp_path / "nowhere.csv")
     assert "is no folder. Make it" in refused(
@@ -109,4 +109,4 @@ def test_a_mistake_is_told_before_torch_is_loaded(home, tmp_path):
     command = [sys.executable, "-c", check, str(tmp_path), "--against", str(home / "made")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
-    assert "holds no picture" in done.stderr
+    assert "holds no image" in done.stderr

@@ -157,7 +157,7 @@ def test_a_path_with_a_zero_in_it_is_none():
 def test_an_image_that_was_opened_and_not_read_may_be_cut_off(tmp_path):
     Image.effect_noise((64, 64), 50).save(tmp_path / "whole.png")
     half = io.BytesIO((tmp_path / "whole.png").read_bytes()[:900])
-    with Image.open(half) as opened, pytest.raises(DataError, match="a picture could not be read"):
+    with Image.open(half) as opened, pytest.raises(DataError, match="an image could not be read"):
         as_rgb(opened)
 
 
@@ -202,7 +202,7 @@ def test_what_cannot_be_rgb_without_loss_is_refused(picture, said):
 
 
 def test_a_folder_without_pictures_says_where_they_may_be(tmp_path):
-    with pytest.raises(DataError, match="holds no picture .* Name another folder"):
+    with pytest.raises(DataError, match="holds no image .* Name another folder"):
         pictures(tmp_path)
     (tmp_path / "train").mkdir()
     with pytest.raises(DataError, match="one of the folders in it: train?"):
@@ -269,7 +269,7 @@ def test_a_file_of_captions_that_is_not_there(tmp_path):
 
 
 def test_a_picture_without_caption_is_named():
-    with pytest.raises(ArgumentError, match=r"1 of 2 pictures have none, such as 'b\.png'"):
+    with pytest.raises(ArgumentError, match=r"1 of 2 images have none, such as 'b\.png'"):
         captions_of(["a.png", "b.png"], {"a.png": ("a cat",)})
 
 

@@ -29,7 +29,7 @@ def asked(study, monkeypatch):
     def made(**options):
         calls.append(options)
         for done in (0, 5):
-            options["progress"]("naming pictures", done, 10)
+            options["progress"]("naming images", done, 10)
         return study
 
     monkeypatch.setattr("regard.experiments.studies.vit", made)
@@ -43,7 +43,7 @@ def test_verdicts_are_shown_with_numbers_and_what_was_predicted(asked, study, tm
         assert f"{row.verdict:<10} {row.claim}" in done.stdout
         assert f"predicted: {row.predicted}" in done.stdout
     assert done.stdout.rstrip().endswith(f"Open {tmp_path / 'out' / 'report.html'} in a browser.")
-    assert done.stderr == "regard: naming pictures ...\n"
+    assert done.stderr == "regard: naming images ...\n"
     assert (tmp_path / "out" / "report.html").is_file()
     (options,) = asked
     assert options["quick"] is True
@@ -77,7 +77,7 @@ def test_a_model_of_other_classes_is_one_line(tmp_path, monkeypatch):
     data = fashion.data_folder(tmp_path / "data", monkeypatch, reader, fashion.clothes(10))
     model = fashion.model_folder(tmp_path / "model", id2label={0: "cat", 1: "dog"})
     said = refused("vit", "--data", data, "--model", model, "--out", tmp_path / "out")
-    assert "names 2 classes (cat, dog ...), and the pictures have 10" in said
+    assert "names 2 classes (cat, dog ...), and the images have 10" in said
     assert not (tmp_path / "out").exists()
 
 

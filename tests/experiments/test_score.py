@@ -68,7 +68,7 @@ def test_every_number_is_that_of_its_measure(which, folders):
     assert [three["value"], three["low"], three["high"]] == pytest.approx(
         [expected.item(), expected.item() - reach, expected.item() + reach], rel=1e-4
     )
-    assert "takes pictures of one prompt for independent" in three["warning"]
+    assert "takes images of one prompt for independent" in three["warning"]
     assert found.recipe["scale"] == "2.5"
     assert found.recipe["weights_sha256"] == which.recipe["weights_sha256"]
 
@@ -109,7 +109,7 @@ def test_names_pair_off_whatever_the_kind_of_file(which, folders, tmp_path):
 def test_few_pictures_are_not_taken_for_a_set(which, folders):
     found = score(folders[0][:1], against=folders[1][:1], encoder=which)
     assert found.table["measure"].tolist() == ["image_similarity", "perceptual_distance"]
-    assert found.notes[0] == "fid needs 2 pictures on each side; there are 1"
+    assert found.notes[0] == "fid needs 2 images on each side; there are 1"
     assert np.isnan(found.table["low"]).all()
 
 
@@ -159,16 +159,16 @@ def test_remembered_features_are_those_of_the_encoder(which):
 
 
 def test_something_to_score_against_is_needed(folders):
-    with pytest.raises(ArgumentError, match="nothing to score against. Give prompts, or pictures"):
+    with pytest.raises(ArgumentError, match="nothing to score against. Give prompts, or images"):
         score(folders[0])
     with pytest.raises(ArgumentError, match="scale is 'percent'"):
         score(folders[0], said=SAID, scale="percent")
-    with pytest.raises(ArgumentError, match=r"1 of 4 pictures have none, such as '3\.png'"):
+    with pytest.raises(ArgumentError, match=r"1 of 4 images have none, such as '3\.png'"):
         score(folders[0], said={name: SAID[name] for name in list(SAID)[:3]})
 
 
 def test_nothing_that_could_be_said_is_a_mistake(which, folders):
-    with pytest.raises(ArgumentError, match="other file names.*; fid needs 2 pictures on each"):
+    with pytest.raises(ArgumentError, match="other file names.*; fid needs 2 images on each"):
         score(folders[0][:1], against=folders[1][1:2], encoder=which)
 
 

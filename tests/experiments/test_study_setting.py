@@ -57,7 +57,7 @@ def test_classes_in_another_order_are_put_right():
 
 def test_a_model_of_other_classes_is_refused_by_name():
     other = fashion.vision(labels=("cat", "dog", "bird"))
-    message = r"vit: tiny names 3 classes \(cat, dog, bird \.\.\.\), and the pictures have 10"
+    message = r"vit: tiny names 3 classes \(cat, dog, bird \.\.\.\), and the images have 10"
     with pytest.raises(ArgumentError, match=message):
         setting(other)
     with pytest.raises(ArgumentError, match=r"names 0 classes \(none \.\.\.\)"):
@@ -65,7 +65,7 @@ def test_a_model_of_other_classes_is_refused_by_name():
 
 
 def test_a_model_that_takes_no_pictures_is_refused():
-    with pytest.raises(ArgumentError, match="takes no pictures in patches"):
+    with pytest.raises(ArgumentError, match="takes no images in patches"):
         setting(torch.nn.Linear(2, 2))
 
 

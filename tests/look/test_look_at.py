@@ -182,7 +182,7 @@ def test_what_is_no_picture_or_no_such_model_is_told(folder, tmp_path):
         look_at(folder, tmp_path / "none.png")
     with pytest.raises(DataError, match="it must be uint8"):
         look_at(folder, np.zeros((8, 8, 3)))
-    with pytest.raises(ArgumentError, match="StableDiffusionPipeline takes no pictures"):
+    with pytest.raises(ArgumentError, match="StableDiffusionPipeline takes no images"):
         look_at(pipeline(), picture())
 
 
@@ -211,7 +211,7 @@ def test_patches_without_a_grid_are_refused(folder, monkeypatch):
 def test_a_model_that_looks_at_pictures_draws_none(folder):
     with pytest.raises(ArgumentError, match=r"looks at images and generates none. Use look_at"):
         look(folder, "a cat")
-    with pytest.raises(ArgumentError, match="this look is at a picture and has no words"):
+    with pytest.raises(ArgumentError, match="this look is at an image and has no words"):
         prove(pipeline(), look_at(folder, picture()))
 
 
@@ -325,7 +325,10 @@ def test_without_out_the_folder_is_named_after_picture_and_model(
     ("arguments", "said"),
     [
         (("look",), "give a prompt, such as 'a cat on the beach', or an image with --image"),
-        (("look", "a cat", "--image", "x.png"), "a prompt is for generating, and --image looks at"),
+        (
+            ("look", "a cat", "--image", "x.png"),
+            "a prompt is for generating, and --image takes an image",
+        ),
         (("look", "--image", "x.png", "--seed", 3), "--seed is for generating"),
         (("look", "--image", "x.png", "--prove"), "--prove is for generating"),
         (("look", "a cat", "--queries", "cls"), "--queries is for an image"),

@@ -14,7 +14,7 @@ from regard.generation.hidden import hide_words, masking
 from regard.look import Judges, look, proof, prove
 from regard.methods import drop
 from regard.models import TextToImage, detector
-from regard.scores import judges
+from regard.scores import evidence
 from regard.tap import Tap, hide
 
 
@@ -243,7 +243,7 @@ def test_only_objects_are_named_with_their_colour(monkeypatch):
     monkeypatch.setattr(
         detector, "detect", lambda images: [detector.Detections(shown)] * len(images)
     )
-    assert judges._sight([seen().image]) == [("cat", "blue car")]
+    assert evidence._sight([seen().image]) == [("cat", "blue car")]
 
 
 def test_a_proof_changes_the_verdicts_and_is_told_in_the_recipe():

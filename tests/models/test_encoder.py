@@ -144,8 +144,8 @@ def test_a_model_that_reads_texts_needs_its_tokenizer(tmp_path, folder):
 @pytest.mark.parametrize(
     ("found", "said"),
     [
-        ([1.0, 2.0], "made (2,) of 2 pictures"),
-        ([[1.0]], "made (1, 1) of 2 pictures"),
+        ([1.0, 2.0], "made (2,) of 2 images"),
+        ([[1.0]], "made (1, 1) of 2 images"),
         ([[1.0], [np.nan]], "with values that are no numbers"),
     ],
 )

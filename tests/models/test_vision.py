@@ -193,9 +193,9 @@ def test_the_vision_tower_of_a_two_tower_model_can_look_at_pictures(small):
 
 
 def test_what_takes_no_pictures_in_patches_is_refused(small):
-    with pytest.raises(ArgumentError, match="AutoencoderKL takes no pictures in patches"):
+    with pytest.raises(ArgumentError, match="AutoencoderKL takes no images in patches"):
         vision_of("openmoji-autoencoder")
-    with pytest.raises(ArgumentError, match="Segformer.* takes no pictures in patches"):
+    with pytest.raises(ArgumentError, match="Segformer.* takes no images in patches"):
         vision_of(library_model("openmoji-segmenter"))
 
 

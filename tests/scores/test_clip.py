@@ -151,5 +151,5 @@ def test_a_layer_that_there_is_not(folder):
 
 def test_an_array_that_is_no_picture_is_named_by_its_number(folder):
     wrong = [*ONE, *ONE, np.zeros((2, 2, 3))]
-    with pytest.raises(DataError, match="picture 2 is an array of float64"):
+    with pytest.raises(DataError, match="image 2 is an array of float64"):
         image_similarity(wrong, wrong, model=folder, batch=2)

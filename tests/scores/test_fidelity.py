@@ -150,9 +150,9 @@ def test_few_pictures_are_told():
     real, made, which = sets(REAL[:6], MADE[:6])
     assert "covariance has not full rank" in fid(real, made, encoder=which).attrs["warning"]
     real, made, which = sets()
-    assert "50 pictures; with fewer than 10000" in fid(real, made, encoder=which).attrs["warning"]
+    assert "50 images; with fewer than 10000" in fid(real, made, encoder=which).attrs["warning"]
     found = kid(real, made, encoder=which)
-    assert found.attrs["warning"] == "subsets of 25 pictures; papers take 1000"
+    assert found.attrs["warning"] == "subsets of 25 images; papers take 1000"
     told = {name: found.attrs[name] for name in ("real", "made", "encoder", "subset_size")}
     assert told == {"real": 60, "made": 50, "encoder": "lettered", "subset_size": 25}
 
@@ -174,12 +174,12 @@ def test_pictures_are_encoded_in_batches():
 @pytest.mark.parametrize(
     ("call", "said"),
     [
-        (lambda r, m, e: fid(r[:1], m, encoder=e), "fid: got 1 real and 50 made pictures"),
+        (lambda r, m, e: fid(r[:1], m, encoder=e), "fid: got 1 real and 50 made images"),
         (lambda r, m, e: fid(r, [], encoder=e), "and needs at least 2 of each"),
         (lambda r, m, e: kid(r, m[:3], encoder=e), "and needs at least 4 of each"),
-        (lambda r, m, e: kid(r, m, encoder=e, subset_size=51), "100 subsets of 51 pictures cannot"),
-        (lambda r, m, e: kid(r, m, encoder=e, subset_size=1), "of 2 to 50 pictures"),
-        (lambda r, m, e: kid(r, m, encoder=e, subsets=1), "1 subsets of 25 pictures cannot"),
+        (lambda r, m, e: kid(r, m, encoder=e, subset_size=51), "100 subsets of 51 images cannot"),
+        (lambda r, m, e: kid(r, m, encoder=e, subset_size=1), "of 2 to 50 images"),
+        (lambda r, m, e: kid(r, m, encoder=e, subsets=1), "1 subsets of 25 images cannot"),
     ],
 )
 def test_too_few_pictures_are_refused(call, said):

@@ -88,7 +88,7 @@ def test_one_that_names_classes_says_which():
 
 def test_one_that_needs_more_than_pixels_is_refused():
     model = made("Siglip2VisionModel", "Siglip2VisionConfig")
-    with pytest.raises(ArgumentError, match="Siglip2VisionModel takes no pictures in patches"):
+    with pytest.raises(ArgumentError, match="Siglip2VisionModel takes no images in patches"):
         look_at(model, image(), processor=PROCESSOR)
 
 

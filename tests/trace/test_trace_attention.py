@@ -128,7 +128,7 @@ def test_a_trace_of_a_picture_has_no_words_and_one_of_a_prompt_no_patches(trace)
 
 def test_a_trace_shows_what_it_holds(trace):
     queries = "queries cls, register.1, register.2, mean"
-    assert repr(trace) == f"Trace(a picture: {queries}; 3 layers of 2x4 patches; 2 heads)"
+    assert repr(trace) == f"Trace(an image: {queries}; 3 layers of 2x4 patches; 2 heads)"
     assert repr(toy_vision()).startswith("Trace('shoe': queries cls, mean; 2 layers of 2x2")
 
 

@@ -171,5 +171,5 @@ def test_a_folder_without_its_words_is_refused(foreign, tmp_path):
 
 
 def test_what_is_no_picture_is_told_by_its_number(learnt):
-    with pytest.raises(DataError, match="picture 1"):
+    with pytest.raises(DataError, match="image 1"):
         captions([scene(0).image, "cat.png"], model=learnt[0])

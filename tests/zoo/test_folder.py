@@ -238,9 +238,11 @@ def test_a_pickle_under_the_name_of_safetensors_is_refused(eyes, mark):
     assert not mark.exists()
 
 
-def test_weights_of_another_precision_only_are_told_which_name_is_read(eyes):
+def test_weights_of_another_precision_only_are_told_how_to_ask_for_them(eyes):
     (eyes / "model.safetensors").rename(eyes / "model.fp16.safetensors")
-    with pytest.raises(DataError, match=r"as model\.fp16\.safetensors.*reads model\.safetensors"):
+    with pytest.raises(
+        DataError, match=r"in the variant 'fp16' alone. Ask for it: load\(\.\.\., v"
+    ):
         load(eyes)
 
 

@@ -67,7 +67,7 @@ class FashionMNIST:
         return len(self.labels)
 
     def __repr__(self) -> str:
-        return f"FashionMNIST({len(self)} pictures in {len(self.names)} classes)"
+        return f"FashionMNIST({len(self)} images in {len(self.names)} classes)"
 
 
 def fashion_mnist(

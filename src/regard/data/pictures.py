@@ -26,7 +26,7 @@ ONE_PHOTOGRAPH = ("MPO",)
 LONGEST = 131072
 """Characters of one field of a table at most: what Python's csv reads unasked."""
 
-UNNAMED = "a picture"
+UNNAMED = "an image"
 
 EIGHT_BIT = ("1", "CMYK", "L", "LA", "P", "PA", "RGB", "RGBA", "YCbCr")
 """Modes that become RGB without loss of range; 16-bit and float ones would be clipped."""

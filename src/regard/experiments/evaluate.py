@@ -208,7 +208,7 @@ def classifier(*, quick: bool, report: Report) -> dict[str, float]:
     from regard.zoo.cards import accuracy_key
 
     seen = unseen_clothes(1000 if quick else 10_000)
-    report(f"classifying {len(seen)} test pictures among {len(seen.names)} classes")
+    report(f"classifying {len(seen)} test images among {len(seen.names)} classes")
     right = predictions(seen.images) == seen.labels
     each = {
         accuracy_key(name): float(right[seen.labels == label].mean())

@@ -161,9 +161,9 @@ def openmoji(*, quick: bool, report: Report) -> dict[str, float]:
     pairs = [
         (p, seed) for p in prompts()[:: 9 if quick else 1] for seed in range(1 if quick else 4)
     ]
-    report(f"drawing {len(singles)} pictures of one subject")
+    report(f"drawing {len(singles)} images of one subject")
     one = draw(pipeline, singles, on_batch=lambda n: report(f"{n} of {len(singles)}"))
-    report(f"drawing {len(pairs)} pictures of two subjects")
+    report(f"drawing {len(pairs)} images of two subjects")
     two = draw(pipeline, pairs, on_batch=lambda n: report(f"{n} of {len(pairs)}"))
     figures = {**single_figures(one), **pair_figures(two)}
     report("comparing maps with masks")

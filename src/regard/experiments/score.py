@@ -197,7 +197,7 @@ class _Run:
         least = min(len(images), len(against))
         for name, needed in (("fid", 2), ("kid", 4)):
             if least < needed:
-                self.notes.append(f"{name} needs {needed} pictures on each side; there are {least}")
+                self.notes.append(f"{name} needs {needed} images on each side; there are {least}")
                 continue
             options = {"seed": self.seed} if name == "kid" else {}
             found = getattr(fidelity, name)(against, images, encoder=self.which, **options)
@@ -205,7 +205,7 @@ class _Run:
             interval = Interval(found.item(), *ends, least, least, 0, self.level)
             warning = found.attrs["warning"]
             if name == "kid" and len(set(self.clusters)) < len(images):
-                warning += "; the interval takes pictures of one prompt for independent"
+                warning += "; the interval takes images of one prompt for independent"
             self.row(name, SETS, interval, found.attrs["units"], warning=warning.lstrip("; "))
 
     def interval(self, values: np.ndarray) -> Interval:

@@ -37,10 +37,10 @@ READS: dict[str, str] = {
     LAYERS: "weights over head, query and key, of one layer after the other",
     NORMS: "one length per token",
     TRACE: "a trace",
-    PICTURES: "two rows of pictures, and an encoder",
+    PICTURES: "two rows of images, and an encoder",
     PICTURES_AND_TEXTS: "pictures, a text for each, and an encoder",
     TEXTS: "two rows of texts, and an encoder",
-    VERDICTS: "prompts, and what a segmenter sees in a picture of each",
+    VERDICTS: "prompts, and what a segmenter sees in an image of each",
 }
 """What a measure takes, in words."""
 

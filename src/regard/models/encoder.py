@@ -243,7 +243,7 @@ def as_pictures(items: Sequence[Any], first: int = 0) -> list[Image.Image]:
     Raises:
         DataError: one is no image.
     """
-    return [as_rgb(each, name=f"picture {number}") for number, each in enumerate(items, first)]
+    return [as_rgb(each, name=f"image {number}") for number, each in enumerate(items, first)]
 
 
 def _checked(which: Encoder, found: Any, number: int) -> Tensor:

@@ -160,7 +160,7 @@ def kid(
         "subsets": subsets,
         "subset_size": size,
         "seed": seed,
-        "warning": "" if size == 1000 else f"subsets of {size} pictures; papers take 1000",
+        "warning": "" if size == 1000 else f"subsets of {size} images; papers take 1000",
     }
     return _scalar("kid", mean, which, real, made, told)
 
@@ -186,11 +186,11 @@ def _features_as_given(width: int) -> Any:
 def _few_for_fid(number: int, width: int) -> str:
     if number <= width:
         return (
-            f"{number} pictures for {width} features: the covariance has not full rank, "
+            f"{number} images for {width} features: the covariance has not full rank, "
             f"and the value is far too large; prefer kid"
         )
     if number < ENOUGH_FOR_FID:
-        return f"{number} pictures; with fewer than {ENOUGH_FOR_FID} the value is too large"
+        return f"{number} images; with fewer than {ENOUGH_FOR_FID} the value is too large"
     return ""
 
 

@@ -84,7 +84,7 @@ class Trace(TracedWords):
         first = next(iter(self.weights.values()))
         rows, columns = first.attrs["grid"]
         said = self.recipe.get("prediction") or []
-        what = f"{said[0][0]!r}" if said else "a picture"
+        what = f"{said[0][0]!r}" if said else "an image"
         return (
             f"Trace({what}: queries {', '.join(self.queries)}; {len(self.weights)} layers of "
             f"{rows}x{columns} patches; {first.sizes[HEAD]} heads)"

@@ -223,7 +223,7 @@ def _table(prediction: Sequence[Sequence[Any]]) -> dict[str, Any]:
 def _about(recipe: Mapping[str, Any]) -> dict[str, Any]:
     prediction, size = recipe.get("prediction") or [], recipe.get("size")
     said = [f"{label} {float(share):.1%}" for label, share in prediction]
-    pixels = f"{size[0]}×{size[1]} pixels" if size else "a picture"
+    pixels = f"{size[0]}×{size[1]} pixels" if size else "an image"
     return {
         "prompt": str(prediction[0][0]) if prediction else f"{pixels} seen by {model_of(recipe)}",
         "run": [pixels, *said[:1]],

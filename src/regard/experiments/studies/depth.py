@@ -31,7 +31,7 @@ def read_depth(setting: Setting) -> xr.Dataset:
         apart (mean divergence from the other heads, bits).
     """
     numbers = setting.sample(setting.plan.sampled)
-    setting.meter.begin(f"reading all attention of {len(numbers)} pictures")
+    setting.meter.begin(f"reading all attention of {len(numbers)} images")
     found = read_all(setting, numbers, everything)
     # The mean over pairs of heads of the divergence is the diversity, and is not computed twice.
     others = max(1, setting.shape.heads - 1)
@@ -48,7 +48,7 @@ def read_clusters(setting: Setting) -> tuple[xr.Dataset, pd.DataFrame]:
         degenerate.
     """
     numbers = setting.sample(setting.plan.clustered)
-    setting.meter.begin(f"comparing the heads in {len(numbers)} pictures")
+    setting.meter.begin(f"comparing the heads in {len(numbers)} images")
     shares = read_all(setting, numbers, _redundancy)
     pooled = Dense(_clusters)
     # Queries of several images are laid end to end: a cluster is then one over all of them.

@@ -68,7 +68,7 @@ def read_tested(setting: Setting) -> Tested:
     }
     pixels, maps = setting.pixels(numbers), {}
     for name in METHODS:
-        setting.meter.begin(f"explaining {len(numbers)} pictures by {name}")
+        setting.meter.begin(f"explaining {len(numbers)} images by {name}")
         maps[name] = explanations.get(name)(model, pixels)
         setting.meter.add(costs.get(name, 0) * len(numbers))
     rng = np.random.default_rng(plan.seed)

@@ -66,7 +66,7 @@ def read_without(setting: Setting) -> Without:
     every = range(shape.heads)
     gone = [(layer, [head]) for layer in shape.layers for head in every]
     gone += [(layer, list(every)) for layer in shape.layers]
-    setting.meter.begin(f"naming {len(numbers)} pictures without each of {len(gone)} parts")
+    setting.meter.begin(f"naming {len(numbers)} images without each of {len(gone)} parts")
     parts = [_losses(setting, part, pixels, gone) for part, pixels in setting.batches(numbers)]
     values = np.concatenate(parts, axis=2)  # (loss, right), (untouched, without each), sample
     change = np.stack([values[0, 1:] - values[0, :1], 100 * (values[1, :1] - values[1, 1:])])

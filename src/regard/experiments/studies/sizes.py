@@ -208,7 +208,7 @@ def _lines(every: list[Shown], name: str) -> xr.Dataset:
 
 
 def _read(setting: Setting, size: Size, numbers: Numbers, few: Numbers) -> Shown:
-    setting.meter.begin(f"showing {len(numbers):,} pictures at {name_of(size)}")
+    setting.meter.begin(f"showing {len(numbers):,} images at {name_of(size)}")
     rows, right, maps = AnswerRows(), [], []
     for part_, pixels in setting.batches(numbers, size=size):
         with torch.no_grad(), Tap(setting.vision.model, observe=[rows]):

@@ -39,7 +39,7 @@ def read_whole(setting: Setting) -> xr.Dataset:
     """
     plan = setting.plan
     numbers = np.sort(setting.sample(min(plan.images, len(setting.data))))
-    setting.meter.begin(f"naming {len(numbers):,} pictures")
+    setting.meter.begin(f"naming {len(numbers):,} images")
     rows, parts = AnswerRows(), []
     for part, pixels in setting.batches(numbers):
         with torch.no_grad(), Tap(setting.vision.model, observe=[rows]):

@@ -1,6 +1,6 @@
 """The language is the field's: no house words in docs, help texts, messages and docstrings.
 
-``python tests/laws/test_words.py`` lists them by file and line; with ``--counts``, what `ALLOWED`
+``python tests/laws/test_house_words.py`` lists them by file and line; with ``--counts``, what `ALLOWED`
 would be today. Its numbers may only become smaller.
 """
 
@@ -63,7 +63,7 @@ ALLOWED: dict[str, int] = {
     "docs/explanation/what-the-fashion-vit-study-found.md": 9,
     "docs/reference/models.md": 2,
     "docs/reference/trace.md": 2,
-    "src/regard/__init__.py": 2,
+    "src/regard/__init__.py": 1,
     "src/regard/arguments.py": 6,
     "src/regard/cli": 5,
     "src/regard/data": 15,
