@@ -1,7 +1,7 @@
 """The language is the field's: no house words in docs, help texts, messages and docstrings.
 
-``python tests/laws/test_house_words.py`` lists them by file and line; with ``--counts``, what `ALLOWED`
-would be today. Its numbers may only become smaller.
+``python tests/laws/test_house_words.py`` lists them by file and line; with ``--counts``, what
+`ALLOWED` would be today. Its numbers may only become smaller.
 """
 
 import ast
