@@ -3,7 +3,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
-.PHONY: demo api test lint types imports tests browser clothes real bench clean
+.PHONY: demo api sizes test lint types imports tests browser clothes real bench clean
 
 demo: $(STAMP)  ## make a picture with the bundled model and write a page one can open
 	$(BIN)/regard look "a cat and a blue car on the beach" --seed 0 --prove --out demo --overwrite
@@ -20,6 +20,9 @@ $(STAMP): pyproject.toml constraints.txt
 
 api: $(STAMP)  ## write docs/reference/api from the docstrings; a test says when that is due
 	$(BIN)/python docs/make_api.py
+
+sizes:  ## how long modules and functions are
+	$(PYTHON) benchmarks/sizes.py
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .
