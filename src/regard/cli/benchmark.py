@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from regard.cli.options import Guidance, Steps, given
+from regard.cli.options import Device, Dtype, Guidance, Steps, Variant, given, opened
 from regard.cli.polite import STOPPED, bar, how_to_go_on, stop
 
 benchmark = typer.Typer(
@@ -17,6 +17,9 @@ benchmark = typer.Typer(
 @benchmark.command("attend-and-excite")
 def attend_and_excite(
     model: Annotated[str, typer.Option(help="A bundled model or a folder.")] = "openmoji",
+    device: Device = "auto",
+    dtype: Dtype = None,
+    variant: Variant = None,
     method: Annotated[
         list[str] | None,
         typer.Option(help="A method that takes words; several times for several."),
@@ -60,7 +63,8 @@ def attend_and_excite(
         how = {**drawn, **judges, "store": unfinished, "overwrite": overwrite}
         try:
             with bar("generating") as advance:
-                found = compute(model, methods=names, prompts=prompts, **how, progress=advance)
+                network = opened(model, device=device, dtype=dtype, variant=variant)
+                found = compute(network, methods=names, prompts=prompts, **how, progress=advance)
         except KeyboardInterrupt:
             stop(how_to_go_on(unfinished, "prompt and seed", "prompts and seeds"), STOPPED)
         found.save(folder, overwrite=overwrite)

@@ -1,11 +1,13 @@
 """``regard learn-weights``."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from regard.cli.options import Guidance, Seed, Steps, given
+from regard.cli.options import Device, Dtype, Guidance, Seed, Steps, Variant, given, opened
 from regard.cli.polite import bar
 from regard.cli.see import folder_name
 from regard.errors import ArgumentError
@@ -27,6 +29,9 @@ def learn_weights(
         Path | None, typer.Option(help="Folder to write; by default named after the prompt.")
     ] = None,
     model: Annotated[str, typer.Option(help="A bundled model or a folder.")] = "openmoji",
+    device: Device = "auto",
+    dtype: Dtype = None,
+    variant: Variant = None,
     seed: Seed = None,
     steps: Steps = None,
     guidance: Guidance = None,
@@ -48,7 +53,7 @@ def learn_weights(
     name = out or Path(f"{folder_name(prompt, seed or 0)}-weights")
     with FOLDER.claim(name, overwrite=overwrite) as folder:
         learned, drawn = _learned(
-            model,
+            partial(opened, model, device=device, dtype=dtype, variant=variant),
             prompt,
             target,
             sampling,
@@ -65,7 +70,7 @@ def learn_weights(
 
 
 def _learned(
-    name: str, prompt: str, target: Path, sampling: dict[str, Any], **options: Any
+    of: Callable[[], Any], prompt: str, target: Path, sampling: dict[str, Any], **options: Any
 ) -> tuple[Any, Any]:
     """The weights, and the prompt generated without and with them."""
     from regard.generation import Request
@@ -74,7 +79,7 @@ def _learned(
     from regard.zoo.memory import keep_memory
 
     keep_memory()  # the process is ours, and ends with this
-    model = TextToImage.of(name)
+    model = TextToImage.of(of())
     request = model.decide(Request.of(prompt, sampling))
     with bar("learning") as advance:
         learned = learn_word_weights(model, prompt, target, progress=advance, **options)

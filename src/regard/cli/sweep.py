@@ -2,12 +2,25 @@
 
 import json
 import re
+from collections.abc import Callable
+from functools import cache, partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from regard.cli.options import Guidance, Height, Negative, Steps, Width, given
+from regard.cli.options import (
+    Device,
+    Dtype,
+    Guidance,
+    Height,
+    Negative,
+    Steps,
+    Variant,
+    Width,
+    given,
+    opened,
+)
 from regard.cli.polite import STOPPED, bar, how_to_go_on, stop
 from regard.errors import ArgumentError
 
@@ -19,6 +32,9 @@ def sweep(
     over: Annotated[str, typer.Argument(help="heads, layers, words or places.")],
     prompts: Annotated[list[str] | None, typer.Argument(help="What to generate.")] = None,
     model: Annotated[str, typer.Option(help="A bundled model or a folder.")] = "openmoji",
+    device: Device = "auto",
+    dtype: Dtype = None,
+    variant: Variant = None,
     seeds: Annotated[int, typer.Option(help="Images of each prompt, from seed 0 on.")] = 2,
     steps: Steps = None,
     guidance: Guidance = None,
@@ -58,12 +74,13 @@ def sweep(
         height=height,
         width=width,
     )
-    drawn = {"seeds": seeds, "during": _span(during, steps, model), **sampling}
+    of = cache(partial(opened, model, device=device, dtype=dtype, variant=variant))
+    drawn = {"seeds": seeds, "during": _span(during, steps, of), **sampling}
     with SWEEP.begin(out or Path(f"sweep-{over}"), overwrite=overwrite) as (folder, unfinished):
         how = {"encoder": encoder, "store": unfinished, "overwrite": overwrite}
         try:
             with bar(f"sweep over {over}") as advance:
-                found = run(model, asked, over, **drawn, **how, progress=advance)
+                found = run(of(), asked, over, **drawn, **how, progress=advance)
         except KeyboardInterrupt:
             stop(how_to_go_on(unfinished, "prompt and seed", "prompts and seeds"), STOPPED)
         found.save(folder, overwrite=overwrite)
@@ -74,14 +91,14 @@ def sweep(
     typer.echo(f"\nWrote {folder}. Open {folder / 'report.html'} in a browser.")
 
 
-def _span(during: str | None, steps: int | None, name: str) -> Any:
+def _span(during: str | None, steps: int | None, of: Callable[[], Any]) -> Any:
     """The steps that ``--during`` names, of as many as the model takes if no number was given."""
     if during is None:
         return None
     if steps is None:
         from regard.models import TextToImage
 
-        steps = TextToImage.of(name).defaults["num_inference_steps"]
+        steps = TextToImage.of(of()).defaults["num_inference_steps"]
     return steps_of(during, steps)
 
 
