@@ -29,7 +29,7 @@ def planted_prompts(count: int) -> list[str]:
 
     Example:
         >>> planted_prompts(1)
-        ['a image of a cat', 'a cat, a cat']
+        ['a picture of a cat', 'a cat, a cat']
     """
     fillers = ("picture", "photo", "image")
     return [
