@@ -1,4 +1,4 @@
-"""Runs that take many pictures: the figures of the cards, and later whole studies."""
+"""Runs that take many images: the figures of the cards, and later whole studies."""
 
 from regard.experiments.evaluate import evaluate
 

@@ -1,4 +1,4 @@
-"""Score a folder of pictures: against their prompts, against other images, or both."""
+"""Score a folder of images: against their prompts, against other images, or both."""
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
