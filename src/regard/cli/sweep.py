@@ -57,7 +57,7 @@ def sweep(
         bool, typer.Option("--overwrite", help="Replace a sweep that is in the folder.")
     ] = False,
 ) -> None:
-    """Generate without each head, layer, word or place in its turn, and tell which matter.
+    """Ablate each head, layer, word or stage, one at a time, and report which matter.
 
     Called again after an interruption, it goes on where it stopped.
     """

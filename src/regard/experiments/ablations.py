@@ -1,4 +1,4 @@
-"""What a sweep takes away: each head, layer, word or place in its turn."""
+"""What a sweep ablates: each head, layer, word or stage, one at a time."""
 
 import re
 from collections.abc import Callable, Sequence

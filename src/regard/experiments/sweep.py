@@ -1,4 +1,4 @@
-"""One call: take away each head, layer, word or place in its turn, and see what that did."""
+"""One call: ablate each head, layer, word or stage, one at a time, and see what that did."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -36,8 +36,7 @@ def sweep(
 
     Each image is compared with the baseline of its prompt and seed. Images of a prompt and seed
     are generated in batches, each with its own part missing, and the steps before anything is
-    missing are made once for a batch. Only the half of the guidance that reads the prompt is
-    changed.
+    missing are made once for a batch. Only the conditional branch is changed.
 
     Args:
         model: A diffusers text-to-image pipeline, or the name or folder of one.

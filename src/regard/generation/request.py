@@ -38,6 +38,10 @@ class Sampling(TypedDict, total=False):
     latents: Any
 
 
+SIDE = " pixels. Leave it out for the model's own."
+"""How the message about a side of the image ends."""
+
+
 @dataclass(frozen=True, eq=False)
 class Request:
     """One image to be generated. Two requests are equal if they decide the same image.
@@ -87,10 +91,12 @@ is usual.
             )
         checked = {
             "seed": _seed(self.seed),
-            "num_inference_steps": _steps(self.num_inference_steps),
+            "num_inference_steps": _count(
+                self.num_inference_steps, "num_inference_steps", "; 30 is usual."
+            ),
             "guidance_scale": _guidance(self.guidance_scale),
-            "height": _side(self.height, "height"),
-            "width": _side(self.width, "width"),
+            "height": _count(self.height, "height", SIDE),
+            "width": _count(self.width, "width", SIDE),
             "methods": checked_methods(self.methods),
         }
         for name, value in checked.items():
@@ -278,15 +284,15 @@ def checked_methods(methods: Any) -> tuple[Any, ...]:
 # Inside
 
 
-def _steps(value: Any) -> int | None:
-    steps = whole_or_none(value)
-    if value is not None and (steps is None or steps < 1):
-        kind = "a whole number of " if steps is None else ""
+def _count(value: Any, name: str, cure: str) -> int | None:
+    """A whole number from 1 on, or None; ``cure`` ends the message."""
+    count = whole_or_none(value)
+    if value is not None and (count is None or count < 1):
+        kind = "a whole number of " if count is None else ""
         raise ArgumentError(
-            f"{caller()}: num_inference_steps is {shown(value)} and must be {kind}1 or more; 30 is "
-            f"usual."
+            f"{caller()}: {name} is {shown(value)} and must be {kind}1 or more{cure}"
         )
-    return steps
+    return count
 
 
 def _guidance(value: Any) -> float | None:
@@ -311,17 +317,6 @@ def _seed(value: Any) -> int:
             f"{caller()}: seed is {shown(value)} and must {kind} in 0..2**63-1.{cure}"
         )
     return seed
-
-
-def _side(value: Any, name: str) -> int | None:
-    side = whole_or_none(value)
-    if value is not None and (side is None or side < 1):
-        kind = "a whole number of " if side is None else ""
-        raise ArgumentError(
-            f"{caller()}: {name} is {shown(value)} and must be {kind}1 or more pixels. Leave it "
-            f"out for the model's own."
-        )
-    return side
 
 
 def _digest(latents: Any) -> str:

@@ -136,7 +136,7 @@ def _place(token: Token) -> tuple[int, int]:
 
 
 def _spelled(entry: Entry) -> tuple[str, int]:
-    """What the prompt says, and the how-manieth it is: ``cat#2`` is ``cat``, 2."""
+    """What the prompt says, and its occurrence number: ``cat#2`` is ``cat``, 2."""
     if entry.role == "pad" and len(entry.tokens) > 1:
         return f"padding ×{len(entry.tokens)}", 1
     if entry.role != "word":

@@ -10,6 +10,7 @@ import re
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -299,8 +300,7 @@ def _without_weights(folder: Path, stem: str, variant: str | None) -> DataError:
             f"load: {folder} has no weights of the variant '{variant}', but {', '.join(others)}. "
             f"Give another variant, or leave it out."
         )
-    variants = [found[1] for name in others
-                if (found := re.fullmatch(rf"{re.escape(stem)}\.([\w-]+?)(-\d+-of-\d+)?{SAFE}", name))]  # fmt: skip  # noqa: E501
+    variants = [each for each in map(partial(_variant, stem), others) if each]
     if variants:
         return DataError(
             f"load: {folder} has its weights in the variant '{variants[0]}' alone. Ask for it: "
@@ -318,6 +318,12 @@ def _without_weights(folder: Path, stem: str, variant: str | None) -> DataError:
             f"them, with save_pretrained."
         )
     return DataError(f"load: {folder} holds no weights ({stem}{SAFE}). Is it complete?")
+
+
+def _variant(stem: str, name: str) -> str | None:
+    """The variant of a file of weights; None where it has none, or is of another stem."""
+    found = re.fullmatch(rf"{re.escape(stem)}\.([\w-]+?)(-\d+-of-\d+)?{re.escape(SAFE)}", name)
+    return None if found is None else found[1]
 
 
 def _code(config: Mapping[str, Any]) -> str:
