@@ -207,7 +207,12 @@ is usual.
                 f"{caller()}: this request had initial noise of its own, of which JSON keeps only "
                 f"the checksum. Give it with latents=."
             )
-        methods = tuple(from_recipe(each) for each in values.get("methods", ()))
+        written = values.get("methods", ())
+        if not isinstance(written, list | tuple):
+            raise DataError(
+                f"{caller()}: methods is {shown(written)} and must be a list of recipes of methods."
+            )
+        methods = tuple(from_recipe(each) for each in written)
         return cls(**{**values, "methods": methods})
 
     @property
