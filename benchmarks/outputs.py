@@ -351,7 +351,7 @@ def scored() -> Any:
                 said[f"{index:03}.png"] = (made.caption(),)
         ours, theirs = (pictures(folder) for folder in folders)
         found = score(ours, against=theirs, said=said)
-    return {"table": found.table, "pictures": found.pictures}
+    return {"table": found.table, "images": found.images}
 
 
 @run
@@ -359,18 +359,18 @@ def evaluated() -> Any:
     from regard.experiments import evaluate
 
     names = ("openmoji-autoencoder", "openmoji-clip", "openmoji-segmenter", "openmoji-captioner")
-    return {name: evaluate(name, quick=True) for name in names}
+    return {name: dict(evaluate(name, quick=True).figures) for name in names}
 
 
 @run
 def studied() -> Any:
     import fashion
     from regard.experiments.studies import redundancy, vit
-    from regard.experiments.studies.redundancy import Plan
+    from regard.experiments.studies.removal_plan import PromptBudget
 
     made = {
-        "vit": vit(fashion.knowing(), fashion.clothes(), plan=fashion.TINY),
-        "redundancy": redundancy(plan=Plan(prompts=2, planted=1, seeds=(0,), steps=2)),
+        "vit": vit(fashion.knowing(), fashion.clothes(), budget=fashion.TINY),
+        "redundancy": redundancy(budget=PromptBudget(prompts=2, planted=1, seeds=(0,), steps=2)),
     }
     return {name: {"findings": each.findings, "tables": each.tables} for name, each in made.items()}
 

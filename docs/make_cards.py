@@ -14,7 +14,7 @@ from regard.zoo import cards, recipes, weights_folder
 def write(name: str, *, quick: bool) -> None:
     """Measure one model, then write its figures, their intervals and README.md."""
     folder = Path(weights_folder(name))
-    figures = evaluate(name, quick=quick, progress=print)
+    figures = evaluate(name, quick=quick, progress=print).figures
     quoted = {key: value for key, value in figures.items() if key in cards.FIGURES}
     ends = {key: value for key, value in figures.items() if key not in cards.FIGURES}
     (folder / "figures.json").write_text(json.dumps(quoted, indent=1) + "\n")

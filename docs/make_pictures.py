@@ -15,8 +15,8 @@ from regard import look, look_at, steer, sweep
 from regard.data.drawings import SUBJECTS
 from regard.data.prompts import prompts
 from regard.data.scenes import HELD_OUT_SINGLES, scene
-from regard.experiments.evaluate import confusion
-from regard.experiments.generation import draw
+from regard.experiments.evaluations import openmoji
+from regard.experiments.evaluations.scenes import confusion
 from regard.experiments.sweep_report import figures_of
 from regard.methods import drop
 from regard.models import load
@@ -38,9 +38,14 @@ def generated() -> None:
     """Generated pictures: what was asked, and in brackets what the segmenter sees."""
     singles = [pair[number % 2] for number, pair in enumerate(HELD_OUT_SINGLES.values())]
     doubles = prompts()[::18][:16]
-    drawn = draw(load("openmoji").pipeline, [(prompt, 0) for prompt in [*singles, *doubles]])
-    captions = [f"{each.prompt} [{each.seen}]" for each in drawn]
-    contact_sheet([d.image for d in drawn], captions, scale=3).save(FOLDER / "generated.png")
+    wanted = [(prompt, 0) for prompt in [*singles, *doubles]]
+    parts = [
+        openmoji.generated(wanted[n : n + openmoji.GENERATED])
+        for n in range(0, len(wanted), openmoji.GENERATED)
+    ]
+    images = [image for part in parts for image in part.pictures]
+    captions = [caption for part in parts for caption in part.labels]
+    contact_sheet(images, captions, scale=3).save(FOLDER / "generated.png")
 
 
 def steered() -> None:

@@ -13,10 +13,10 @@ import torch
 
 from regard.data import FashionMNIST
 from regard.data.fashion_mnist import NAMES
-from regard.experiments.studies.plan import Plan
+from regard.experiments.studies.budget import Budget
 from regard.models import Preparation, Vision
 
-TINY = Plan(
+TINY = Budget(
     images=40, sampled=10, clustered=4, resized=20, resized_dense=4, matched=4, ablated=10,
     explained=4, steps=3, orders=2, batch=16,
 )  # fmt: skip

@@ -11,6 +11,7 @@ import regard.zoo.train
 from looks import PROMPT, pipeline, seen
 from regard.cli import app, polite
 from regard.cli.polite import bar
+from regard.experiments.evaluate import EVALUATION, Evaluation, table_of
 from regard.trace import Trace
 
 
@@ -147,14 +148,15 @@ def test_a_training_that_is_stopped_says_how_to_go_on(tmp_path, monkeypatch):
 
 def test_evaluate_prints_one_flat_object_and_nothing_else(monkeypatch):
     def evaluate(name, *, quick, progress):
-        progress("reconstructing")
-        return {"psnr_db": 29.5, "images": 128.0} if quick else {}
+        progress("reconstructing", 0, 128)
+        figures = {"psnr_db": 29.5, "images": 128.0} if quick else {}
+        return Evaluation(EVALUATION, table_of(figures), {}, figures=figures)
 
     # By its module's name: the package re-exports a function of the same name.
     monkeypatch.setattr(import_module("regard.experiments.evaluate"), "evaluate", evaluate)
     done = regard_("evaluate", "openmoji-autoencoder", "--json", "--quick")
     assert json.loads(done.stdout) == {"psnr_db": 29.5, "images": 128.0}
-    assert done.stderr == "regard: reconstructing\n"
+    assert done.stderr == "regard: reconstructing ...\n"
     assert "29.5" in regard_("evaluate", "openmoji-autoencoder", "--quick").stdout
 
 

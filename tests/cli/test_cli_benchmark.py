@@ -1,4 +1,5 @@
 import json
+from importlib import import_module
 
 import pytest
 from typer.testing import CliRunner
@@ -13,7 +14,7 @@ FEW = ["a cat and a dog"]
 @pytest.fixture(autouse=True)
 def there(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("regard.experiments.benchmark.quick_prompts", lambda: FEW)
+    monkeypatch.setattr(import_module("regard.experiments.benchmark"), "quick_prompts", lambda: FEW)
     return tmp_path
 
 
@@ -29,7 +30,7 @@ def test_a_table_is_printed_and_the_folder_is_complete(model, there):
     assert done.exit_code == 0, done.output
     assert "weaker half" in done.stdout
     assert "cost" in done.stdout
-    assert f"Open {there / 'b' / 'report.html'}" in done.stdout
+    assert "Open b/report.html" in done.stdout
     assert not (there / "b.unfinished").exists()
     again = run("--model", model, *QUICK)
     assert again.exit_code == 2
@@ -49,7 +50,7 @@ def test_an_interrupted_one_says_what_is_kept_and_goes_on(model, there, monkeypa
         return said(judge, images, requests, baseline)
 
     said, two = Fit.__call__, [*FEW, "a dog and a frog"]
-    monkeypatch.setattr("regard.experiments.benchmark.quick_prompts", lambda: two)
+    monkeypatch.setattr(import_module("regard.experiments.benchmark"), "quick_prompts", lambda: two)
     with monkeypatch.context() as patch:
         patch.setattr(Fit, "__call__", stop_at_the_second)
         done = run("--model", model, *QUICK)

@@ -78,7 +78,7 @@ def test_values_of_each_picture_are_written(home, tmp_path):
     done = scored(home / "made", "--prompts", home / "prompts.csv", *options)
     assert done.exit_code == 0, done.output
     table = pd.read_csv(csv)
-    assert table.columns.tolist() == ["picture", "prompt", "clip_score"]
+    assert table.columns.tolist() == ["image", "prompt", "clip_score"]
     assert table["prompt"].tolist() == ["a cat", "a cat", "a dog", "car"]
     assert [each.name for each in tmp_path.iterdir()] == ["each.csv"]
 

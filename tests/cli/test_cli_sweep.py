@@ -1,4 +1,5 @@
 import json
+from importlib import import_module
 from pathlib import Path
 
 import pandas as pd
@@ -89,7 +90,7 @@ def test_stopped_it_says_how_to_go_on_and_goes_on(model, there, monkeypatch):
 
         return run_sweep(*args, **options, progress=advance)
 
-    monkeypatch.setattr("regard.experiments.sweep.sweep", stopped)
+    monkeypatch.setattr(import_module("regard.experiments.sweep"), "sweep", stopped)
     done = run(*command)
     assert done.exit_code == 130
     assert done.stderr == (
@@ -109,7 +110,7 @@ def test_stopped_before_anything_was_finished_it_says_so(model, there, monkeypat
     def stopped(*args, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("regard.experiments.sweep.sweep", stopped)
+    monkeypatch.setattr(import_module("regard.experiments.sweep"), "sweep", stopped)
     done = run("heads", PROMPT, "--model", model)
     assert done.exit_code == 130
     assert "no prompt and seed was finished yet, so nothing was written" in done.stderr

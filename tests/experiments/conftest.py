@@ -17,6 +17,6 @@ def study(told: list[tuple[str, int, int]]) -> Study:
     return vit(
         fashion.knowing(),
         fashion.clothes(),
-        plan=fashion.TINY,
+        budget=fashion.TINY,
         progress=lambda what, done, total: told.append((what, done, total)),
     )

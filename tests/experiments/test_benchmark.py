@@ -6,7 +6,7 @@ import pytest
 
 from looks import pipeline
 from regard.errors import ArgumentError, OutputError, UnknownName
-from regard.experiments import run
+from regard.experiments import images
 from regard.experiments.benchmark import benchmark, quick_prompts, set_of
 from regard.experiments.benchmark_report import BENCHMARK, methods_of, table_of
 from regard.experiments.result import Result
@@ -31,7 +31,7 @@ def test_each_prompt_seed_and_method_has_its_row_and_its_picture(found):
         for seed in (0, 1)
     ]
     bare = look(pipeline(), PROMPTS[1], num_inference_steps=2, seed=1).image
-    difference = found.cells[PROMPTS[1], 1].pictures[0].astype(int) - np.asarray(bare)
+    difference = found.cases[PROMPTS[1], 1].pictures[0].astype(int) - np.asarray(bare)
     assert abs(difference).max() <= 1
     assert (found.table["seconds"] > 0).all()
 
@@ -44,9 +44,11 @@ def test_without_a_segmenter_that_knows_the_pictures_nothing_is_said_of_subjects
 
 
 def test_an_interrupted_benchmark_goes_on_and_makes_no_image_twice(tmp_path, monkeypatch):
-    made, generate = [], run.generate
+    made, generate = [], images.generate
     monkeypatch.setattr(
-        run, "generate", lambda m, asked, **how: (made.extend(asked), generate(m, asked, **how))[1]
+        images,
+        "generate",
+        lambda m, asked, **how: (made.extend(asked), generate(m, asked, **how))[1],
     )
 
     def stop(done, total):
@@ -185,7 +187,7 @@ def test_mistakes_are_told_before_anything_is_drawn(settings, error, message, mo
     def never(*args):
         raise AssertionError("it drew")
 
-    monkeypatch.setattr("regard.experiments.run._made", never)
+    monkeypatch.setattr("regard.experiments.images.ImagePlan.work", never)
     asked = {
         "methods": ["attend-and-excite"],
         "captioner": None,
@@ -204,6 +206,6 @@ def test_a_method_may_come_with_settings():
     ]
     found = benchmark(pipeline(), prompts=PROMPTS[:1], seeds=1, **{**HOW, "methods": methods})
     assert methods_of(found) == ["bare", *methods]
-    bare, excited, *neutral = found.cells[PROMPTS[0], 0].pictures.astype(int)
+    bare, excited, *neutral = found.cases[PROMPTS[0], 0].pictures.astype(int)
     assert abs(excited - bare).max() > 0
     assert all(abs(each - bare).max() <= 1 for each in neutral)

@@ -1,4 +1,5 @@
-import sys
+import json
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -7,14 +8,17 @@ from regard.data.drawings import SUBJECTS
 from regard.data.scenes import Placed, Scene, mentions_in
 from regard.errors import UnknownName
 from regard.experiments import evaluate
-from regard.experiments.evaluate import caption_figures, zero_shot_texts
+from regard.experiments.evaluate import EVALUATION
+from regard.experiments.evaluations.scenes import caption_figures, zero_shot_texts
+from regard.experiments.evaluations.task import SEED, CardTask, chunks
+from regard.experiments.store import Done
 from regard.zoo import recipe, recipes
 
-MODULE = sys.modules["regard.experiments.evaluate"]
+MODULE = import_module("regard.experiments.evaluate")
 
 
 def test_every_bundled_model_has_its_evaluation():
-    assert set(MODULE._EVALUATIONS) == set(recipes())
+    assert set(MODULE._TASKS) == set(recipes())
 
 
 def test_an_unknown_model_is_refused():
@@ -23,22 +27,54 @@ def test_an_unknown_model_is_refused():
 
 
 def test_no_recipe_trains_on_the_scenes_of_the_evaluation():
-    assert MODULE.SEED not in {recipe(name).train["seed"] for name in recipes()}
+    assert SEED not in {recipe(name).train["seed"] for name in recipes()}
 
 
-def test_figures_are_rounded_and_the_quick_flag_is_handed_on(monkeypatch):
-    asked = []
+@pytest.fixture
+def measured(monkeypatch):
+    """The chunks that were measured of a task of seven images, or of three if quick."""
+    made = []
 
-    def measured(*, quick, report):
-        report("working")
-        asked.append(quick)
-        return {"psnr_db": 1 / 3, "images": 2}
+    def measure(chunk):
+        made.append(chunk.name)
+        return Done(size=len(chunk), values=len(chunk) / 3)
 
-    monkeypatch.setattr(MODULE, "autoencoder", measured)
-    lines = []
-    found = evaluate("openmoji-autoencoder", quick=True, progress=lines.append)
-    assert found == {"psnr_db": 0.3333, "images": 2.0}
-    assert (asked, lines) == ([True], ["working"])
+    task = CardTask(
+        "reading",
+        lambda quick: chunks("scenes", 3 if quick else 7, 3),
+        measure,
+        lambda found: {"psnr_db": sum(each.values for each in found.values()), "images": 7},
+    )
+    module = import_module("regard.experiments.evaluations.scenes")
+    monkeypatch.setattr(module, "AUTOENCODER", task)
+    return made
+
+
+def test_figures_are_rounded_and_progress_counts_images(measured):
+    told = []
+    found = evaluate("openmoji-autoencoder", progress=lambda *now: told.append(now))
+    assert found.figures == {"psnr_db": 2.3333, "images": 7.0}
+    assert told == [("reading 7 images", done, 7) for done in (3, 6, 7)]
+    assert evaluate("openmoji-autoencoder", quick=True).figures["psnr_db"] == 1.0
+
+
+def test_stopped_it_goes_on_and_is_saved_with_its_goal(measured, tmp_path):
+    def stop(doing, done, total):
+        if done == 6:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        evaluate("openmoji-autoencoder", store=tmp_path / "s", progress=stop)
+    measured.clear()
+    found = evaluate("openmoji-autoencoder", store=tmp_path / "s")
+    assert measured == [("scenes", 3, 6), ("scenes", 6, 7)]
+    found.save(tmp_path / "out")
+    assert json.loads((tmp_path / "out" / "recipe.json").read_text())["model"] == (
+        "openmoji-autoencoder"
+    )
+    assert "28" in (tmp_path / "out" / "report.html").read_text()  # decibels that are wanted
+    EVALUATION.folder.check(tmp_path / "out", overwrite=True)
+    assert found.to_json() == found.figures
 
 
 def test_a_subject_is_named_plainly_and_on_each_background():

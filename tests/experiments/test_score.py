@@ -59,7 +59,7 @@ def test_every_number_is_that_of_its_measure(which, folders):
     for measure in (image_similarity, perceptual_distance):
         values = measure(images, against, model=which)
         assert row(found, measure.__name__, "pairs")["value"] == pytest.approx(values.mean().item())
-        np.testing.assert_allclose(found.pictures[measure.__name__], values, atol=1e-6)
+        np.testing.assert_allclose(found.images[measure.__name__], values, atol=1e-6)
     assert row(found, "fid", "sets")["value"] == pytest.approx(
         fid(against, images, encoder=which).item(), rel=1e-5
     )
@@ -76,7 +76,7 @@ def test_every_number_is_that_of_its_measure(which, folders):
 def test_a_picture_with_several_texts_has_their_mean(which, folders):
     texts = ["a cat", "a red car", "two dogs"]
     said = {**SAID, "1.png": tuple(texts)}
-    found = score(folders[0], said=said, encoder=which).pictures
+    found = score(folders[0], said=said, encoder=which).images
     each = clip_score([folders[0][1]] * 3, texts, model=which)
     assert found["clip_score"][1] == pytest.approx(each.mean().item())
     assert found["prompt"].tolist() == ["a cat", "a cat", "two dogs", "a car"]
@@ -84,7 +84,7 @@ def test_a_picture_with_several_texts_has_their_mean(which, folders):
 
 def test_what_is_found_of_each_picture_can_be_compared(which, folders):
     one, two = (score(each, said=SAID, encoder=which) for each in folders)
-    table = compare(one.pictures, two.pictures, on=["picture"], cluster="prompt")
+    table = compare(one.images, two.images, on=["image"], cluster="prompt")
     assert table["measure"].tolist() == ["clip_score"]
     assert table["clusters"].tolist() == [3]
 

@@ -8,7 +8,8 @@ import pytest
 
 from killed import killed_at
 from regard.errors import OutputError
-from regard.experiments.store import Done, Store, begun, forget, read_recipe
+from regard.experiments.store import Done, Store
+from regard.experiments.unfinished import begun, forget, read_recipe
 from regard.saved.claim import claim
 from regard.saved.folder import SavedFolder, unlisted
 
@@ -109,7 +110,7 @@ def test_finished_parts_are_not_made_again(tmp_path):
     assert made == ["001"]
 
 
-def test_with_other_settings_it_is_refused_and_overwrite_begins_anew(tmp_path):
+def test_with_other_settings_it_is_refused_and_overwrite_begins_again(tmp_path):
     out = tmp_path / "toy"
     _interrupted(out)
     with pytest.raises(OutputError, match=r"another steps\. Give what that one .*--overwrite\) to"):
@@ -140,7 +141,7 @@ def test_a_part_of_other_settings_or_a_damaged_one_counts_as_not_there(tmp_path)
     (tmp_path / "s" / "cases" / "000" / "rows.json").write_text(
         json.dumps({**told, "settings_sha256": "0" * 64})
     )
-    (tmp_path / "s" / "cases" / "001" / "pictures.npz").write_bytes(b"PK half")
+    (tmp_path / "s" / "cases" / "001" / "arrays.npz").write_bytes(b"PK half")
     with Store(tmp_path / "s", {"steps": 1}, who="toy") as kept:
         assert kept.get("000") is None
         assert kept.get("001") is None
@@ -236,9 +237,9 @@ def test_what_somebody_put_beside_the_parts_is_kept(tmp_path):
 def test_parts_are_read_one_at_a_time_and_a_lost_one_is_named(tmp_path):
     with Store(tmp_path / "s", {"steps": 1}, who="toy") as kept:
         kept.put("000", done(1))
-    cells = kept.cells({"cat": "000", "dog": "001"})
-    assert (list(cells), len(cells)) == (["cat", "dog"], 2)
-    assert cells["cat"].rows == done(1).rows
-    assert cells["cat"] is not cells["cat"]  # read anew, and nothing of it is kept
-    with pytest.raises(OutputError, match="toy: the part '001' is gone from the store"):
-        cells["dog"]
+    cases = kept.cases({"cat": "000", "dog": "001"})
+    assert (list(cases), len(cases)) == (["cat", "dog"], 2)
+    assert cases["cat"].rows == done(1).rows
+    assert cases["cat"] is not cases["cat"]  # read again, and nothing of it is kept
+    with pytest.raises(OutputError, match="toy: the case '001' is gone from the store"):
+        cases["dog"]

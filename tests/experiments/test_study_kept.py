@@ -53,7 +53,7 @@ def test_a_study_that_was_stopped_goes_on_from_its_finished_parts(study, tmp_pat
         if "without" in what:  # the sixth part has begun
             raise Stopped
 
-    how = {"plan": fashion.TINY, "store": tmp_path / "s"}
+    how = {"budget": fashion.TINY, "store": tmp_path / "s"}
     with pytest.raises(Stopped):
         vit(fashion.knowing(), fashion.clothes(), **how, progress=stop)
     parts = sorted(each.name for each in (tmp_path / "s" / "cases").iterdir() if each.is_dir())
@@ -74,7 +74,7 @@ def test_parts_of_other_pictures_are_not_taken(tmp_path):
         if done > 0:
             raise KeyboardInterrupt
 
-    how = {"plan": fashion.TINY, "store": tmp_path / "s"}
+    how = {"budget": fashion.TINY, "store": tmp_path / "s"}
     seen, stops = fashion.clothes(), []
 
     def after_a_part(what, done, total):

@@ -130,7 +130,7 @@ def test_the_diagonal_is_from_corner_patch_to_corner_patch(setting):
     ],
 )
 def test_sizes_are_shares_of_the_models_own_in_whole_patches(own, patch, expected):
-    made = SimpleNamespace(vision=SimpleNamespace(size=own, patch=patch), plan=fashion.TINY)
+    made = SimpleNamespace(vision=SimpleNamespace(size=own, patch=patch), budget=fashion.TINY)
     assert sizes.sizes_of.__wrapped__(made) == expected
 
 

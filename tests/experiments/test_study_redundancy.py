@@ -8,10 +8,11 @@ from regard.errors import ArgumentError
 from regard.experiments.studies.agreement import area, kappa, rate, resampled
 from regard.experiments.studies.planted import captions, class_of, planted, planted_prompts
 from regard.experiments.studies.redundancy import redundancy
-from regard.experiments.studies.taken import Plan, judged
+from regard.experiments.studies.removal import judged
+from regard.experiments.studies.removal_plan import PromptBudget
 from regard.trace import words_of
 
-SMALL = Plan(prompts=2, planted=1, seeds=(0,), steps=2)
+SMALL = PromptBudget(prompts=2, planted=1, seeds=(0,), steps=2)
 
 
 def test_kappa_is_that_of_scikit_learn():
@@ -84,12 +85,12 @@ def test_a_word_is_judged_against_the_controls_of_its_own_case():
 
 def test_the_study_goes_on_from_what_it_kept_and_tells_what_it_found(tmp_path):
     said, store = [], tmp_path / "kept"
-    study = redundancy(plan=SMALL, store=store, progress=lambda *each: said.append(each))
-    assert said[-1] == ("hiding planted words", 2, 2)
+    study = redundancy(budget=SMALL, store=store, progress=lambda *each: said.append(each))
+    assert said[-1] == ("hiding planted words", 4, 4)
     cases = sorted(each for each in (store / "cases").iterdir() if each.is_dir())
     assert len(cases) == 4
     stamps = [(each / "rows.json").stat().st_mtime_ns for each in cases]
-    again = redundancy(plan=SMALL, store=store)
+    again = redundancy(budget=SMALL, store=store)
     assert [(each / "rows.json").stat().st_mtime_ns for each in cases] == stamps
     pd.testing.assert_frame_equal(again.tables["words"], study.tables["words"])
     assert set(study.findings["name"]) >= {"agrees-with-deletion", "planted-words-are-found"}

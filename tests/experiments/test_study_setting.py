@@ -7,13 +7,13 @@ import torch
 import fashion
 from regard.data.fashion_mnist import NAMES
 from regard.errors import ArgumentError
-from regard.experiments.studies.plan import FULL, QUICK, Plan
+from regard.experiments.studies.budget import FULL, QUICK, Budget
 from regard.experiments.studies.setting import balanced, opened, shape_of
 from visions import tiny_vision
 
 
-def setting(vision=None, data=None, plan=fashion.TINY, report=lambda *told: None):
-    return opened(vision or fashion.vision(), data or fashion.clothes(), plan, report)
+def setting(vision=None, data=None, budget=fashion.TINY, report=lambda *told: None):
+    return opened(vision or fashion.vision(), data or fashion.clothes(), budget, report)
 
 
 def test_every_beginning_of_the_order_has_as_many_of_each_class():
@@ -75,7 +75,7 @@ def test_an_encoder_is_refused():
 
 
 def test_batches_are_smaller_where_all_attention_is_held_and_on_larger_grids():
-    made = setting(plan=Plan(batch=64))
+    made = setting(budget=Budget(batch=64))
     numbers = np.arange(40)
 
     def sizes(**how):
@@ -88,7 +88,7 @@ def test_batches_are_smaller_where_all_attention_is_held_and_on_larger_grids():
 
 def test_progress_counts_pictures_and_never_passes_the_end():
     told = []
-    made = setting(plan=replace(fashion.TINY, ablated=1), report=lambda *each: told.append(each))
+    made = setting(budget=replace(fashion.TINY, ablated=1), report=lambda *each: told.append(each))
     made.meter.begin("naming")
     for _ in made.batches(np.arange(40)):
         pass

@@ -14,7 +14,7 @@ from PIL import Image
 import fashion
 from regard.data import fashion_mnist
 from regard.errors import ArgumentError, DataError, OutputError, UnknownName
-from regard.experiments.studies import Study, check_folder, studies, vit
+from regard.experiments.studies import STUDY, Study, studies, vit
 from regard.experiments.studies.hypotheses import ALL
 from regard.views.report import Plate, Section
 
@@ -41,7 +41,9 @@ def small():
         "One", ("Text.",), {"numbers": pd.DataFrame({"x": [1.0, 2.5]})},
         {"square": Plate(Image.new("RGB", (2, 2)), "A square.")},
     )  # fmt: skip
-    return Study("small", "Found", findings, (part,), {"model": "tiny"}, ("Mind this.",))
+    recipe = {"study": "small", "model": "tiny"}
+    how = {"title": "Found", "sections": (part,), "notes": ("Mind this.",)}
+    return Study(STUDY, findings, recipe, **how)
 
 
 def files(folder):
@@ -86,9 +88,17 @@ def test_progress_is_told_to_the_end(study, told):
 
 
 def test_the_recipe_says_with_what_it_was_made(study):
-    for name in ("model", "weights_sha256", "layers", "heads", "parity_error", "plan", "versions"):
+    for name in (
+        "model",
+        "weights_sha256",
+        "layers",
+        "heads",
+        "parity_error",
+        "budget",
+        "versions",
+    ):
         assert study.recipe[name]
-    assert study.recipe["plan"]["images"] == 40
+    assert study.recipe["budget"]["images"] == 40
     assert json.loads(json.dumps(study.recipe)) == study.recipe
     assert repr(study).startswith("Study(vit: 11 hypotheses, ")
 
@@ -144,7 +154,7 @@ def test_a_saved_study_is_replaced_only_when_asked_and_only_if_it_is_one(small, 
 def test_other_folders_and_files_are_left_alone(small, tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(OutputError, match=r"holds 'notes\.txt', which no study wrote"):
-        check_folder(tmp_path, overwrite=True)
+        STUDY.folder.check(tmp_path, overwrite=True)
     with pytest.raises(OutputError, match="is a file"):
         small.save(tmp_path / "notes.txt")
     with pytest.raises(OutputError, match="no folder at"):

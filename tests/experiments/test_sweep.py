@@ -33,7 +33,7 @@ def heads():
 def pictures(found, prompt=PROMPT, seed=0):
     """The pictures of one prompt and seed, by the names of what is missing."""
     names = found.table.query("prompt == @prompt and seed == @seed")["ablation"]
-    shown = found.cells[prompt, seed].pictures
+    shown = found.cases[prompt, seed].pictures
     return dict(zip(["", *names], shown, strict=True))
 
 
@@ -218,15 +218,15 @@ def test_an_interrupted_sweep_goes_on_and_loses_no_finished_prompt(tmp_path):
     again, fewer = evaluated(store=tmp_path / "new")
     assert fewer == rows - 7 * 2 * 2  # the first prompt: 7 pictures, 2 steps, 2 halves
     pd.testing.assert_frame_equal(again.table, whole.table)
-    for cell, done in whole.cells.items():
-        assert np.array_equal(again.cells[cell].pictures, done.pictures)
-        assert again.cells[cell].labels == done.labels
+    for cell, done in whole.cases.items():
+        assert np.array_equal(again.cases[cell].pictures, done.pictures)
+        assert again.cases[cell].labels == done.labels
 
 
 def test_progress_counts_pictures_up_to_all(tmp_path):
     told = []
     evaluated(progress=lambda *at: told.append(at))
-    assert told[0] == (3, 14)
+    assert told[0] == (0, 14)
     assert told[-1] == (14, 14)
     assert [done for done, _ in told] == sorted(done for done, _ in told)
 

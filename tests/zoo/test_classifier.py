@@ -1,5 +1,3 @@
-import sys
-
 import numpy as np
 import pytest
 import torch
@@ -7,11 +5,10 @@ from torch import nn
 
 from regard.data import FashionMNIST
 from regard.experiments import evaluate
+from regard.experiments.evaluations import clothes as evaluation
 from regard.models import library_model, load
 from regard.zoo.classifier import MEAN, STD, of_step, some_patches, to_pixels, varied
 from small_recipes import clothes
-
-EVALUATE = sys.modules["regard.experiments.evaluate"]
 
 
 def test_every_epoch_has_each_picture_once_in_an_order_of_its_own():
@@ -95,10 +92,10 @@ def test_the_classes_are_named_in_the_network_and_its_processor_is_beside_it(sma
 def test_the_figures_count_right_names_in_all_and_by_class(small, monkeypatch):
     labels = np.arange(20) % 10
     seen = FashionMNIST(clothes(20).images, labels)
-    monkeypatch.setattr(EVALUATE, "fashion_mnist", lambda split: seen)
+    monkeypatch.setattr(evaluation, "unseen_clothes", lambda: seen)
     said = np.where(labels < 5, labels, 9)  # all of 0..4 and of 9 right: 12 of 20
-    monkeypatch.setattr(EVALUATE, "predictions", lambda images: said[: len(images)])
-    found = evaluate("fashion-vit")
+    monkeypatch.setattr(evaluation, "predictions", lambda images: said[: len(images)])
+    found = evaluate("fashion-vit").figures
     assert (found["test_accuracy"], found["images"]) == (0.6, 20.0)
     assert (found["accuracy_coat"], found["accuracy_sandal"], found["accuracy_ankle_boot"]) == (
         1,
@@ -111,5 +108,5 @@ def test_predictions_are_the_classes_of_the_greatest_logits(small, monkeypatch):
     images = clothes(7).images
     with torch.no_grad():
         logits = library_model("fashion-vit")(pixel_values=to_pixels(images)).logits
-    found = EVALUATE.predictions(images, batch=3)
+    found = evaluation.predictions(images, batch=3)
     assert found.tolist() == logits.argmax(1).tolist()

@@ -1,13 +1,12 @@
 """``regard benchmark``."""
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from regard.cli.experiment import carry_out
 from regard.cli.options import Device, Dtype, Guidance, Steps, Variant, given, opened
-from regard.cli.polite import STOPPED, bar, how_to_go_on, stop
 
 benchmark = typer.Typer(
     help="Compare methods on prompts that everybody takes.", no_args_is_help=True
@@ -47,7 +46,7 @@ def attend_and_excite(
     Called again after an interruption, it goes on where it stopped.
     """
     from regard.experiments.benchmark import BENCHMARK, CONTENDERS, checked, quick_prompts
-    from regard.experiments.benchmark import benchmark as compute
+    from regard.experiments.benchmark import benchmark as run
     from regard.zoo.memory import keep_memory
 
     names = list(method or CONTENDERS)
@@ -59,20 +58,20 @@ def attend_and_excite(
         **given(num_inference_steps=steps, guidance_scale=guidance),
     }
     judges = {"encoder": encoder, "captioner": None if captioner == "none" else captioner}
-    with BENCHMARK.begin(out, overwrite=overwrite) as (folder, unfinished):
-        how = {**drawn, **judges, "store": unfinished, "overwrite": overwrite}
-        try:
-            with bar("generating") as advance:
-                network = opened(model, device=device, dtype=dtype, variant=variant)
-                found = compute(network, methods=names, prompts=prompts, **how, progress=advance)
-        except KeyboardInterrupt:
-            stop(how_to_go_on(unfinished, "prompt and seed", "prompts and seeds"), STOPPED)
-        found.save(folder, overwrite=overwrite)
-    if as_json:
-        typer.echo(json.dumps({**found.to_json(), "folder": str(folder)}))
-        return
-    typer.echo(text_of(found))
-    typer.echo(f"\nWrote {folder}. Open {folder / 'report.html'} in a browser.")
+
+    def compute(**how: Any) -> Any:
+        network = opened(model, device=device, dtype=dtype, variant=variant)
+        return run(network, methods=names, prompts=prompts, **drawn, **judges, **how)
+
+    carry_out(
+        BENCHMARK,
+        out,
+        compute,
+        "generating",
+        overwrite=overwrite,
+        as_json=as_json,
+        text_of=text_of,
+    )
 
 
 def text_of(found: Any) -> str:

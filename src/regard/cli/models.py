@@ -1,12 +1,16 @@
 """``regard models``, ``regard train`` and ``regard evaluate``."""
 
+import json
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from regard.cli.polite import STOPPED, bar, stop, tell
+from regard.cli.experiment import carry_out, named
+from regard.cli.polite import STOPPED, bar, stop
 from regard.errors import ArgumentError, DataError
+from regard.zoo import recipe
 
 Name = Annotated[str, typer.Argument(help="A bundled model; regard models lists them.")]
 
@@ -42,9 +46,7 @@ def train(
     """Train a bundled model, or continue a training."""
     if steps is not None and steps < 1:
         raise ArgumentError(f"train: steps is {steps} and must be 1 or more.")
-    from regard.zoo import recipe
-
-    plan = recipe(name)  # an unknown name is told before torch is loaded
+    plan = recipe(name)  # an unknown name is refused before torch is loaded
     from regard.zoo.train import Progress
     from regard.zoo.train import train as run
 
@@ -85,15 +87,32 @@ def evaluate(
     quick: Annotated[
         bool, typer.Option("--quick", help="A subset, in less than a minute.")
     ] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to write a report to; none is written without.")
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an evaluation that is in the folder.")
+    ] = False,
 ) -> None:
-    """Measure every figure that the card of a bundled model quotes."""
-    import json
+    """Measure every figure that the card of a bundled model quotes.
 
+    With --out, called again after an interruption, it goes on where it stopped.
+    """
+    recipe(name)  # an unknown name is refused before torch is loaded
+    from regard.experiments.evaluate import EVALUATION
     from regard.experiments.evaluate import evaluate as compute
 
-    figures = compute(name, quick=quick, progress=tell)
-    if as_json:
-        typer.echo(json.dumps(figures))
+    run = partial(compute, name, quick=quick)
+    what = f"evaluating {name}"
+    if out is not None:
+        how: Any = {"cases": ("chunk", "chunks"), "overwrite": overwrite, "as_json": as_json}
+        carry_out(EVALUATION, out, run, what, **how, names=True, text_of=text_of)
         return
-    for key, value in figures.items():
-        typer.echo(f"{key:<28}{value:g}")
+    with bar(what) as advance:
+        found = run(progress=named(advance))
+    typer.echo(json.dumps(found.to_json()) if as_json else text_of(found))
+
+
+def text_of(found: Any) -> str:
+    """The figures, one a line."""
+    return "\n".join(f"{key:<28}{value:g}" for key, value in found.figures.items())

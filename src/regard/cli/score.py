@@ -1,5 +1,6 @@
 """``regard score``."""
 
+import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,18 +26,27 @@ def score(
     csv: Annotated[
         Path | None, typer.Option(help="File to write the values of each image to.")
     ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to write a report to, with tables and images.")
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace scores that are in the folder.")
+    ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object and nothing else.")
     ] = False,
 ) -> None:
-    """Score pictures: with their prompts, against other images, with intervals."""
+    """Score images: with their prompts, against other images, with intervals."""
     from regard.data.pictures import captions, pictures
     from regard.experiments.score import check_numbers
+    from regard.experiments.score_report import SCORE
 
     check_numbers(0.95, seed)
     # Folders and files first: a mistake is told before torch is loaded and images are encoded.
     if csv is not None:
         check_file(csv, who="score")
+    if out is not None:
+        SCORE.folder.check(out, overwrite=overwrite)
     ours = pictures(images)
     theirs = None if against is None else pictures(against)
     said = None if prompts is None else captions(prompts)
@@ -46,8 +56,12 @@ def score(
     with bar("encoding") as advance:
         found = compute(ours, against=theirs, said=said, **how, progress=advance)
     if csv is not None:
-        write_table(found.pictures, csv, who="score")
-    typer.echo(_json_of(found) if as_json else text_of(found))
+        write_table(found.images, csv, who="score")
+    if out is not None:
+        found.save(out, overwrite=overwrite)
+    typer.echo(json.dumps(found.to_json()) if as_json else text_of(found))
+    if out is not None and not as_json:
+        typer.echo(f"\nWrote {out}. Open {out / 'report.html'} in a browser.")
 
 
 def text_of(found: Any) -> str:
@@ -62,13 +76,3 @@ def text_of(found: Any) -> str:
     lines += [f"{name}: {warning}." for name, warning in rows if warning]
     lines += [f"{note[0].upper()}{note[1:]}." for note in found.notes]
     return "\n".join([*lines, f"Encoder: {found.recipe['encoder']}."])
-
-
-def _json_of(found: Any) -> str:
-    import json
-
-    rows = [
-        {name: None if value != value else value for name, value in row.items()}
-        for row in found.table.to_dict("records")
-    ]
-    return json.dumps({**found.recipe, "scores": rows, "notes": list(found.notes)})

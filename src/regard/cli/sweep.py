@@ -1,6 +1,5 @@
 """``regard sweep``."""
 
-import json
 import re
 from collections.abc import Callable
 from functools import cache, partial
@@ -9,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from regard.cli.experiment import carry_out
 from regard.cli.options import (
     Device,
     Dtype,
@@ -21,7 +21,6 @@ from regard.cli.options import (
     given,
     opened,
 )
-from regard.cli.polite import STOPPED, bar, how_to_go_on, stop
 from regard.errors import ArgumentError
 
 SHOWN = 12
@@ -76,19 +75,15 @@ def sweep(
     )
     of = cache(partial(opened, model, device=device, dtype=dtype, variant=variant))
     drawn = {"seeds": seeds, "during": _span(during, steps, of), **sampling}
-    with SWEEP.begin(out or Path(f"sweep-{over}"), overwrite=overwrite) as (folder, unfinished):
-        how = {"encoder": encoder, "store": unfinished, "overwrite": overwrite}
-        try:
-            with bar(f"sweep over {over}") as advance:
-                found = run(of(), asked, over, **drawn, **how, progress=advance)
-        except KeyboardInterrupt:
-            stop(how_to_go_on(unfinished, "prompt and seed", "prompts and seeds"), STOPPED)
-        found.save(folder, overwrite=overwrite)
-    if as_json:
-        typer.echo(json.dumps({**found.to_json(), "folder": str(folder)}))
-        return
-    typer.echo(text_of(found))
-    typer.echo(f"\nWrote {folder}. Open {folder / 'report.html'} in a browser.")
+    carry_out(
+        SWEEP,
+        out or Path(f"sweep-{over}"),
+        lambda **how: run(of(), asked, over, encoder=encoder, **drawn, **how),
+        f"sweep over {over}",
+        overwrite=overwrite,
+        as_json=as_json,
+        text_of=text_of,
+    )
 
 
 def _span(during: str | None, steps: int | None, of: Callable[[], Any]) -> Any:

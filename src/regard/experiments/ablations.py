@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from regard.errors import ArgumentError
-from regard.experiments.plan import Variant
+from regard.experiments.images import Variant
 from regard.generation import Request, generate
 from regard.methods import Method, Where, drop, scale_heads, scale_layers
 from regard.methods.where import Steps

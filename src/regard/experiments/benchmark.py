@@ -12,7 +12,8 @@ from regard.data.prompts import prompts as published
 from regard.data.scenes import mentions_in
 from regard.errors import ArgumentError
 from regard.experiments.benchmark_report import BARE, BENCHMARK
-from regard.experiments.plan import Case, Plan, Variant, shared_recipe
+from regard.experiments.images import ImageCase, ImagePlan, Variant, shared_recipe
+from regard.experiments.meter import counting
 from regard.experiments.result import Result
 from regard.generation import Request, Sampling
 from regard.look.asked import check_progress
@@ -110,7 +111,7 @@ def benchmark(
         model.tokenize(each, whole=True)
     judges, notes = _judges_of(model, encoder, captioner)
     cases = [
-        Case(replace(request, seed=seed), variants)
+        ImageCase(replace(request, seed=seed), variants)
         for request in requests
         for variants in [_variants(request.prompt, contenders)]
         for seed in range(seeds)
@@ -121,11 +122,11 @@ def benchmark(
         **recipe_of(judges[-1].encoder),
         "captioner": None if captioner is None else str(captioner),
     }
-    plan = Plan(
+    plan = ImagePlan(
         BENCHMARK, model, cases, judges, recipe, tuple(notes),
         columns=("set", "prompt", "seed", "method", "seconds"), timed=True,
     )  # fmt: skip
-    return run(plan, store=store, overwrite=overwrite, progress=progress)
+    return run(plan, store=store, overwrite=overwrite, progress=counting(progress))
 
 
 def quick_prompts() -> list[str]:

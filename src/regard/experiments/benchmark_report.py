@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from regard.experiments.result import Kind, Result, is_sheet
+from regard.experiments.result import Kind, Result, is_sheet, paged
 from regard.stats.ends import LEAST
 from regard.stats.means import bootstrap, paired
 from regard.views import Plate, Section, contact_sheet, dots, report
@@ -164,7 +164,7 @@ def _sheet(found: Result, part: str) -> Any:
     shown = [
         (image, prompt if row["method"] == BARE else row["method"])
         for prompt in prompts
-        for done in [found.cells[prompt, 0]]
+        for done in [found.cases[prompt, 0]]
         for image, row in zip(done.pictures, done.rows, strict=True)
     ]
     images, captions = zip(*shown, strict=True)
@@ -202,4 +202,4 @@ def _rows(table: pd.DataFrame, part: str, method: str) -> pd.DataFrame:
     return rows if part == ALL else rows[rows["set"] == part]
 
 
-BENCHMARK = Kind("benchmark", MEASURES, summary_of, figures_of, page_of)
+BENCHMARK = Kind("benchmark", summary_of, paged(figures_of, page_of), MEASURES)

@@ -1,237 +1,223 @@
-"""The figures that the cards quote, computed anew on what was never trained on."""
+"""One call: the figures that the card of a bundled model quotes, measured again."""
 
-from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib import import_module
+from importlib.metadata import version
 from typing import Any
 
-import numpy as np
+import pandas as pd
 
-from regard.data.drawings import OBJECTS, SUBJECTS
-from regard.data.fashion_mnist import FashionMNIST, fashion_mnist
-from regard.data.scenes import BACKGROUNDS, Mention, Scene, caption, mentions_in, scene
+from regard.arguments import pathlike
 from regard.errors import unknown
-from regard.zoo import recipes
+from regard.experiments.evaluations.task import CardTask, Chunk
+from regard.experiments.meter import Meter, Progress
+from regard.experiments.plan import Plan
+from regard.experiments.result import Kind, Result, paged
+from regard.experiments.run import run
+from regard.experiments.store import Done
+from regard.views import Plate, Section, contact_sheet, report
+from regard.zoo import recipes, weights_folder
+from regard.zoo.cards import FIGURES, GOALS
 
-Report = Callable[[str], None]
-
-SEED = 77
-"""Names the data set of test scenes; no recipe trains on it."""
-
-_EVALUATIONS = {
-    "openmoji-clip": "regard.experiments.evaluate:clip",
-    "openmoji-autoencoder": "regard.experiments.evaluate:autoencoder",
-    "openmoji-segmenter": "regard.experiments.evaluate:segmenter",
-    "openmoji-captioner": "regard.experiments.evaluate:captioner",
-    "openmoji": "regard.experiments.generation:openmoji",
-    "fashion-vit": "regard.experiments.evaluate:classifier",
+_TASKS = {
+    "openmoji-clip": "regard.experiments.evaluations.scenes:CLIP",
+    "openmoji-autoencoder": "regard.experiments.evaluations.scenes:AUTOENCODER",
+    "openmoji-segmenter": "regard.experiments.evaluations.scenes:SEGMENTER",
+    "openmoji-captioner": "regard.experiments.evaluations.scenes:CAPTIONER",
+    "openmoji": "regard.experiments.evaluations.openmoji:OPENMOJI",
+    "fashion-vit": "regard.experiments.evaluations.clothes:CLASSIFIER",
 }
 
 
-def evaluate(name: str, *, quick: bool = False, progress: Report | None = None) -> dict[str, float]:
-    """Every figure that the card of a bundled model quotes.
+@dataclass(frozen=True, eq=False, repr=False)
+class Evaluation(Result):
+    """What `evaluate` measured.
+
+    Attributes:
+        kind: `EVALUATION`.
+        table: One row for each figure: figure, what it is, value, the ends of its interval and the
+            goal; NaN where there is none.
+        recipe: Model, weights, whether quick, and versions.
+        cases: What each chunk of images gave.
+        figures: Every figure by its key, with the ends of intervals; shares in 0..1.
+    """
+
+    figures: Mapping[str, float] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"Evaluation({self.recipe['model']}: {len(self.table)} figures)"
+
+    def to_json(self) -> dict[str, Any]:
+        """Every figure by its key, one flat object."""
+        return dict(self.figures)
+
+
+def evaluate(
+    name: str,
+    *,
+    quick: bool = False,
+    store: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Measure every figure that the card of a bundled model quotes.
 
     Args:
         name: A name of `regard.zoo.recipes`.
         quick: Take a subset that needs less than a minute; ``images`` says how many images.
-        progress: Called with a line about what is being done.
+        store: A folder to which what each chunk of images gave is written at once; a call with the
+            same settings and folder goes on from there. None keeps all in memory.
+        overwrite: Whether what other settings left unfinished in the store may be deleted.
+        progress: Called with what is being done, the images measured, and all of them.
 
     Returns:
-        One flat dict; shares and accuracies in 0..1, ``psnr_db`` in decibels.
+        An `Evaluation`; its ``figures`` is one flat mapping of shares and accuracies in 0..1,
+        ``psnr_db`` in decibels, and ends of intervals.
 
     Raises:
         UnknownName: no bundled model has this name.
         DataError: its weights, or those of a judge, are not there.
+        OutputError: the store holds something else, or cannot be written.
     """
-    if name not in _EVALUATIONS:
+    if name not in _TASKS:
         raise unknown("bundled model", name, recipes())
-    module, function = _EVALUATIONS[name].split(":")
-    compute = getattr(import_module(module), function)
-    figures: dict[str, float] = compute(quick=quick, report=progress or (lambda _: None))
-    return {key: round(float(value), 4) for key, value in figures.items()}
+    store = None if store is None else pathlike(store, "store", "evaluate")
+    plan = EvaluationPlan.of(name, quick=quick)
+    found = run(plan, store=store, overwrite=overwrite, progress=progress)
+    assert isinstance(found, Evaluation)
+    return found
 
 
-def unseen_scenes(number: int, **options: Any) -> list[Scene]:
-    """Scenes that no training has seen."""
-    return [scene(i, seed=SEED, split="test", **options) for i in range(number)]
+@dataclass(frozen=True)
+class EvaluationPlan(Plan[Chunk]):
+    """The evaluation of one model.
+
+    Attributes:
+        task: How its figures are measured.
+        cases: The images, in chunks.
+        recipe: With what they are measured, as plain JSON values.
+    """
+
+    task: CardTask
+    cases: Sequence[Chunk]
+    recipe: dict[str, Any]
+
+    @property
+    def kind(self) -> Kind:  # type: ignore[override]
+        """`EVALUATION`."""
+        return EVALUATION
+
+    @classmethod
+    def of(cls, name: str, *, quick: bool) -> "EvaluationPlan":
+        """The plan of a bundled model.
+
+        Args:
+            name: Of the model.
+            quick: Whether a subset is taken.
+        """
+        module, attribute = _TASKS[name].split(":")
+        task: CardTask = getattr(import_module(module), attribute)
+        recipe = {
+            "model": name,
+            "weights_sha256": {each: _files_sha256(each) for each in (name, *task.judges)},
+            "quick": quick,
+            "versions": {each: version(each) for each in ("regard", "torch", "diffusers")},
+        }
+        return cls(task, task.chunks(quick), recipe)
+
+    def decides(self, case: Chunk) -> Any:
+        """Which images; the recipe decides the rest."""
+        return list(case.name)
+
+    def meter(self, progress: Progress | None) -> Meter:
+        """Counts images."""
+        total = sum(len(chunk) for chunk in self.cases)
+        return Meter(progress, total, f"{self.task.doing} {total:,} images")
+
+    def work(
+        self, cases: Sequence[Chunk], finished: Callable[[Any], Done], meter: Meter
+    ) -> list[Done]:
+        """Measure some chunks."""
+        made = []
+        for chunk in cases:
+            made.append(self.task.measure(chunk))
+            meter.add(len(chunk))
+        return made
+
+    def result(
+        self,
+        rows: Sequence[dict[str, Any]],
+        recipe: dict[str, Any],
+        cases: Mapping[Any, Done],
+    ) -> Evaluation:
+        """The figures, rounded to four digits."""
+        found = self.task.figures({chunk: cases[chunk.name] for chunk in self.cases})
+        figures = {key: round(float(value), 4) for key, value in found.items()}
+        return Evaluation(self.kind, table_of(figures), recipe, cases, figures=figures)
 
 
-def autoencoder(*, quick: bool, report: Report) -> dict[str, float]:
-    """Peak signal-to-noise ratio of reconstructions, mean over test scenes."""
-    import torch
-
-    from regard.models import load
-    from regard.zoo.autoencoder import psnr
-    from regard.zoo.pixels import to_tensor
-
-    scenes = unseen_scenes(128 if quick else 1000)
-    report(f"reconstructing {len(scenes)} test scenes")
-    network, values = load("openmoji-autoencoder"), []
-    for first in range(0, len(scenes), 50):
-        pixels = to_tensor(s.image for s in scenes[first : first + 50])
-        with torch.no_grad():
-            restored = network.decode(network.encode(pixels).latent_dist.mode()).sample
-        values.append(psnr(restored, pixels).numpy())
-    return {"psnr_db": float(np.concatenate(values).mean()), "images": float(len(scenes))}
+def _files_sha256(name: str) -> str:
+    """SHA-256 over the files of a bundled model's weights."""
+    found = hashlib.sha256()
+    for file in sorted(weights_folder(name).rglob("*.safetensors")):
+        found.update(file.read_bytes())
+    return found.hexdigest()
 
 
-def zero_shot_texts(subject: str) -> list[str]:
-    """What a subject is called in zero-shot classification: plainly, and on each background."""
-    return [caption([Mention(subject)], ground) for ground in (None, *BACKGROUNDS)]
+def table_of(figures: Mapping[str, float]) -> pd.DataFrame:
+    """One row for each figure that a card quotes.
 
+    Args:
+        figures: As `Evaluation.figures` has them.
 
-def clip(*, quick: bool, report: Report) -> dict[str, float]:
-    """Share of single-subject test scenes whose nearest subject name is the right one."""
-    import torch.nn.functional as F
-
-    from regard.models import detector
-
-    scenes = unseen_scenes(240 if quick else 2000, count=1)
-    report(f"classifying {len(scenes)} test scenes among {len(SUBJECTS)} subjects")
-    names = [detector.text_features(zero_shot_texts(s)).mean(0) for s in SUBJECTS]
-    anchors = F.normalize(_stack(names), dim=-1)
-    right = 0
-    for first in range(0, len(scenes), 100):
-        part = scenes[first : first + 100]
-        nearest = (detector.image_features([s.image for s in part]) @ anchors.mT).argmax(1)
-        right += sum(
-            SUBJECTS[i] == s.mentions[0].subject for i, s in zip(nearest, part, strict=True)
-        )
-    return {"zero_shot_accuracy": right / len(scenes), "images": float(len(scenes))}
-
-
-def _stack(rows: list[Any]) -> Any:
-    import torch
-
-    return torch.stack(rows)
-
-
-def segmenter(*, quick: bool, report: Report) -> dict[str, float]:
-    """How well the judge judges: presence, masks and colours on test scenes."""
-    from regard.models import detector
-
-    scenes = unseen_scenes(200 if quick else 2000)
-    report(f"segmenting {len(scenes)} test scenes")
-    seen = detector.detect([s.image for s in scenes])
-    presence = [
-        ({p.mention.subject for p in truth.placed}, set(found.subjects))
-        for truth, found in zip(scenes, seen, strict=True)
-    ]
-    overlaps: dict[str, list[float]] = {subject: [] for subject in SUBJECTS}
-    colours: list[bool] = []
-    for truth, found in zip(scenes, seen, strict=True):
-        for placed in truth.placed:
-            name, colour = placed.mention.subject, placed.mention.colour
-            sighting = found.subjects.get(name)
-            overlaps[name].append(0.0 if sighting is None else _iou(sighting.mask, placed.mask))
-            if name in OBJECTS and colour is not None and sighting is not None:
-                colours.append(sighting.colour == colour)
-    return {
-        "presence_f1": f1(presence),
-        "mask_miou": float(np.mean([np.mean(each) for each in overlaps.values() if each])),
-        "segmenter_colour_accuracy": float(np.mean(colours)),
-        "images": float(len(scenes)),
-    }
-
-
-def f1(pairs: Sequence[tuple[set[str], set[str]]]) -> float:
-    """F1 of what is found against what is there, over all pairs together: 0..1.
+    Returns:
+        figure, meaning, value, value_low, value_high and goal.
 
     Example:
-        >>> f1([({"cat", "dog"}, {"cat"}), ({"car"}, {"car"})])
-        0.8
+        >>> table_of({"psnr_db": 31.5})[["figure", "value", "goal"]].values.tolist()
+        [['psnr_db', 31.5, 28.0]]
     """
-    hits = sum(len(there & found) for there, found in pairs)
-    return 2 * hits / sum(len(there) + len(found) for there, found in pairs)
+    nothing = float("nan")
+    return pd.DataFrame(
+        [
+            {
+                "figure": key,
+                "meaning": meaning,
+                "value": figures[key],
+                "value_low": figures.get(f"{key}_low", nothing),
+                "value_high": figures.get(f"{key}_high", nothing),
+                "goal": GOALS.get(key, nothing),
+            }
+            for key, meaning in FIGURES.items()
+            if key in figures
+        ]
+    )
 
 
-def _iou(one: np.ndarray, other: np.ndarray) -> float:
-    return float((one & other).sum() / max(1, (one | other).sum()))
+def figures_of(found: Evaluation) -> Iterator[tuple[str, Any]]:
+    """A sheet of the images of each chunk that generated some."""
+    for number, done in enumerate(found.cases.values()):
+        if done.labels:
+            yield f"sheet-{number:03}", contact_sheet(list(done.pictures), done.labels, scale=2)
 
 
-def captioner(*, quick: bool, report: Report) -> dict[str, float]:
-    """How often a caption names the subjects and colours of a test scene, whatever their order."""
-    from regard.models.captioner import captions
-
-    scenes = unseen_scenes(200 if quick else 2000)
-    report(f"captioning {len(scenes)} test scenes")
-    said = captions([each.image for each in scenes])
-    return {**caption_figures(scenes, said), "images": float(len(scenes))}
-
-
-def caption_figures(scenes: Sequence[Scene], said: Sequence[str]) -> dict[str, float]:
-    """Captions against scenes.
+def page_of(found: Evaluation, figures: Mapping[str, Any]) -> str:
+    """The report as one HTML file.
 
     Args:
-        scenes: What is shown.
-        said: One caption for each.
-
-    Returns:
-        ``caption_exact``, the share of captions that name all subjects, no others, and each in its
-        colour if it was painted in one and in none if not; ``caption_subjects_f1``, of subjects
-        alone. Backgrounds, articles and order do not count.
+        found: The evaluation.
+        figures: Its sheets of images, as `figures_of` gives them, or their PNGs.
     """
-    pairs = [(s.mentions, mentions_in(text)) for s, text in zip(scenes, said, strict=True)]
-    names = [({m.subject for m in there}, {m.subject for m in found}) for there, found in pairs]
-    return {
-        "caption_exact": float(
-            np.mean([Counter(there) == Counter(found) for there, found in pairs])
-        ),
-        "caption_subjects_f1": f1(names),
-    }
+    caption = "What was generated: its prompt, and in brackets what the segmenter finds."
+    plates = {name: Plate(each, caption) for name, each in figures.items()}
+    sections = [Section("What it looks like", plates=plates)] if plates else []
+    quick = "A quick subset, not to be quoted. " if found.recipe["quick"] else ""
+    lead = [f"{quick}Measured on what was never trained on; intervals are of 95 %."]
+    title = f"The figures of {found.recipe['model']}"
+    return report(title, sections, summary=found.table, lead=lead, recipe=found.recipe)
 
 
-def confusion(count: int = 2000) -> np.ndarray:
-    """Which subject the segmenter reports for each true one, on single-subject test scenes.
-
-    Args:
-        count: How many scenes.
-
-    Returns:
-        int [24 true, 25 reported]; the last column counts scenes in which nothing was seen. Where
-        several subjects are reported the largest counts.
-    """
-    from regard.models import detector
-
-    scenes = unseen_scenes(count, count=1)
-    table = np.zeros((len(SUBJECTS), len(SUBJECTS) + 1), int)
-    for truth, found in zip(scenes, detector.detect([s.image for s in scenes]), strict=True):
-        first = next(iter(found.subjects), None)
-        column = len(SUBJECTS) if first is None else SUBJECTS.index(first)
-        table[SUBJECTS.index(truth.mentions[0].subject), column] += 1
-    return table
-
-
-def classifier(*, quick: bool, report: Report) -> dict[str, float]:
-    """Share of test images of Fashion-MNIST whose class is named right, in all and by class."""
-    from regard.zoo.cards import accuracy_key
-
-    seen = unseen_clothes(1000 if quick else 10_000)
-    report(f"classifying {len(seen)} test images among {len(seen.names)} classes")
-    right = predictions(seen.images) == seen.labels
-    each = {
-        accuracy_key(name): float(right[seen.labels == label].mean())
-        for label, name in enumerate(seen.names)
-    }
-    return {"test_accuracy": float(right.mean()), **each, "images": float(len(seen))}
-
-
-def unseen_clothes(number: int) -> FashionMNIST:
-    """The first test images of Fashion-MNIST; no training has seen them."""
-    seen = fashion_mnist("test")
-    return replace(seen, images=seen.images[:number], labels=seen.labels[:number])
-
-
-def predictions(images: np.ndarray, *, batch: int = 250) -> np.ndarray:
-    """The classes that `fashion-vit` names, int [image]."""
-    import torch
-
-    from regard.models import load
-
-    model, found = load("fashion-vit"), []
-    for first in range(0, len(images), batch):
-        with torch.no_grad():
-            logits = model.logits(model.pixels(images[first : first + batch]))
-        found.append(logits.argmax(1).numpy())
-    return np.concatenate(found)
+EVALUATION = Kind("evaluate", lambda found, level, seed: found.table, paged(figures_of, page_of))

@@ -12,7 +12,8 @@ from typing import Any
 
 import pandas as pd
 
-from regard.experiments.store import Done, begun
+from regard.experiments.store import Done
+from regard.experiments.unfinished import begun
 from regard.saved.folder import RECIPE, SavedFolder, unlisted
 from regard.views.report import png_of, with_ends
 
@@ -25,24 +26,28 @@ IN_NOTEBOOK = 12
 """Rows of the summary that a notebook shows."""
 
 
+Content = bytes | str | pd.DataFrame
+"""Of a file: PNG, text or a table."""
+
+Files = Iterator[tuple[str, Content]]
+"""Paths inside a folder, and what stands there."""
+
+
 @dataclass(frozen=True)
 class Kind:
-    """One experiment: how its results are averaged, and how they are shown.
+    """One kind of experiment: how its results are averaged, and which files show them.
 
     Attributes:
         name: Of the verb, such as ``sweep``.
-        measures: Columns of the table that are averaged, if somebody measured them.
         summary: From a result, a level and a seed to means with intervals.
-        figures: From a result to its figures by name, one after the other; sheets of images are
-            named ``sheet-...``.
-        page: From a result and its figures, as PNGs, to the report as one HTML file.
+        files: From a result to the files of its folder, one after the other, but for the recipe.
+        measures: Columns of the table that are averaged, if somebody measured them.
     """
 
     name: str
-    measures: tuple[str, ...]
-    summary: Callable[["Result", float, int], pd.DataFrame]
-    figures: Callable[["Result"], Iterator[tuple[str, Any]]]
-    page: Callable[["Result", Mapping[str, Any]], str]
+    summary: Callable[[Any, float, int], pd.DataFrame]
+    files: Callable[[Any], Files]
+    measures: tuple[str, ...] = ()
 
     @property
     def stamp(self) -> str:
@@ -57,7 +62,7 @@ class Kind:
     def begin(
         self, folder: str | os.PathLike[str], *, overwrite: bool
     ) -> AbstractContextManager[tuple[Path, Path]]:
-        """Hold the place of a result; see `regard.experiments.store.begun`."""
+        """Hold the place of a result; see `regard.experiments.unfinished.begun`."""
         return begun(self.folder, folder, overwrite=overwrite)
 
 
@@ -70,8 +75,8 @@ class Result:
         table: One row for each image; what nobody could measure has no column, and `notes` say
             why.
         recipe: With what it was made, plain JSON values.
-        cells: For each prompt and seed its rows, labels and small images, the baseline first; with
-            a store they are read from there one at a time.
+        cases: What each case gave, such as its rows and small images, the baseline first, by its
+            name, such as its prompt and seed; with a store they are read from there one at a time.
         notes: What was not measured, and why.
         units: Of the columns of numbers.
     """
@@ -79,12 +84,12 @@ class Result:
     kind: Kind
     table: pd.DataFrame
     recipe: dict[str, Any]
-    cells: Mapping[tuple[str, int], Done] = field(default_factory=dict)
+    cases: Mapping[Any, Done] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     units: Mapping[str, str] = field(default_factory=dict)
 
     def __repr__(self) -> str:
-        return f"Result({self.kind.name}: {len(self.table)} rows of {len(self.cells)} cells)"
+        return f"Result({self.kind.name}: {len(self.table)} rows of {len(self.cases)} cases)"
 
     def _repr_html_(self) -> str:
         shown = with_ends(self.summary().head(IN_NOTEBOOK))
@@ -113,7 +118,7 @@ class Result:
         return {**self.recipe, **told}
 
     def save(self, folder: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
-        """Write table.csv, summary.csv, report.html, recipe.json and figures.
+        """Write the report, its tables and figures, and the recipe.
 
         Args:
             folder: Where to; complete when it is there, and not there before.
@@ -128,22 +133,51 @@ class Result:
         return self.kind.folder.write(folder, self._fill, overwrite=overwrite)
 
     def _fill(self, folder: Path) -> None:
-        (folder / FIGURES).mkdir(parents=True)
-        names: list[str] = []
-        shown: dict[str, bytes] = {}
-        for name, figure in self.kind.figures(self):
-            png = png_of(figure)
-            (folder / FIGURES / f"{name}.png").write_bytes(png)
+        names = []
+        for name, content in self.kind.files(self):
+            _write(folder / name, content)
             names.append(name)
-            # Of many sheets only those of the page are kept in memory.
-            if sum(is_sheet(each) for each in names) <= ON_PAGE or not is_sheet(name):
+        told = {"format": self.kind.stamp, **self.recipe, "notes": list(self.notes)}
+        text = json.dumps({**told, "files": [*names, RECIPE]}, indent=1) + "\n"
+        (folder / RECIPE).write_text(text, encoding="utf-8")
+
+
+def _write(file: Path, content: Content) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    if isinstance(content, bytes):
+        file.write_bytes(content)
+    elif isinstance(content, str):
+        file.write_text(content, encoding="utf-8")
+    else:
+        content.to_csv(file, index=False, float_format="%.6g")
+
+
+def paged(
+    figures: Callable[[Any], Iterator[tuple[str, Any]]],
+    page: Callable[[Any, Mapping[str, Any]], str],
+) -> Callable[[Any], Files]:
+    """The files of a result with one table: table.csv, summary.csv, figures and report.html.
+
+    Args:
+        figures: From a result to its figures by name, one after the other; sheets of images are
+            named ``sheet-...``.
+        page: From a result and its figures, as PNGs, to the report as one HTML file.
+    """
+
+    def files(found: "Result") -> Files:
+        yield TABLE, found.table
+        yield SUMMARY, found.summary()
+        shown: dict[str, bytes] = {}
+        sheets = 0
+        for name, figure in figures(found):
+            png = png_of(figure)
+            sheets += is_sheet(name)
+            if sheets <= ON_PAGE or not is_sheet(name):  # of many sheets the page needs a few
                 shown[name] = png
-        self.table.to_csv(folder / TABLE, index=False, float_format="%.6g")
-        self.summary().to_csv(folder / SUMMARY, index=False, float_format="%.6g")
-        (folder / PAGE).write_text(self.kind.page(self, shown), encoding="utf-8")
-        files = [TABLE, SUMMARY, RECIPE, PAGE, *(f"{FIGURES}/{name}.png" for name in names)]
-        told = {"format": self.kind.stamp, **self.recipe, "notes": list(self.notes), "files": files}
-        (folder / RECIPE).write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+            yield f"{FIGURES}/{name}.png", png
+        yield PAGE, page(found, shown)
+
+    return files
 
 
 def is_sheet(name: str) -> bool:

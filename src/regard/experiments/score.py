@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,13 @@ from PIL import Image
 
 from regard.data.pictures import Pictures, captions_of
 from regard.errors import ArgumentError
+from regard.experiments.score_report import SCORE, Scores
 from regard.scores import clip, fidelity, pairs, perceptual
 from regard.stats.ends import LEAST
 from regard.stats.means import Interval, bootstrap, paired
 
+Progress = Callable[[int, int], Any]
 Said = Mapping[str, tuple[str, ...]]
-Report = Callable[[int, int], None]
 
 COLUMNS = ["measure", "of", "value", "low", "high", "p", "n", "clusters", "unit", "warning"]
 
@@ -30,26 +31,6 @@ PAIRED = {
 }
 
 
-@dataclass(frozen=True)
-class Scores:
-    """What `score` found.
-
-    Attributes:
-        table: One row per number: measure, of (images, against, images - against, pairs or sets),
-            value, low and high (ends of the interval), p, n (images or pairs), clusters, unit
-            and warning. NaN, or an empty warning, where there is none.
-        pictures: One row per picture: image, prompt (the first, if it has one) and its own
-            value of each measure; as `regard.stats.comparison.compare` takes it.
-        recipe: Encoder, SHA-256 of its weights, scale, prefix, level and seed.
-        notes: What was left out, and why.
-    """
-
-    table: pd.DataFrame
-    pictures: pd.DataFrame
-    recipe: dict[str, Any]
-    notes: tuple[str, ...]
-
-
 def score(
     images: Pictures,
     *,
@@ -60,11 +41,11 @@ def score(
     prefix: str = "",
     level: float = 0.95,
     seed: int = 0,
-    progress: Report | None = None,
+    progress: Progress | None = None,
 ) -> Scores:
     """Every number that can be had of a folder of images, with its interval.
 
-    With prompts: the CLIP score. Against other pictures: FID and KID of the two sets, and where
+    With prompts: the CLIP score. Against other images: FID and KID of the two sets, and where
     the files have the same names, how far apart the two of each name are and by how much the CLIP
     score differs. Images of the same prompt are one cluster.
 
@@ -108,13 +89,12 @@ def score(
         raise ArgumentError(f"score: {'; '.join(run.notes)}. Give more images, or prompts.")
     told = {"encoder": which.name, **which.recipe, "level": level, "seed": seed}
     told |= {"scale": scale, "prefix": prefix} if texts is not None else {}
-    each = {"picture": images.names} | ({"prompt": run.clusters} if texts is not None else {})
-    return Scores(
-        pd.DataFrame(run.rows, columns=COLUMNS),
-        pd.DataFrame(each | run.each),
-        told,
-        tuple(dict.fromkeys(run.notes)),
-    )
+    each = {"image": images.names} | ({"prompt": run.clusters} if texts is not None else {})
+    table = pd.DataFrame(run.rows, columns=COLUMNS)
+    notes = tuple(dict.fromkeys(run.notes))
+    units = {row["measure"]: row["unit"] for row in run.rows}
+    shown = pd.DataFrame(each | run.each)
+    return Scores(SCORE, table, told, notes=notes, units=units, images=shown, files=images)
 
 
 def check_numbers(level: float, seed: int) -> None:
@@ -230,7 +210,7 @@ class _Run:
         self.rows.append({"measure": name, "of": of, **ends, **counts})
 
 
-def remembering(which: Any, total: int, progress: Report) -> Any:
+def remembering(which: Any, total: int, progress: Progress) -> Any:
     """The same encoder, which encodes no image twice, and tells how many it has encoded.
 
     Args:

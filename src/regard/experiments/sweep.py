@@ -8,7 +8,8 @@ from typing import Any, Unpack
 from regard.arguments import indices, listed, pathlike, shown, verb, whole_or_none
 from regard.data.scenes import mentions_in
 from regard.errors import ArgumentError, unknown
-from regard.experiments.plan import Case, Plan, Variant, shared_recipe
+from regard.experiments.images import ImageCase, ImagePlan, Variant, shared_recipe
+from regard.experiments.meter import counting
 from regard.experiments.result import Result
 from regard.experiments.sweep_report import SWEEP
 from regard.generation import Request, Sampling
@@ -101,15 +102,15 @@ def sweep(
     judges, notes = _judges_of(model, encoder, asked)
     layers = layers_of(model, first[0])
     cases = [
-        Case(replace(request, seed=seed), variants)
+        ImageCase(replace(request, seed=seed), variants)
         for request, text in zip(first, texts, strict=True)
         for variants in [(Variant("baseline"), *ablations(over, layers, text, span))]
         for seed in numbers
     ]
     said = {"over": over, "prompts": asked, "seeds": numbers, "during": span}
     recipe = {**said, **shared_recipe(model, first[0]), **_encoder_in(judges)}
-    plan = Plan(SWEEP, model, cases, judges, recipe, tuple(notes))
-    return run(plan, store=store, overwrite=overwrite, progress=progress)
+    plan = ImagePlan(SWEEP, model, cases, judges, recipe, tuple(notes))
+    return run(plan, store=store, overwrite=overwrite, progress=counting(progress))
 
 
 def checked(

@@ -8,7 +8,7 @@ import pandas as pd
 import xarray as xr
 
 from regard.axes import SAMPLE
-from regard.experiments.result import ON_PAGE, Kind, Result, is_sheet
+from regard.experiments.result import ON_PAGE, Kind, Result, is_sheet, paged
 from regard.experiments.store import Done
 from regard.measures.words import SAME
 from regard.stats.ends import LEAST
@@ -70,7 +70,7 @@ def shown(found: Result, most: int) -> pd.DataFrame:
 
 
 def figures_of(found: Result) -> Iterator[tuple[str, Any]]:
-    """All figures of a sweep by name: charts of the effects, then a sheet of each cell.
+    """All figures of a sweep by name: charts of the effects, then a sheet of each case.
 
     One after the other, so that no more than one is in memory.
     """
@@ -79,8 +79,8 @@ def figures_of(found: Result) -> Iterator[tuple[str, Any]]:
             yield f"effect-{name}", _chart(found, name)
     for number, prompt in enumerate(found.recipe["prompts"]):
         for seed in found.recipe["seeds"]:
-            if (prompt, seed) in found.cells:
-                done = found.cells[prompt, seed]
+            if (prompt, seed) in found.cases:
+                done = found.cases[prompt, seed]
                 yield f"sheet-{number:03}-seed-{seed}", _sheet(done, found.measures[0])
 
 
@@ -97,7 +97,7 @@ def page_of(found: Result, figures: Mapping[str, Any]) -> str:
         f"'{prompt}', seed {seed}"
         for prompt in found.recipe["prompts"]
         for seed in found.recipe["seeds"]
-        if (prompt, seed) in found.cells
+        if (prompt, seed) in found.cases
     ]
     plain = {
         name: Plate(figures[name], f"{title}: the baseline, then without one of the "
@@ -112,7 +112,7 @@ def page_of(found: Result, figures: Mapping[str, Any]) -> str:
         Section("What it looks like", text, plates=plain),
         Section("Each image", tables={"table": found.table}),
     ]
-    drawn = len(found.table) + len(found.cells)
+    drawn = len(found.table) + len(found.cases)
     recipe = {name: value for name, value in found.recipe.items() if name != "scheduler_config"}
     return report(
         f"Which {found.recipe['over']} of {found.recipe['model']} matter",
@@ -223,4 +223,4 @@ def _spread(table: pd.DataFrame, name: str, level: float, seed: int) -> pd.DataF
     return pd.DataFrame(ends, index=wide.columns)
 
 
-SWEEP = Kind("sweep", EFFECTS, summary_of, figures_of, page_of)
+SWEEP = Kind("sweep", summary_of, paged(figures_of, page_of), EFFECTS)

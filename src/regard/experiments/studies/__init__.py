@@ -6,11 +6,11 @@ became of each hypothesis, tables and images, which it saves as a report.
 
 from regard.experiments.studies.finding import Finding, Hypothesis
 from regard.experiments.studies.redundancy import redundancy
-from regard.experiments.studies.study import Study, check_folder
+from regard.experiments.studies.study import STUDY, Study
 from regard.experiments.studies.vit import vit
 from regard.registry import Registry
 
-__all__ = ["Finding", "Hypothesis", "Study", "check_folder", "redundancy", "studies", "vit"]
+__all__ = ["STUDY", "Finding", "Hypothesis", "Study", "redundancy", "studies", "vit"]
 
 studies = Registry(
     "study",

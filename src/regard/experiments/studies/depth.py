@@ -30,7 +30,7 @@ def read_depth(setting: Setting) -> xr.Dataset:
         distance (share of the diagonal), entropy (bits), evenness, columns (concentration) and
         apart (mean divergence from the other heads, bits).
     """
-    numbers = setting.sample(setting.plan.sampled)
+    numbers = setting.sample(setting.budget.sampled)
     setting.meter.begin(f"reading all attention of {len(numbers)} images")
     found = read_all(setting, numbers, everything)
     # The mean over pairs of heads of the divergence is the diversity, and is not computed twice.
@@ -47,7 +47,7 @@ def read_clusters(setting: Setting) -> tuple[xr.Dataset, pd.DataFrame]:
         ``redundant`` over sample and layer, and a table of clusters: layer, head, cluster,
         degenerate.
     """
-    numbers = setting.sample(setting.plan.clustered)
+    numbers = setting.sample(setting.budget.clustered)
     setting.meter.begin(f"comparing the heads in {len(numbers)} images")
     shares = read_all(setting, numbers, _redundancy)
     pooled = Dense(_clusters)

@@ -7,10 +7,10 @@ import pandas as pd
 import xarray as xr
 
 from regard.axes import SAMPLE
+from regard.experiments.studies.budget import GRADIENTS, METHODS
 from regard.experiments.studies.examples import names_of
 from regard.experiments.studies.finding import Finding
 from regard.experiments.studies.hypotheses import BETTER_THAN_CHANCE, ROLLOUT_BETTER
-from regard.experiments.studies.plan import GRADIENTS, METHODS
 from regard.experiments.studies.setting import Setting
 from regard.experiments.studies.statistics import spread_of, told
 from regard.explain import area, deletion, explanations, insertion
@@ -60,8 +60,8 @@ class Tested:
 
 def read_tested(setting: Setting) -> Tested:
     """Explain some images in every way, and take patches away and put them back in that order."""
-    plan, model = setting.plan, setting.vision.model
-    numbers = setting.sample(plan.explained)
+    budget, model = setting.budget, setting.vision.model
+    numbers = setting.sample(budget.explained)
     costs = {
         "integrated_gradients": GRADIENTS,
         "occlusion": setting.shape.grid[0] * setting.shape.grid[1],
@@ -71,14 +71,14 @@ def read_tested(setting: Setting) -> Tested:
         setting.meter.begin(f"explaining {len(numbers)} images by {name}")
         maps[name] = explanations.get(name)(model, pixels)
         setting.meter.add(costs.get(name, 0) * len(numbers))
-    rng = np.random.default_rng(plan.seed)
+    rng = np.random.default_rng(budget.seed)
     like = maps[METHODS[0]]
-    orders = [like.copy(data=rng.random(like.shape)) for _ in range(plan.orders)]
+    orders = [like.copy(data=rng.random(like.shape)) for _ in range(budget.orders)]
 
     def answers(heat: xr.DataArray) -> xr.Dataset:
-        found = {kind: curve(model, pixels, heat, steps=plan.steps)
+        found = {kind: curve(model, pixels, heat, steps=budget.steps)
                  for kind, curve in CURVES.items()}  # fmt: skip
-        setting.meter.add(2 * (plan.steps + 1) * len(numbers))
+        setting.meter.add(2 * (budget.steps + 1) * len(numbers))
         return xr.Dataset(found)
 
     parts = []
@@ -101,7 +101,7 @@ def part(setting: Setting, tested: Tested) -> Section:
         f"away, the hottest first, and the probability of the predicted class is followed "
         f"(deletion: the lower its area the better), or put back into a blurred picture "
         f"(insertion: the higher the better). A gap is how much better that is than the mean of "
-        f"{setting.plan.orders} random orders of the same picture; p is raised for all rows "
+        f"{setting.budget.orders} random orders of the same picture; p is raised for all rows "
         f"(Holm).",
         f"By deletion the most faithful is {best}. Attention and rollout are the same for every "
         f"class: they tell where was looked, not what for.",

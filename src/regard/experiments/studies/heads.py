@@ -62,7 +62,7 @@ def silence(layer: str, heads: Sequence[int]) -> Edit:
 
 def read_without(setting: Setting) -> Without:
     """Name a balanced sample again without each head, and without each layer's heads."""
-    shape, numbers = setting.shape, setting.sample(setting.plan.ablated)
+    shape, numbers = setting.shape, setting.sample(setting.budget.ablated)
     every = range(shape.heads)
     gone = [(layer, [head]) for layer in shape.layers for head in every]
     gone += [(layer, list(every)) for layer in shape.layers]

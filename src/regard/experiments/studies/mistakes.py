@@ -34,7 +34,7 @@ def read_matched(setting: Setting, whole: xr.Dataset) -> xr.Dataset:
     Returns:
         distance and evenness over sample and layer (mean of heads), and ``right`` over sample.
     """
-    numbers, right = matched(whole, setting.plan.matched)
+    numbers, right = matched(whole, setting.budget.matched)
     setting.meter.begin(f"comparing {len(numbers)} right and wrong images")
     if not len(numbers):
         return xr.Dataset({name: ((SAMPLE, LAYER), np.empty((0, 1))) for name in DEEP}).assign(

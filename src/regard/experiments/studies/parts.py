@@ -1,53 +1,37 @@
 """Finished parts of a study, on disk as plain values and arrays: nothing that runs when read."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from regard.experiments.store import Store
-
-Value = TypeVar("Value")
+from regard.experiments.store import Done
 
 Arrays = dict[str, np.ndarray]
 
 
-class Parts:
-    """What the parts of a study measured; one that is in the store is not measured again.
+def done_of(value: Any, size: int) -> Done:
+    """A value that a part of a study measured, as a finished case.
 
     Args:
-        store: Where they are kept.
-        meter: Counts evaluated images, those of earlier runs too.
-        kinds: The dataclasses that parts are made of.
+        value: Of the types in `KINDS`, or a dataclass of such.
+        size: How much work it was.
     """
+    arrays: Arrays = {}
+    return Done(size=size, values=value_to_plain(value, arrays), arrays=arrays)
 
-    def __init__(self, store: Store, meter: Any, kinds: tuple[type, ...]) -> None:
-        self._store, self._meter = store, meter
-        self._kinds = {kind.__name__: kind for kind in kinds}
 
-    def part(self, name: str, measure: Callable[[], Value]) -> Value:
-        """A part by its name, measured if it is not there.
+def value_of(done: Done, kinds: Sequence[type]) -> Any:
+    """The value that `done_of` was given.
 
-        Args:
-            name: Begins with its number.
-            measure: Called if it is not there.
-        """
-        found = self._store.read(name)
-        if found is not None:
-            told, arrays = found
-            self._meter.begin(f"found {name} finished")
-            self._meter.add(told["images"])
-            value: Value = plain_to_value(told["value"], arrays, self._kinds)
-            return value
-        before = self._meter.done
-        made = measure()
-        kept: Arrays = {}
-        told = {"value": value_to_plain(made, kept), "images": self._meter.done - before}
-        self._store.write(name, told, kept)
-        return made
+    Args:
+        done: The finished case.
+        kinds: The dataclasses that it may be made of.
+    """
+    return plain_to_value(done.values, done.arrays, {kind.__name__: kind for kind in kinds})
 
 
 def value_to_plain(value: Any, arrays: Arrays) -> Any:
@@ -113,7 +97,7 @@ TOGETHER: dict[str, Callable[[Any], Any]] = {
 """Of each name on disk, how its parts are put together."""
 
 
-def plain_to_value(plain: Any, arrays: Arrays, kinds: Mapping[str, type]) -> Any:
+def plain_to_value(plain: Any, arrays: Mapping[str, np.ndarray], kinds: Mapping[str, type]) -> Any:
     """The value that `value_to_plain` was given.
 
     Example:

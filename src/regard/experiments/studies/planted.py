@@ -2,7 +2,7 @@
 
 from regard.data.drawings import COLOURS, OBJECTS, SUBJECTS
 from regard.data.scenes import BACKGROUNDS
-from regard.experiments.evaluate import unseen_scenes
+from regard.experiments.evaluations.task import Chunk, unseen_scenes
 
 CLASSES = {
     "subject": "a subject that is seen in the image",
@@ -20,7 +20,7 @@ def captions(count: int) -> list[str]:
         >>> len(captions(3))
         3
     """
-    found = dict.fromkeys(each.caption() for each in unseen_scenes(4 * count))
+    found = dict.fromkeys(each.caption() for each in unseen_scenes(Chunk("captions", 0, 4 * count)))
     return list(found)[:count]
 
 

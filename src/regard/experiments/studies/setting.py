@@ -11,8 +11,8 @@ from torch import Tensor
 
 from regard.data.fashion_mnist import FashionMNIST
 from regard.errors import ArgumentError
-from regard.experiments.studies.plan import Plan
-from regard.experiments.studies.study import Report
+from regard.experiments.meter import Meter, Progress
+from regard.experiments.studies.budget import Budget
 from regard.explain.layers import reader
 from regard.models import Vision, vision_of
 from regard.tap import AttentionCall, Parity, Tap
@@ -22,31 +22,6 @@ Numbers = NDArray[np.int64]
 
 PATCHES = 196
 """Patches of a 14 x 14 grid: batches are as large as the plan says there, and smaller above."""
-
-
-@dataclass
-class Meter:
-    """Counts evaluated images, and tells whoever wants to know.
-
-    Attributes:
-        report: Called at each change.
-        total: Images in all, about.
-    """
-
-    report: Report
-    total: int
-    what: str = ""
-    done: int = 0
-
-    def begin(self, what: str) -> None:
-        """Start a part of the study."""
-        self.what = what
-        self.add(0)
-
-    def add(self, images: int) -> None:
-        """Count images that were evaluated."""
-        self.done = min(self.total, self.done + images)
-        self.report(self.what, self.done, self.total)
 
 
 @dataclass(frozen=True)
@@ -77,7 +52,7 @@ class Setting:
     Attributes:
         vision: The model.
         data: The test images.
-        plan: How many of them for what.
+        budget: How many of them for what.
         shape: The model's attention, at its own size.
         meter: Counts what is done.
         columns: For each class of the data, its place among the model's logits.
@@ -86,7 +61,7 @@ class Setting:
 
     vision: Vision
     data: FashionMNIST
-    plan: Plan
+    budget: Budget
     shape: Shape
     meter: Meter
     columns: list[int] = field(repr=False)
@@ -119,15 +94,15 @@ class Setting:
         """
         rows, columns = self.vision.grid(size)
         ratio = PATCHES / (rows * columns)
-        at_once = self.plan.batch / 8 * ratio**2 if dense else self.plan.batch * ratio
-        step = max(1, min(self.plan.batch, int(at_once)))
+        at_once = self.budget.batch / 8 * ratio**2 if dense else self.budget.batch * ratio
+        step = max(1, min(self.budget.batch, int(at_once)))
         for first in range(0, len(numbers), step):
             part = numbers[first : first + step]
             yield part, self.pixels(part, size)
             self.meter.add(len(part))
 
 
-def opened(model: Any, data: FashionMNIST, plan: Plan, report: Report) -> Setting:
+def opened(model: Any, data: FashionMNIST, budget: Budget, progress: Progress | None) -> Setting:
     """Open a model and see that it can be studied on this data.
 
     Raises:
@@ -140,9 +115,9 @@ def opened(model: Any, data: FashionMNIST, plan: Plan, report: Report) -> Settin
     columns = _columns(vision, data)
     shape = shape_of(vision, vision.pixels(data.images[:1]))
     patches = shape.grid[0] * shape.grid[1]
-    total = plan.passes(len(data), layers=len(shape.layers), heads=shape.heads, patches=patches)
-    order = balanced(data.labels, plan.seed)
-    return Setting(vision, data, plan, shape, Meter(report, total), columns, order)
+    total = budget.passes(len(data), layers=len(shape.layers), heads=shape.heads, patches=patches)
+    order = balanced(data.labels, budget.seed)
+    return Setting(vision, data, budget, shape, Meter(progress, total), columns, order)
 
 
 def shape_of(vision: Vision, pixels: Tensor) -> Shape:

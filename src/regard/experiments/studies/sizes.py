@@ -71,7 +71,7 @@ def sizes_of(setting: Setting) -> list[Size]:
     """The model's own size and its multiples, in whole patches, sorted; none twice."""
     own, patch = setting.vision.size, setting.vision.patch
     found = {own}
-    for scale in setting.plan.scales:
+    for scale in setting.budget.scales:
         rows, columns = (
             max(1, round(side * scale / p)) * p for side, p in zip(own, patch, strict=True)
         )
@@ -81,11 +81,11 @@ def sizes_of(setting: Setting) -> list[Size]:
 
 def read_sizes(setting: Setting) -> list[Shown]:
     """Answers, maps and attention at every size, the smallest first."""
-    plan, every = setting.plan, sizes_of(setting)
+    budget, every = setting.budget, sizes_of(setting)
     for size in every:
         setting.vision.interpolated(size)  # a model that cannot is told of before hours are spent
     return [
-        _read(setting, size, setting.sample(plan.resized), setting.sample(plan.resized_dense))
+        _read(setting, size, setting.sample(budget.resized), setting.sample(budget.resized_dense))
         for size in every
     ]
 

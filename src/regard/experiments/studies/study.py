@@ -1,31 +1,21 @@
-"""A finished study, and the folder it is saved as: complete under its name, or not there."""
+"""What a study found: hypotheses and what became of them, parts of a report, and its files."""
 
+import html
 import json
-import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from regard.experiments.result import plain_rows
-from regard.experiments.store import begun
-from regard.saved.folder import RECIPE, SavedFolder, unlisted
+from regard.experiments.result import FIGURES, PAGE, Files, Kind, Result, plain_rows
 from regard.views.report import Plate, Section, png_of, report, with_ends
 
-PAGE, SUMMARY, FINDINGS = "report.html", "summary.md", "findings.json"
-TABLES, FIGURES = "tables", "figures"
+SUMMARY, FINDINGS, TABLES = "summary.md", "findings.json", "tables"
 
-Report = Callable[[str, int, int], None]
-"""Called with what is being done, how much of it is done, and how much there is."""
-
-STAMP = "regard-study"
-FOLDER = SavedFolder("Study.save", "study", partial(unlisted, stamp=STAMP))
-check_folder = FOLDER.check
-begin = partial(begun, FOLDER)
+MOST_IN_MARKDOWN = 16
+"""Rows of a table that the summary shows: one a class, or one a layer."""
 
 SHOWN = {
     "claim": "claim", "predicted": "predicted beforehand", "measured": "measured [95 %]",
@@ -34,29 +24,45 @@ SHOWN = {
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Study:
-    """What a study found.
+class Study(Result):
+    """What a study found; its table is that of the findings, one row per hypothesis.
 
     Attributes:
-        name: Of the study, such as 'vit'.
-        title: Of the report.
-        findings: One row per hypothesis, as `regard.experiments.studies.finding.table_of` has it.
-        sections: The parts of the report, with tables and images.
-        recipe: Model, data, numbers of images, seed and versions, as plain values.
+        kind: `STUDY`.
+        table: As `regard.experiments.studies.finding.table_of` has it.
+        recipe: The study's name, model, data, numbers of images, seed and versions.
+        cases: What each part of the study, or each prompt and seed, gave.
         notes: What a reader must know before the findings.
+        title: Of the report.
+        sections: The parts of the report, with tables and images.
     """
 
-    name: str
-    title: str
-    findings: pd.DataFrame
-    sections: tuple[Section, ...]
-    recipe: dict[str, Any]
-    notes: tuple[str, ...] = field(default=())
+    title: str = ""
+    sections: tuple[Section, ...] = ()
 
     def __repr__(self) -> str:
         counts = self.findings["verdict"].value_counts()
         told = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
         return f"Study({self.name}: {len(self.findings)} hypotheses, {told})"
+
+    def _repr_html_(self) -> str:
+        shown = _summary(self.findings).drop(columns="answer")
+        return f"<p>{html.escape(repr(self))}</p>{shown.to_html(index=False)}"
+
+    @property
+    def name(self) -> str:
+        """Of the study, such as 'vit'."""
+        return str(self.recipe["study"])
+
+    @property
+    def findings(self) -> pd.DataFrame:
+        """One row per hypothesis: the verdict, the number with its interval, and p."""
+        return self.table
+
+    def to_json(self) -> dict[str, Any]:
+        """Recipe, notes and findings as plain JSON values."""
+        told = {"notes": list(self.notes), "findings": plain_rows(self.findings)}
+        return {**self.recipe, **told}
 
     @property
     def tables(self) -> dict[str, pd.DataFrame]:
@@ -91,44 +97,19 @@ class Study:
             recipe=self.recipe,
         )  # fmt: skip
 
-    def save(self, folder: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
-        """Write report.html, summary.md, findings.json, recipe.json, tables and figures.
 
-        Args:
-            folder: Where to; complete when it is there, and not there before.
-            overwrite: Whether a study that was saved there may be replaced.
-
-        Returns:
-            The folder.
-
-        Raises:
-            OutputError: something is there already, or writing failed.
-        """
-        return FOLDER.write(folder, lambda fresh: _fill(self, fresh), overwrite=overwrite)
-
-
-MOST_IN_MARKDOWN = 16
-"""Rows of a table that the summary shows: one a class, or one a layer."""
-
-
-def _fill(study: Study, folder: Path) -> None:
-    for name in (TABLES, FIGURES):
-        (folder / name).mkdir(parents=True)
+def files_of(study: Study) -> Files:
+    """The report, its summary in Markdown, the findings, and every table and figure."""
     # Drawn once, for the files and for the page.
     drawn = replace(study, sections=tuple(_drawn(each) for each in study.sections))
-    for name, table in study.tables.items():
-        table.to_csv(folder / TABLES / f"{name}.csv", index=False, float_format="%.6g")
-    for name, png in drawn.figures.items():
-        (folder / FIGURES / f"{name}.png").write_bytes(png)
-    (folder / PAGE).write_text(drawn.html(), encoding="utf-8")
-    (folder / SUMMARY).write_text(study.markdown(), encoding="utf-8")
-    found = plain_rows(study.findings)
-    (folder / FINDINGS).write_text(json.dumps(found, indent=1), encoding="utf-8")
-    files = [PAGE, SUMMARY, FINDINGS, RECIPE]
-    files += [f"{TABLES}/{name}.csv" for name in study.tables]
-    files += [f"{FIGURES}/{name}.png" for name in study.figures]
-    recipe = {"format": STAMP, "study": study.name, **study.recipe, "files": files}
-    (folder / RECIPE).write_text(json.dumps(recipe, indent=1), encoding="utf-8")
+    yield PAGE, drawn.html()
+    yield SUMMARY, study.markdown()
+    yield FINDINGS, json.dumps(plain_rows(study.findings), indent=1)
+    yield from ((f"{TABLES}/{name}.csv", table) for name, table in study.tables.items())
+    yield from ((f"{FIGURES}/{name}.png", png) for name, png in drawn.figures.items())
+
+
+STUDY = Kind("study", lambda study, level, seed: study.findings, files_of)
 
 
 def _drawn(section: Section) -> Section:

@@ -37,8 +37,8 @@ def read_whole(setting: Setting) -> xr.Dataset:
         also focus, coverage and elsewhere (share that goes to no patch); over layer diversity of
         the heads; over two layers likeness (Pearson) of their mean maps.
     """
-    plan = setting.plan
-    numbers = np.sort(setting.sample(min(plan.images, len(setting.data))))
+    budget = setting.budget
+    numbers = np.sort(setting.sample(min(budget.images, len(setting.data))))
     setting.meter.begin(f"naming {len(numbers):,} images")
     rows, parts = AnswerRows(), []
     for part, pixels in setting.batches(numbers):
@@ -67,7 +67,7 @@ def part(setting: Setting, whole: xr.Dataset) -> Section:
     }
     classes, likeness = class_table(setting, whole), whole["likeness"].mean(SAMPLE)
     accuracy = spread_of(whole["right"] * 100.0, bounds=(0.0, 100.0))
-    share, who = setting.plan.coverage, reader_of(setting)
+    share, who = setting.budget.coverage, reader_of(setting)
     last = {name: spread_of(whole[f"{name}_last"]) for name in ("focus", "coverage")}
     text = (
         f"Of {whole.sizes[SAMPLE]:,} test pictures {told(accuracy)} % are named right. Where "
@@ -202,7 +202,7 @@ def class_maps(setting: Setting, whole: xr.Dataset) -> Any:
 
 
 def _of_batch(rows: xr.DataArray, setting: Setting) -> xr.Dataset:
-    prefix, share = setting.shape.prefix, setting.plan.coverage
+    prefix, share = setting.shape.prefix, setting.budget.coverage
     mean = rows.mean(HEAD)
     last = mean.isel({LAYER: -1})
     patches = mean.isel({KEY: slice(prefix, None)}).transpose(SAMPLE, LAYER, KEY).values

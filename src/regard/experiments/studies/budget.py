@@ -1,11 +1,11 @@
-"""How many images each part of the study of a vision transformer looks at."""
+"""How many images each part of the study of a vision transformer evaluates."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Plan:
-    """The settings of the study; the reasons stand beside the numbers.
+class Budget:
+    """How much of the study is done; the reasons stand beside the numbers.
 
     Attributes:
         images: Test images whose predictions and CLS attention are read.
@@ -76,9 +76,9 @@ COUNTS = (
 METHODS = ("attention", "rollout", "relevance", "integrated_gradients", "occlusion", "random")
 """The explanations that are tested."""
 
-FULL = Plan()
+FULL = Budget()
 
-QUICK = Plan(
+QUICK = Budget(
     images=1000, sampled=30, clustered=10, resized=150, resized_dense=10, matched=20, ablated=40,
     explained=10, steps=7,
 )  # fmt: skip

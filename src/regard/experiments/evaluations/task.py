@@ -1,0 +1,86 @@
+"""What an evaluation is made of: chunks of images that are measured one after the other."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from regard.data.scenes import Scene, scene
+from regard.experiments.store import Done
+
+SEED = 77
+"""Names the data set of test scenes; no recipe trains on it."""
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Some images, measured together and kept by themselves.
+
+    Attributes:
+        what: What they are, such as ``scenes``.
+        first: Number of the first.
+        last: Number of the one after the last.
+    """
+
+    what: str
+    first: int
+    last: int
+
+    @property
+    def name(self) -> tuple[str, int, int]:
+        """What tells it from the other chunks."""
+        return self.what, self.first, self.last
+
+    def __len__(self) -> int:
+        return self.last - self.first
+
+    def of(self, several: Any) -> Any:
+        """Its part of a sequence.
+
+        Example:
+            >>> Chunk("letters", 1, 3).of("abcd")
+            'bc'
+        """
+        return several[self.first : self.last]
+
+
+Measured = Mapping[Chunk, Done]
+"""What each chunk gave."""
+
+
+@dataclass(frozen=True)
+class CardTask:
+    """How the figures on the card of one model are measured.
+
+    Attributes:
+        doing: What is done with images, such as ``segmenting``.
+        chunks: The images, in full or in a quick subset.
+        measure: What some images give.
+        figures: What all of them come to.
+        judges: Other bundled models that decide the figures.
+    """
+
+    doing: str
+    chunks: Callable[[bool], list[Chunk]]
+    measure: Callable[[Chunk], Done]
+    figures: Callable[[Measured], dict[str, float]]
+    judges: tuple[str, ...] = ()
+
+
+def chunks(what: str, total: int, size: int) -> list[Chunk]:
+    """Images in chunks of a size; the last may be smaller.
+
+    Example:
+        >>> [each.name for each in chunks("scenes", 5, 3)]
+        [('scenes', 0, 3), ('scenes', 3, 5)]
+    """
+    return [Chunk(what, first, min(first + size, total)) for first in range(0, total, size)]
+
+
+def unseen_scenes(chunk: Chunk, **options: Any) -> list[Scene]:
+    """Scenes that no training has seen."""
+    return [scene(i, seed=SEED, split="test", **options) for i in range(chunk.first, chunk.last)]
+
+
+def images(found: Measured) -> float:
+    """How many images were measured."""
+    return float(sum(len(chunk) for chunk in found))

@@ -1,0 +1,15 @@
+"""The experiments by name; none is imported until it is asked for."""
+
+from regard.registry import Registry
+
+experiments = Registry(
+    "experiment",
+    {
+        "benchmark": "regard.experiments.benchmark:benchmark",
+        "evaluate": "regard.experiments.evaluate:evaluate",
+        "redundancy": "regard.experiments.studies.redundancy:redundancy",
+        "score": "regard.experiments.score:score",
+        "sweep": "regard.experiments.sweep:sweep",
+        "vit": "regard.experiments.studies.vit:vit",
+    },
+)

@@ -1,0 +1,206 @@
+import numpy as np
+import pytest
+import xarray as xr
+
+from regard.data.drawings import SUBJECTS
+from regard.data.scenes import HELD_OUT_PAIRS, Mention, caption
+from regard.experiments.evaluations.openmoji import (
+    generated,
+    generated_maps,
+    model,
+    noised,
+    pair_figures,
+    single_figures,
+    single_prompts,
+    true_maps,
+)
+from regard.experiments.evaluations.task import Chunk
+from regard.experiments.evaluations.word_maps import (
+    NamedSubject,
+    WordWatch,
+    held_out_iou,
+    read_as,
+    readings_of,
+    word_map,
+)
+from regard.generation import Request, generate
+from regard.models import TextToImage
+from regard.models.detector import Detection, Detections
+from regard.scores.presence import misbound_colours, neglected_subjects
+from regard.zoo.cards import FIGURES, READINGS, reading_key
+
+
+def row(prompt, **seen):
+    """The row of an image of which the segmenter says ``subject=colour``."""
+    subjects = {
+        name: Detection(np.ones((2, 2), bool), colour, 1.0) for name, colour in seen.items()
+    }
+    found = [prompt], [Detections(subjects)]
+    neglected, misbound = (each(*found).item() for each in (neglected_subjects, misbound_colours))
+    return {"prompt": prompt, "seed": 0, "neglected": neglected, "misbound": misbound}
+
+
+def test_single_figures_by_hand():
+    found = single_figures(
+        [
+            row("a red car", car="red"),
+            row("a red car", car="blue"),
+            row("a red car", cat="red"),  # no car, so no car of the right colour either
+            row("a cat on the lake", cat="gray"),
+        ]
+    )
+    assert found == {"subject_shown": 3 / 4, "colour_right": pytest.approx(1 / 3)}
+
+
+def test_pair_figures_by_hand():
+    first, second = sorted(next(iter(sorted(map(sorted, HELD_OUT_PAIRS)))), key=SUBJECTS.index)
+    held_out = caption([Mention(first), Mention(second)])
+    found = pair_figures(
+        [
+            row("a cat and a red car", cat="gray", car="red"),
+            row("a cat and a red car", cat="gray", car="blue"),
+            row("a cat and a red car", car="red"),
+            row("a cat and a red car"),
+            row("a cat and a dog", cat="gray", dog="brown"),
+            row(held_out, **{first: "red"}),
+        ]
+    )
+    assert found["both_present"] == 3 / 6
+    assert found["one_neglected"] == 2 / 6
+    assert found["both_present_held_out_pairs"] == 0.0
+    assert found["colours_bound_right"] == 1 / 2  # of two that show both, one coloured
+
+
+def test_every_subject_is_asked_for_twice_at_every_seed():
+    wanted = single_prompts(4)
+    assert len(wanted) == len(set(wanted)) == 24 * 2 * 4
+    assert sum(" on the " in prompt for prompt, _ in wanted) == 24 * 4
+
+
+def test_the_threshold_is_chosen_on_one_set_and_told_of_the_other():
+    # Chosen on: the mask is where the map is above the middle. Told of: at that threshold the hot
+    # part is two of the four pixels, of which the mask has one and one beside: 1 / 3.
+    chosen = xr.DataArray([[0.0, 0.1, 0.9, 1.0]], dims=("y", "x"))
+    told = xr.DataArray([[0.0, 0.05, 0.95, 1.0]], dims=("y", "x"))
+    mask = xr.DataArray([[False, True, False, True]], dims=("y", "x"))
+    assert held_out_iou([(chosen, chosen > 0.5)], [(told, mask)]) == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "word", "token"),
+    [
+        ("a cat and a car", "car", 5),
+        ("a lion on the beach", "on", 3),  # not the end of 'lion'
+        ("a bowl and a bow", "bow", 5),  # not the start of 'bowl'
+        ("a blue balloon on the lake", "on", 5),  # "balloon" has two tokens
+    ],
+)
+def test_the_map_of_a_word_is_that_of_the_word_not_of_its_letters(prompt, word, token):
+    maps = xr.DataArray(np.arange(8.0).reshape(8, 1, 1), dims=("token", "y", "x"))
+    assert word_map(model().tokenize(prompt), word, maps).item() == token
+
+
+@pytest.fixture
+def text():
+    """Start, a, cat, and, a, car, end."""
+    return model().tokenize("a cat and a car")
+
+
+def token_maps(values):
+    return xr.DataArray(np.array(values, float).reshape(-1, 1, 1), dims=("token", "y", "x"))
+
+
+@pytest.mark.parametrize(
+    ("word", "among", "expected"),
+    [
+        ("cat", None, 2),
+        ("cat", ["cat", "car"], 2 + 3),
+        ("cat", ["cat", "and"], 2),  # 'and' is asked for itself
+        ("car", ["cat", "car"], 5),  # the end carries no word
+    ],
+)
+def test_a_map_of_a_benchmark_counts_the_next_token_that_is_free(text, word, among, expected):
+    assert word_map(text, word, token_maps(range(7)), among=among).item() == expected
+
+
+def test_readings_by_hand(text):
+    maps = {
+        "finest": token_maps([9, 1, 2, 3, 4, 5, 9]),
+        "shown": token_maps([9, 1, 2, 2, 1, 3, 9]),
+        "carried": token_maps([0, 1, 4, 4, 1, 1, 0]),
+        "dot": token_maps([0, 0, 7, 1, 0, 0, 0]),
+        "output": token_maps([0, 0, 5, 1, 0, 0, 0]),
+    }
+    found = {name: read_as(name, text, "cat", maps, ["cat", "car"]).item() for name in READINGS}
+    # regions: (2 + 4) + (2 + 4) of what all five words have together, 9 + 11.
+    assert found == {
+        "own": 2, "carriers": 5, "shown": 4, "dot": 8, "output": 6, "propagated": 8,
+        "regions": 12 / 20,
+    }  # fmt: skip
+
+
+def test_each_reading_has_a_figure_an_interval_and_what_it_gained():
+    """Own tokens hit the mask in every second image, and with the next token in all."""
+    mask = xr.DataArray([[True, False]], dims=("y", "x"))
+    hit, missed = (xr.DataArray([each], dims=("y", "x")) for each in ([1.0, 0.0], [0.0, 1.0]))
+    subjects = [
+        NamedSubject(number, {"own": hit if number % 4 < 2 else missed, "carriers": hit}, mask)
+        for number in range(12)
+    ]
+    found = readings_of("map_miou", subjects)
+    assert found["map_miou"] == pytest.approx(1 / 2)
+    assert found["map_miou_carriers"] == 1.0
+    assert found["map_miou_carriers_gain"] == pytest.approx(1 / 2)
+    assert found["map_miou_carriers_gain_low"] <= 1 / 2 <= found["map_miou_carriers_gain_high"]
+    assert "map_miou_regions" not in found  # nothing of that kind was observed
+
+
+def test_every_reading_has_its_words_in_the_card():
+    for figure in ("map_miou", "map_miou_true_mask"):
+        assert {reading_key(figure, reading) for reading in READINGS} <= set(FIGURES)
+
+
+def test_what_is_observed_in_a_batch_is_what_it_is_alone():
+    openmoji, prompts = TextToImage.of(model()), ["a cat", "a red car on the beach"]
+
+    def observed(prompts):
+        watch = WordWatch(openmoji, [openmoji.tokenize(each) for each in prompts])
+        requests = [Request(each, num_inference_steps=1) for each in prompts]
+        generate(openmoji, requests, observe=watch.observers)
+        return watch.maps()
+
+    both = observed(prompts)
+    for prompt, maps in zip(prompts, both, strict=True):
+        (alone,) = observed([prompt])
+        for name, each in alone.items():
+            np.testing.assert_allclose(maps[name], each, atol=1e-5, err_msg=name)
+    assert both[0]["output"].isel(token=slice(3, None)).max() == 0  # start, a, cat
+
+
+@pytest.fixture
+def quickly(monkeypatch):
+    monkeypatch.setattr("regard.experiments.evaluations.openmoji.STEPS", 2)
+
+
+def test_of_generated_images_verdicts_maps_and_masks_are_kept(quickly):
+    wanted = [("a cat and a red car", 0), ("a dog", 3)]
+    done = generated(wanted)
+    assert [(each["prompt"], each["seed"]) for each in done.rows] == wanted
+    assert done.pictures.shape == (2, 64, 64, 3)
+    assert [label.split(" [")[0] for label in done.labels] == [prompt for prompt, _ in wanted]
+    found = {name: len(each) for name, each in done.arrays.items()}
+    assert found == ({name: len(done.values) for name in [*READINGS, "masks"]} if found else {})
+    figures = generated_maps({Chunk("two subjects", 0, 2): done})
+    assert np.isnan(figures["map_miou"]) or figures["map_miou"] >= 0
+
+
+def test_noised_scenes_are_the_same_whichever_chunks_they_are_read_in():
+    """Noise and other words are drawn for all scenes in order."""
+    first, second = noised(Chunk("noised scenes", 0, 24)), noised(Chunk("noised scenes", 24, 28))
+    again = noised(Chunk("noised scenes", 24, 28))
+    assert set(second.values) == {24, 25, 26, 27}
+    for name, each in second.arrays.items():
+        np.testing.assert_array_equal(each, again.arrays[name])
+    chunks = {Chunk("noised scenes", 0, 24): first, Chunk("noised scenes", 24, 28): second}
+    found = true_maps(chunks)
+    assert found["map_miou_true_mask"] > found["map_miou_disc"] > found["map_miou_shuffled"]
