@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from regard.cli.options import Device, Dtype, Guidance, Steps, Variant, given, opened
+from regard.cli.options import Config, Device, Dtype, Guidance, Steps, Variant, given, opened
 from regard.cli.polite import STOPPED, bar, how_to_go_on, stop
 
 benchmark = typer.Typer(
@@ -20,6 +20,7 @@ def attend_and_excite(
     device: Device = "auto",
     dtype: Dtype = None,
     variant: Variant = None,
+    config: Config = None,
     method: Annotated[
         list[str] | None,
         typer.Option(help="A method that takes words; several times for several."),
@@ -63,7 +64,7 @@ def attend_and_excite(
         how = {**drawn, **judges, "store": unfinished, "overwrite": overwrite}
         try:
             with bar("generating") as advance:
-                network = opened(model, device=device, dtype=dtype, variant=variant)
+                network = opened(model, device=device, dtype=dtype, variant=variant, config=config)
                 found = compute(network, methods=names, prompts=prompts, **how, progress=advance)
         except KeyboardInterrupt:
             stop(how_to_go_on(unfinished, "prompt and seed", "prompts and seeds"), STOPPED)

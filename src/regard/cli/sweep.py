@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from regard.cli.options import (
+    Config,
     Device,
     Dtype,
     Guidance,
@@ -35,6 +36,7 @@ def sweep(
     device: Device = "auto",
     dtype: Dtype = None,
     variant: Variant = None,
+    config: Config = None,
     seeds: Annotated[int, typer.Option(help="Images of each prompt, from seed 0 on.")] = 2,
     steps: Steps = None,
     guidance: Guidance = None,
@@ -74,7 +76,7 @@ def sweep(
         height=height,
         width=width,
     )
-    of = cache(partial(opened, model, device=device, dtype=dtype, variant=variant))
+    of = cache(partial(opened, model, device=device, dtype=dtype, variant=variant, config=config))
     drawn = {"seeds": seeds, "during": _span(during, steps, of), **sampling}
     with SWEEP.begin(out or Path(f"sweep-{over}"), overwrite=overwrite) as (folder, unfinished):
         how = {"encoder": encoder, "store": unfinished, "overwrite": overwrite}
