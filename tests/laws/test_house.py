@@ -22,8 +22,6 @@ TWICE = {"Layer", "Opened"}
 
 ASKING = {
     "regard.experiments.evaluations.openmoji",
-    "regard.explain.prompt",
-    "regard.steering.denoising",
     "regard.zoo.diffusion",
 }
 """Modules that still ask a pipeline itself; the list may only get shorter."""
@@ -97,6 +95,15 @@ def test_only_models_and_the_tap_ask_a_pipeline_itself():
         and not module.startswith(("regard.models", "regard.tap"))
     }
     assert asking == ASKING
+
+
+def test_methods_know_no_pipeline():
+    told = [
+        f"{module}: {node.attr}"
+        for module, node in nodes(ast.Attribute)
+        if module.startswith("regard.methods") and node.attr == "pipeline"
+    ]
+    assert told == []
 
 
 def defaults(node):

@@ -66,9 +66,3 @@ def test_auto_is_a_gpu_where_there_is_one(monkeypatch):
     assert Placement.of().device == "cuda"
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert Placement.of() == Placement("cpu", torch.float32, None)
-
-
-def test_a_single_file_is_refused_with_what_opens_it(half):
-    file = half / "unet" / "diffusion_pytorch_model.fp16.safetensors"
-    with pytest.raises(DataError, match="is a single file, .*from_single_file"):
-        load(file)

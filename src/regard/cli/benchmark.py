@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from regard.cli.experiment import carry_out
-from regard.cli.options import Device, Dtype, Guidance, Steps, Variant, given, opened
+from regard.cli.options import Config, Device, Dtype, Guidance, Steps, Variant, given, opened
 
 benchmark = typer.Typer(
     help="Compare methods on prompts that everybody takes.", no_args_is_help=True
@@ -19,6 +19,7 @@ def attend_and_excite(
     device: Device = "auto",
     dtype: Dtype = None,
     variant: Variant = None,
+    config: Config = None,
     method: Annotated[
         list[str] | None,
         typer.Option(help="A method that takes words; several times for several."),
@@ -60,7 +61,7 @@ def attend_and_excite(
     judges = {"encoder": encoder, "captioner": None if captioner == "none" else captioner}
 
     def compute(**how: Any) -> Any:
-        network = opened(model, device=device, dtype=dtype, variant=variant)
+        network = opened(model, device=device, dtype=dtype, variant=variant, config=config)
         return run(network, methods=names, prompts=prompts, **drawn, **judges, **how)
 
     carry_out(

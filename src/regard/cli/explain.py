@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from regard.cli.options import Device, Dtype, Guidance, Seed, Steps, Variant, opened
+from regard.cli.options import Config, Device, Dtype, Guidance, Seed, Steps, Variant, opened
 from regard.cli.polite import at_once
 from regard.errors import ArgumentError
 
@@ -41,6 +41,7 @@ def explain(
     device: Device = "auto",
     dtype: Dtype = None,
     variant: Variant = None,
+    config: Config = None,
     method: Method = None,
     target: Target = None,
     words: Words = None,
@@ -68,7 +69,7 @@ def explain(
     from regard.explain import output
 
     with output.FOLDER.claim(folder, overwrite=overwrite):
-        network = opened(which, device=device, dtype=dtype, variant=variant)
+        network = opened(which, device=device, dtype=dtype, variant=variant, config=config)
         if prompt is None:
             found = output.explain_image(network, image, method or "relevance", target=target)
         else:

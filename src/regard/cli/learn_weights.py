@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from regard.cli.options import Device, Dtype, Guidance, Seed, Steps, Variant, given, opened
+from regard.cli.options import Config, Device, Dtype, Guidance, Seed, Steps, Variant, given, opened
 from regard.cli.polite import bar
 from regard.cli.see import folder_name
 from regard.errors import ArgumentError
@@ -32,6 +32,7 @@ def learn_weights(
     device: Device = "auto",
     dtype: Dtype = None,
     variant: Variant = None,
+    config: Config = None,
     seed: Seed = None,
     steps: Steps = None,
     guidance: Guidance = None,
@@ -53,7 +54,7 @@ def learn_weights(
     name = out or Path(f"{folder_name(prompt, seed or 0)}-weights")
     with FOLDER.claim(name, overwrite=overwrite) as folder:
         learned, drawn = _learned(
-            partial(opened, model, device=device, dtype=dtype, variant=variant),
+            partial(opened, model, device=device, dtype=dtype, variant=variant, config=config),
             prompt,
             target,
             sampling,

@@ -39,6 +39,12 @@ Dtype = Annotated[
 Variant = Annotated[
     str | None, typer.Option(help="Which of several files of weights to read, such as fp16.")
 ]
+Config = Annotated[
+    str | None,
+    typer.Option(
+        help="For a model in a single file: the folder or identifier of a pipeline of its kind."
+    ),
+]
 
 
 def given(**options: Any) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import typer
 
 from regard.arguments import speaking
 from regard.cli.options import (
+    Config,
     Device,
     Dtype,
     Guidance,
@@ -105,6 +106,7 @@ def look(
     device: Device = "auto",
     dtype: Dtype = None,
     variant: Variant = None,
+    config: Config = None,
     seed: Seed = None,
     steps: Steps = None,
     guidance: Guidance = None,
@@ -126,7 +128,7 @@ def look(
     """Generate an image and see which regions attend to each word; or look at an image."""
     name = model or ("openmoji" if image is None else "fashion-vit")
     at_once(f"opening {name}")
-    of = partial(opened, name, device=device, dtype=dtype, variant=variant)
+    of = partial(opened, name, device=device, dtype=dtype, variant=variant, config=config)
     if image is not None:
         drawing = {"a prompt": prompt, "--seed": seed, "--num-inference-steps": steps}
         drawing |= {"--guidance-scale": guidance, "--negative-prompt": negative}

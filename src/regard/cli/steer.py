@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from regard.cli.options import (
+    Config,
     Device,
     Dtype,
     Guidance,
@@ -72,6 +73,7 @@ def steer(
     device: Device = "auto",
     dtype: Dtype = None,
     variant: Variant = None,
+    config: Config = None,
     seed: Seed = None,
     steps: Steps = None,
     guidance: Guidance = None,
@@ -90,7 +92,7 @@ def steer(
         height=height,
         width=width,
     )
-    of = partial(opened, device=device, dtype=dtype, variant=variant)
+    of = partial(opened, device=device, dtype=dtype, variant=variant, config=config)
     target = {"out": out, "overwrite": overwrite}
     if recipe is not None:
         if prompt is not None or texts or settings:

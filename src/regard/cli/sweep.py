@@ -10,6 +10,7 @@ import typer
 
 from regard.cli.experiment import carry_out
 from regard.cli.options import (
+    Config,
     Device,
     Dtype,
     Guidance,
@@ -34,6 +35,7 @@ def sweep(
     device: Device = "auto",
     dtype: Dtype = None,
     variant: Variant = None,
+    config: Config = None,
     seeds: Annotated[int, typer.Option(help="Images of each prompt, from seed 0 on.")] = 2,
     steps: Steps = None,
     guidance: Guidance = None,
@@ -73,7 +75,7 @@ def sweep(
         height=height,
         width=width,
     )
-    of = cache(partial(opened, model, device=device, dtype=dtype, variant=variant))
+    of = cache(partial(opened, model, device=device, dtype=dtype, variant=variant, config=config))
     drawn = {"seeds": seeds, "during": _span(during, steps, of), **sampling}
     carry_out(
         SWEEP,

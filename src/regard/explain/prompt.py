@@ -15,6 +15,7 @@ from regard.errors import ArgumentError
 from regard.explain.integrated import integrated
 from regard.generation import Request, Sampling, generate
 from regard.models.capture import capture
+from regard.models.embedding import TextStates
 from regard.models.text_to_image import TextToImage
 from regard.trace import resize
 
@@ -114,8 +115,8 @@ def word_gradients(
 
     start, stop = call.empty, call.states
     if through_encoder:
-        encode = _encoder(model.pipeline)
-        start, stop = (encode.embedded(model.pipeline, text) for text in ("", prompt))
+        encode = TextStates.of(model)
+        start, stop = (encode.embedded(text) for text in ("", prompt))
         encode.check(stop, call.states)
         parts, change = integrated(lambda at: answer(encode(at)), start, stop, steps=points)
     else:
@@ -190,53 +191,3 @@ def _mask(predicted: Tensor, region: xr.DataArray | None) -> Tensor:
     size = (predicted.shape[-2], predicted.shape[-1])
     inside = resize(region.astype(float), size).transpose("y", "x").values >= 0.5
     return torch.from_numpy(inside).to(predicted)[None]
-
-
-@dataclass(frozen=True, eq=False)
-class _Encoder:
-    """A text encoder as a function of the embeddings of its tokens.
-
-    Attributes:
-        encoder: The module.
-        table: Its table of embeddings.
-    """
-
-    encoder: nn.Module
-    table: nn.Module
-
-    def embedded(self, pipeline: Any, text: str) -> Float[Tensor, "token width"]:
-        """The embeddings of the tokens of a text, padded as the pipeline pads."""
-        ids = pipeline.tokenizer(text, padding="max_length", truncation=True, return_tensors="pt")
-        with torch.no_grad():
-            return self.table(ids.input_ids.to(pipeline.device))[0]
-
-    def __call__(
-        self, embeddings: Float[Tensor, "point token width"]
-    ) -> Float[Tensor, "point token state"]:
-        """The states of the text, with these embeddings in place of those of the table."""
-        hook = self.table.register_forward_hook(lambda *_: embeddings)
-        try:
-            ids = torch.zeros(embeddings.shape[:2], dtype=torch.long, device=embeddings.device)
-            return self.encoder(ids)[0]
-        finally:
-            hook.remove()
-
-    def check(self, embeddings: Tensor, states: Tensor) -> None:
-        """Refuse a pipeline that makes its states in another way."""
-        with torch.no_grad():
-            made = self(embeddings[None])[0]
-        if made.shape != states.shape or not torch.allclose(made, states, atol=1e-3):
-            raise ArgumentError(
-                "word_gradients: the text states of this pipeline are not just what its text "
-                "encoder returns. Leave out through_encoder=True."
-            )
-
-
-def _encoder(pipeline: Any) -> _Encoder:
-    encoder = getattr(pipeline, "text_encoder", None)
-    if encoder is None or getattr(pipeline, "text_encoder_2", None) is not None:
-        raise ArgumentError(
-            f"word_gradients: {type(pipeline).__name__} needs exactly one text encoder here. "
-            f"Leave out through_encoder=True."
-        )
-    return _Encoder(encoder, encoder.get_input_embeddings())

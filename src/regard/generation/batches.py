@@ -180,7 +180,7 @@ class _Row:
 
 
 class Planner:
-    """From a request to what its methods do; prompts are read, and layers listed, once for all."""
+    """From a request to what its methods do; prompts are read once for all."""
 
     def __init__(self, model: TextToImage) -> None:
         self.model, self.read = model, functools.cache(model.tokenize)
@@ -200,19 +200,13 @@ class Planner:
         assert request.num_inference_steps is not None, "the model decides it"
         assert request.guidance_scale is not None, "the model decides it"
         return Run(
-            self.model.pipeline,
+            self.model,
             self.read(request.read if beside else request.prompt),
             request.num_inference_steps,
             request.guidance_scale,
             request.seed,
-            self._heads,
             self.read(request.prompt) if beside else None,
         )
-
-    @functools.cached_property
-    def _heads(self) -> dict[str, int]:
-        """The number of heads of each attention layer."""
-        return {layer.path: layer.heads for layer in self.model.layers}
 
 
 def _batches(rows: Sequence[_Row], most: dict[int | None, int]) -> list[list[_Row]]:

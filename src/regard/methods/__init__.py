@@ -2,9 +2,9 @@
 
 A `Method` is made by a function of this package, such as `drop` or `temperature`; `Where` says in
 which steps and layers it acts. A `Run` is what a method knows of a generation, and it answers with
-`Changes`: edits for the tap, and at most one `Guide`. `methods` lists the functions, `options_of`
-what each can be given; `parse` makes a method of a text, and `from_recipe` of what `Method.recipe`
-wrote down.
+`Changes`: edits for the tap, and at most one `Guide`; `everywhere` makes them of one edit.
+`methods` lists the functions, `options_of` what each can be given; `parse` makes a method of a
+text, and `from_recipe` of what `Method.recipe` wrote down.
 """
 
 from typing import TYPE_CHECKING
@@ -15,6 +15,7 @@ from regard.registry import hand_out
 if TYPE_CHECKING:
     from regard.methods.attend_and_excite import attend_and_excite
     from regard.methods.choose_noise import choose_noise
+    from regard.methods.everywhere import everywhere
     from regard.methods.guidance import perturbed_attention_guidance, smoothed_energy_guidance
     from regard.methods.guide import Extra, Guide, Moment
     from regard.methods.method import Method, method
@@ -42,6 +43,7 @@ __all__ = [
     "attend_and_excite",
     "choose_noise",
     "drop",
+    "everywhere",
     "from_recipe",
     "identity",
     "method",
@@ -72,6 +74,7 @@ hand_out(
         "Plan": "regard.methods.run:Plan",
         "Run": "regard.methods.run:Run",
         "Where": "regard.methods.where:Where",
+        "everywhere": "regard.methods.everywhere:everywhere",
         "from_recipe": "regard.methods.recipe:from_recipe",
         "method": "regard.methods.method:method",
         "options_of": "regard.methods.options:options_of",

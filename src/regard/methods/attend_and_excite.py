@@ -94,13 +94,7 @@ def attend_and_excite(
     def plan(run: Run) -> Changes:
         where.check(run, "attend_and_excite")
         span = where.span or first_half(run.steps)
-        aims = _usual(run.steps) if targets is None else targets
-        late = [step for step in aims if step >= run.steps]
-        if late:
-            raise ArgumentError(
-                f"attend_and_excite: a threshold is for step {late[0]}, and the run has "
-                f"{run.steps}: 0..{run.steps - 1}."
-            )
+        aims = _aims(targets, run.steps)
         spelled = [run.prompt.spelled([word]) for word in names]
         own = run.prompt.carriers(names) if carriers else spelled
         rivals = rivals_of(run, padding)
@@ -120,6 +114,23 @@ def attend_and_excite(
 
 
 # Inside
+
+
+def _aims(targets: dict[int, float] | None, steps: int) -> dict[int, float]:
+    """The thresholds of a run of as many steps.
+
+    Raises:
+        ArgumentError: one is for a step that the run does not have.
+    """
+    if targets is None:
+        return _usual(steps)
+    late = [step for step in targets if step >= steps]
+    if late:
+        raise ArgumentError(
+            f"attend_and_excite: a threshold is for step {late[0]}, and the run has "
+            f"{steps}: 0..{steps - 1}."
+        )
+    return targets
 
 
 def _usual(steps: int) -> dict[int, float]:

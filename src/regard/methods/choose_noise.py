@@ -76,7 +76,7 @@ def choose_noise(
         spelled = [run.prompt.spelled([word]) for word in names]
         own = run.prompt.carriers(names) if carriers else spelled
         maps = WordMaps(sorted({token for tokens in own for token in tokens}), grid)
-        choose = Choose(own, maps, run.pipeline.scheduler, candidates, evaluations)
+        choose = Choose(own, maps, run.model.scheduler, candidates, evaluations)
         return Changes(guide=Guide(latents=choose))
 
     return plan
@@ -89,7 +89,7 @@ class Choose:
     Attributes:
         words: The tokens of each word.
         maps: Reads their maps.
-        scheduler: The pipeline's.
+        scheduler: The model's.
         candidates: Initial noises to choose from.
         evaluations: Forward passes of the denoiser in a preview.
     """

@@ -1,6 +1,8 @@
 """One edit in all layers that are meant: what the plain interventions share."""
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 from regard.arguments import number_or_none, shown
 from regard.errors import ArgumentError
@@ -12,20 +14,43 @@ OF_ONE_KIND = ("steps", "layers", "stage", "condition")
 """The parts of `Where` for methods that are for one kind of attention anyway."""
 
 
-def everywhere(run: Run, where: Where, caller: str, edit: Edit, **tokens: str) -> Changes:
-    """An edit of all layers whose queries and keys have these tokens, such as key="text".
+def everywhere(
+    function: Callable[..., Any],
+    run: Run,
+    where: Where,
+    edit: Edit,
+    *,
+    query: str | None = None,
+    key: str | None = None,
+) -> Changes:
+    """One edit wherever a method is meant to act; a run in which it found nothing is refused.
 
     Args:
-        run: Of the pipeline.
+        function: The method, which messages name.
+        run: What is known of the run.
         where: Steps and layers.
-        caller: The method, for messages.
-        edit: What to change.
-        **tokens: ``query`` and ``key``, as `Select` takes them.
+        edit: A function of an `AttentionCall`, which changes it by its verbs.
+        query: Layers whose queries have such tokens, ``image`` or ``text``; None for any.
+        key: The same of keys.
+
+    Returns:
+        What the plan of the method returns.
 
     Raises:
-        RegardError: the run lacks what ``where`` says.
+        ArgumentError: the run lacks what ``where`` says, or has no such attention.
+        UnknownName: no layer is called so.
+
+    Example:
+        >>> from regard.methods import method
+        >>> @method
+        ... def silence(*, where: Where = Where()):
+        ...     def edit(call):
+        ...         call.scale_heads(dict.fromkeys(range(call.shape[1]), 0.0))
+        ...     return lambda run: everywhere(silence, run, where, edit, key="text")
+        >>> silence(where=Where(stage="up")).recipe()
+        {'method': 'silence', 'where': {'stage': 'up'}}
     """
-    select, layers = where.select_in(run, caller, **tokens), []
+    select, layers = where.select_in(run, function.__name__, query=query, key=key), []
 
     def noted(call: AttentionCall) -> None:
         if not layers:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -139,9 +138,7 @@ def rivals_of(run: Run, padding: bool | None = None) -> list[int]:
         padding: Whether they count; None: if the text is padded with its end token.
     """
     if padding is None:
-        tokenizer: Any = run.pipeline.tokenizer
-        unet = getattr(run.pipeline, "unet", None) is not None  # others have T5's padding too
-        padding = unet and tokenizer.pad_token_id == tokenizer.eos_token_id
+        padding = run.model.pads_with_end
     if padding:
         return [token.index for token in run.prompt.tokens if token.role != "start"][:-1]
     return [token.index for token in run.prompt.tokens if token.role == "word"]

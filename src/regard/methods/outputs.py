@@ -13,7 +13,7 @@ from regard.methods.everywhere import check_factor, everywhere
 from regard.methods.method import method
 from regard.methods.run import Changes, Plan, Run
 from regard.methods.where import EVERYWHERE, Where
-from regard.tap import AttentionCall, layer_infos
+from regard.tap import AttentionCall
 
 
 @method(where=("steps", "condition"))
@@ -58,15 +58,16 @@ def scale_heads(
         check_factor("scale_heads", f"the factor of head {head}", factor)
 
     def plan(run: Run) -> Changes:
-        path = one_layer(layer_infos(run.pipeline), layer, caller="scale_heads").path
-        _check_heads(path, by_head, run.layers[path])
+        found = one_layer(run.model.layers, layer, caller="scale_heads")
+        path = found.path
+        _check_heads(path, by_head, found.heads)
         there = Where(where.steps, path, condition=where.condition)
 
         def multiply(call: AttentionCall) -> None:
             if call.layer == path:
                 call.scale_heads(by_head)
 
-        return everywhere(run, there, "scale_heads", multiply)
+        return everywhere(scale_heads, run, there, multiply)
 
     return plan
 
@@ -100,7 +101,7 @@ def scale_layers(factor: float = 0.0, *, where: Where = EVERYWHERE) -> Plan:
         if factor != 1.0:
             call.scale_heads(dict.fromkeys(range(call.shape[1]), factor))
 
-    return lambda run: everywhere(run, where, "scale_layers", multiply)
+    return lambda run: everywhere(scale_layers, run, where, multiply)
 
 
 # Inside

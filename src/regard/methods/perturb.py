@@ -49,7 +49,7 @@ def temperature(factor: float, *, where: Where = EVERYWHERE) -> Plan:
         if factor != 1.0:
             call.temperature(factor)
 
-    return lambda run: everywhere(run, where, "temperature", divide)
+    return lambda run: everywhere(temperature, run, where, divide)
 
 
 @method
@@ -75,7 +75,7 @@ def uniform(*, where: Where = EVERYWHERE) -> Plan:
     def even(call: AttentionCall) -> None:
         call.map_keys(torch.zeros_like)
 
-    return lambda run: everywhere(run, where, "uniform", even)
+    return lambda run: everywhere(uniform, run, where, even)
 
 
 @method(where=OF_ONE_KIND)
@@ -104,7 +104,7 @@ def identity(*, where: Where = EVERYWHERE) -> Plan:
     def alone(call: AttentionCall) -> None:
         call.identity()
 
-    return lambda run: everywhere(run, where, "identity", alone, query="image", key="image")
+    return lambda run: everywhere(identity, run, where, alone, query="image", key="image")
 
 
 @method
@@ -140,4 +140,4 @@ def shuffled(seed: int = 0, *, where: Where = EVERYWHERE) -> Plan:
         order = torch.randperm(call.shape[-1], generator=generator).to(call.key.device)
         call.map_keys(lambda keys: keys[..., order, :])
 
-    return lambda run: everywhere(run, where, "shuffled", permute)
+    return lambda run: everywhere(shuffled, run, where, permute)

@@ -223,8 +223,8 @@ def _both(run: Run) -> tuple[Prompt, Prompt]:
             "prompt_to_prompt: no source image is generated beside this one. Pass the method to "
             "regard.steer, regard.look or generate_variants."
         )
-    if getattr(run.pipeline, "unet", None) is None:
-        raise _joint(type(run.pipeline).__name__)
+    if run.model.has_joint_attention:
+        raise _joint(run.model.class_name)
     for each in (source, edit):
         if each.cut:
             raise PromptError(

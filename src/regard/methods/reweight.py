@@ -55,7 +55,11 @@ def drop(words: str | Sequence[str], *, where: Where = EVERYWHERE) -> Plan:
 
         return mask
 
-    return lambda run: _on_text(run, where, "drop", edit(run.prompt.spelled(names)))
+    def plan(run: Run) -> Changes:
+        own = edit(run.prompt.spelled(names))
+        return everywhere(drop, run, where, own, query="image", key="text")
+
+    return plan
 
 
 @method(where=OF_ONE_KIND)
@@ -109,16 +113,12 @@ def scale(
                     keys = _text_keys(call, tokens)
                     call.scale_keys(keys, factor, renormalise=renormalise)
 
-        return _on_text(run, where, "scale", multiply)
+        return everywhere(scale, run, where, multiply, query="image", key="text")
 
     return plan
 
 
 # Inside
-
-
-def _on_text(run: Run, where: Where, caller: str, edit: Edit) -> Changes:
-    return everywhere(run, where, caller, edit, query="image", key="text")
 
 
 def _text_keys(call: AttentionCall, tokens: Sequence[int]) -> list[int]:

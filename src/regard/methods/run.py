@@ -1,10 +1,11 @@
 """What a method knows of the run that it is to change, and what it changes there."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from regard.methods.guide import Guide
+from regard.models.text_to_image import TextToImage
 from regard.tap import Edit, Select
 from regard.trace import Prompt
 
@@ -14,22 +15,20 @@ class Run:
     """What a method knows of the run that it is to change.
 
     Attributes:
-        pipeline: A diffusers pipeline.
+        model: The model that generates.
         prompt: The words and tokens of the prompt that the image is generated from.
         source: Those of the source image, which is generated beside it as the last image of the
             batch if a method has a prompt of its own; else None.
         steps: Denoising steps.
         guidance: Weight of classifier-free guidance.
         seed: Of the initial noise; all randomness of a method follows from it.
-        layers: The paths of the attention layers, each with its number of heads.
     """
 
-    pipeline: Any
+    model: TextToImage
     prompt: Prompt
     steps: int
     guidance: float
     seed: int
-    layers: Mapping[str, int]
     source: Prompt | None = None
 
 

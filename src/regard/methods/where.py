@@ -9,7 +9,7 @@ from regard.errors import ArgumentError
 from regard.layers import STAGES, LayerQuery, parts_of
 from regard.methods.plain import plain
 from regard.methods.run import Run
-from regard.tap import Select, layer_infos
+from regard.tap import Select
 
 KINDS = ("self", "cross", "joint")
 CONDITIONS = ("cond", "uncond", "both")
@@ -109,7 +109,7 @@ class Where:
             steps=self.span,
             condition=None if self.condition == "both" else self.condition,
         )
-        layers = layer_infos(run.pipeline)
+        layers = run.model.layers
         select.check_among(layers, caller)
         return select.among(layers, caller)
 
@@ -135,12 +135,13 @@ class Where:
             self._check_stage(run, caller)
 
     def _check_stage(self, run: Run, caller: str) -> None:
-        stages = {layer.stage for layer in layer_infos(run.pipeline) if layer.stage}
+        layers = run.model.layers
+        stages = {layer.stage for layer in layers if layer.stage}
         if self.stage not in stages:
             raise ArgumentError(
-                f"{caller}: stage is '{self.stage}', and {type(run.pipeline).__name__} has "
+                f"{caller}: stage is '{self.stage}', and {run.model.class_name} has "
                 f"attention in {', '.join(sorted(stages)) or 'no stages'}. Name layers with "
-                f"layers=, such as '{next(iter(run.layers), '')}'."
+                f"layers=, such as '{layers[0].path if layers else ''}'."
             )
 
 

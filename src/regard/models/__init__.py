@@ -3,7 +3,8 @@
 * `load`: open a bundled model by its name, a folder in the layout of its library, or a model of the
   Hugging Face Hub.
 * `TextToImage`: a text-to-image pipeline of diffusers, and what all functions ask of it.
-* `Family` and `add_family`: what differs between families of them, and how to register another.
+* `Family` and `add_family`: what differs between families of them, and how to register another;
+  `TextPart`: a stretch of text that the image attends to.
 * `Vision`: a vision transformer with all that it needs to be shown an image.
 * `detector`, `captioner`, `encoder`: what an image shows, what one would say of it, and its vector.
 """
@@ -12,7 +13,9 @@ from typing import TYPE_CHECKING
 
 from regard.models.families import Family, add_family, forget_family
 from regard.models.load import fingerprint, library_model, name_of, vision_of
-from regard.models.vision import Preparation, Vision
+from regard.models.preparation import Preparation
+from regard.models.text_part import TextPart
+from regard.models.vision import Vision
 from regard.registry import hand_out
 
 if TYPE_CHECKING:
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Family",
     "Preparation",
+    "TextPart",
     "TextToImage",
     "Vision",
     "add_family",

@@ -17,7 +17,8 @@ from torch import Tensor
 from regard.data.pictures import as_rgb
 from regard.errors import ArgumentError, DataError
 from regard.models.load import folder_of, library_model, vision_of
-from regard.models.vision import PROCESSOR, processor_file, sees_pictures
+from regard.models.preparation import PROCESSOR, processor_file
+from regard.models.vision import sees_pictures
 from regard.zoo.bundled import weights_sha256
 from regard.zoo.recipe import recipes
 from regard.zoo.whole import LOCAL, could_not

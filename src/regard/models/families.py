@@ -1,7 +1,7 @@
-"""What differs between families of text-to-image models: one record each, by the denoiser's class.
+"""Families of text-to-image models: one record each, by the denoiser's class, and how to add one.
 
-What is the same in all is asked of the pipeline itself. Where image and text tokens are among the
-queries and keys is said in ``tap/families``, for the tap works without a pipeline too.
+What is the same in all is asked of the pipeline itself. The layouts of the known families stand in
+``tap/families``, for the tap works without a pipeline too; a record holds its own with the rest.
 """
 
 import inspect
@@ -11,19 +11,26 @@ from dataclasses import dataclass
 from typing import Any
 
 from regard.errors import ArgumentError
-from regard.models.tokens import Source, TextPart, longest, sources_of
+from regard.models.text_part import Source, TextPart, longest
+from regard.tap import layout_for
+from regard.tap.families import flux, sd3, unet
+from regard.tap.family import forget_layout, has_layout
+from regard.tap.layout import Layout
 
 Grid = tuple[int, int]
 
 
 @dataclass(frozen=True)
 class Family:
-    """A family of text-to-image models.
+    """A family of text-to-image models: all that differs between it and others.
 
     Attributes:
         name: As its users call it.
+        layout: What the queries and keys of its layers are, as `regard.tap.layout_for` takes it.
         parts: The stretches of text that the image attends to, of a pipeline.
-        unit: What both sides of an image must be multiples of, in pixels.
+        unit: What both sides of an image must be multiples of, in pixels, of a pipeline.
+        stage: From a layer's path to ``down``, ``mid`` or ``up``; None where there are no stages.
+        joint: Whether image and text tokens are queries and keys of the same layers.
         noise: The shape of the initial noise of one image as the pipeline takes it, for rows,
             columns and channels of latents.
         latents: What the denoiser calls its latents.
@@ -31,8 +38,11 @@ class Family:
     """
 
     name: str
+    layout: Layout
     parts: Callable[[Any], list[TextPart]]
     unit: Callable[[Any], int]
+    stage: Callable[[str], str | None] | None = None
+    joint: bool = False
     noise: Callable[[Grid, int], tuple[int, ...]] = lambda grid, channels: (1, channels, *grid)
     latents: str = "hidden_states"
     per_token: tuple[str, ...] = ()
@@ -40,24 +50,21 @@ class Family:
 
 def _unet_parts(pipeline: Any) -> list[TextPart]:
     """One text encoder, or two whose vectors are joined token by token."""
-    first = [] if getattr(pipeline, "tokenizer", None) is None else [""]
-    both = getattr(pipeline, "tokenizer_2", None) is not None
-    sources = sources_of(pipeline, [*first, *(["_2"] if both else [])] or [""])
-    return [TextPart("", sources[0].tokenizer.model_max_length, sources)]
+    there = [end for end in ("", "_2") if getattr(pipeline, f"tokenizer{end}", None) is not None]
+    return [TextPart.of(pipeline, *(there or [""]))]
 
 
 def _sd3_parts(pipeline: Any) -> list[TextPart]:
     """Two CLIP encoders whose vectors share places, then T5, which may have been left out."""
-    clip = sources_of(pipeline, ("", "_2"))
-    third = getattr(pipeline, "text_encoder_3", None) is not None
-    t5 = sources_of(pipeline, ("_3",)) if third else (Source(None, None),)
-    length = clip[0].tokenizer.model_max_length
-    return [TextPart("clip", length, clip), TextPart("t5", longest(pipeline), t5)]
+    clip = TextPart.of(pipeline, "", "_2", name="clip")
+    if getattr(pipeline, "text_encoder_3", None) is None:
+        return [clip, TextPart("t5", longest(pipeline), (Source(None, None),))]
+    return [clip, TextPart.of(pipeline, "_3", name="t5", length=longest(pipeline))]
 
 
 def _flux_parts(pipeline: Any) -> list[TextPart]:
     """T5 alone: CLIP gives one vector for the whole prompt."""
-    return [TextPart("", longest(pipeline), sources_of(pipeline, ("_2",)))]
+    return [TextPart.of(pipeline, "_2", length=longest(pipeline))]
 
 
 def _unet_unit(pipeline: Any) -> int:
@@ -76,46 +83,58 @@ def _packed(grid: Grid, channels: int) -> tuple[int, ...]:
 
 
 FAMILIES: dict[str, Family] = {
-    "UNet2DConditionModel": Family("a UNet", _unet_parts, _unet_unit, latents="sample"),
-    "SD3Transformer2DModel": Family("Stable Diffusion 3", _sd3_parts, _patch_unit),
-    "FluxTransformer2DModel": Family(
-        "FLUX.1", _flux_parts, _patch_unit, _packed, per_token=("img_ids", "txt_ids")
+    "UNet2DConditionModel": Family(
+        "a UNet", unet.layout, _unet_parts, _unet_unit, unet.stage, latents="sample"
     ),
-}
+    "SD3Transformer2DModel": Family(
+        "Stable Diffusion 3", sd3.layout, _sd3_parts, _patch_unit, joint=True
+    ),
+    "FluxTransformer2DModel": Family(
+        "FLUX.1", flux.layout, _flux_parts, _patch_unit, joint=True, noise=_packed,
+        per_token=("img_ids", "txt_ids"),
+    ),
+}  # fmt: skip
 
 
 _added: dict[str, Family] = {}
 
 
 def add_family(denoiser: str, family: Family) -> None:
-    """Register a family of your own, so that `look`, `steer` and all others take its pipelines.
+    """Register a family of your own: `look`, `steer` and all others then take its pipelines.
 
-    Where image and text tokens are is said to the tap, by `regard.tap.layout_for`.
+    The `Tap` knows it too: there is nothing else to register.
 
     Args:
         denoiser: Name of the class of the UNet or transformer; subclasses are covered too.
         family: What is known of it.
 
     Raises:
-        ArgumentError: the class has a family already.
+        ArgumentError: the class has a family, or a layout of the tap, already.
 
     Example:
-        >>> unet = FAMILIES["UNet2DConditionModel"]
-        >>> add_family("MyUNet", Family("my UNet", unet.parts, unet.unit, latents="sample"))
+        >>> from dataclasses import replace
+        >>> add_family("MyUNet", replace(FAMILIES["UNet2DConditionModel"], name="my UNet"))
         >>> family_of(type("MyUNet", (), {})()).name
         'my UNet'
         >>> forget_family("MyUNet")
     """
-    if denoiser in FAMILIES or denoiser in _added:
+    if has_layout(denoiser):
         raise ArgumentError(
             f"add_family: '{denoiser}' has a family already. Give your class a name of its own."
         )
+    layout_for(denoiser, stage=family.stage)(family.layout)
     _added[denoiser] = family
 
 
 def forget_family(denoiser: str) -> None:
     """Take back what ``add_family`` registered."""
-    _added.pop(denoiser, None)
+    if _added.pop(denoiser, None) is not None:
+        forget_layout(denoiser)
+
+
+def family_names() -> str:
+    """The names of all families, for messages."""
+    return ", ".join(each.name for each in (FAMILIES | _added).values())
 
 
 def family_of(denoiser: Any) -> Family | None:

@@ -66,6 +66,26 @@ def fetched(name: str, variant: str | None = None) -> Path:
         return cached
 
 
+def configured(name: str) -> Path:
+    """The folder of a model of the hub with its configurations and tokenizers, and no weights.
+
+    Raises:
+        UnknownName: the hub does not give it, and the cache has it not.
+    """
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=[f"*{each}" for each in SETTINGS]))
+    except Exception as failed:  # no network, no such model, terms to accept
+        cached = _cached(name)
+        if cached is None:
+            raise UnknownName(
+                f"no model is named '{name}': the hub did not give its configuration "
+                f"({reason(failed)}). Check the name or the connection."
+            ) from failed
+        return cached
+
+
 def wanted(files: Sequence[str], variant: str | None = None) -> list[str]:
     """The files of a model that are read: of each folder the weights of a variant, or the usual.
 

@@ -10,7 +10,8 @@ from typing import Any
 from regard.errors import DataError, RegardError, unknown
 from regard.models.hub import fetched, is_identifier
 from regard.models.placement import Placement
-from regard.models.vision import Vision, given, vision
+from regard.models.preparation import given
+from regard.models.vision import Vision, vision
 from regard.zoo.bundled import weights_folder, weights_sha256
 from regard.zoo.folder import (
     config_of,
@@ -32,14 +33,14 @@ def library_model(name_or_folder: str | os.PathLike[str], placement: Placement =
         UnknownName: there is neither such a name nor such a folder.
         DataError: the folder is no model, or a damaged one.
     """
-    name, folder = str(name_or_folder), folder_of(name_or_folder, placement.variant)
+    name, place = str(name_or_folder), place_of(name_or_folder, placement.variant)
     with _quiet():
         try:
-            return _open(folder, name, placement)
+            return _open(place, name, placement)
         except RegardError:
             raise
         except Exception as failed:  # the model libraries raise whatever they like
-            raise could_not(folder, failed) from failed
+            raise could_not(place, failed) from failed
 
 
 def folder_of(name_or_folder: str | os.PathLike[str], variant: str | None = None) -> Path:
@@ -49,20 +50,27 @@ def folder_of(name_or_folder: str | os.PathLike[str], variant: str | None = None
         UnknownName: there is neither such a name nor such a folder.
         DataError: the weights of this bundled model are not there, or it is a single file.
     """
-    name = str(name_or_folder)
-    folder = weights_folder(name) if name in recipes() else Path(name)
-    if folder.is_file():
-        raise DataError(
-            f"load: {folder} is a single file, which does not say of which classes its parts are. "
-            f"Open it with diffusers, as in StableDiffusionPipeline.from_single_file('{name}'), "
-            f"and give the pipeline; or save that with save_pretrained, and give the folder."
-        )
-    if not folder.is_dir() and is_identifier(name):
+    place = place_of(name_or_folder, variant)
+    if place.is_file():
+        raise DataError(f"load: {place} is a single file. Give the folder of a model.")
+    return place
+
+
+def place_of(name_or_place: str | os.PathLike[str], variant: str | None = None) -> Path:
+    """As `folder_of`, or a single file.
+
+    Raises:
+        UnknownName: there is neither such a name nor such a folder or file.
+        DataError: the weights of this bundled model are not there.
+    """
+    name = str(name_or_place)
+    place = weights_folder(name) if name in recipes() else Path(name)
+    if place.is_file() or place.is_dir():
+        return place
+    if is_identifier(name):
         return fetched(name, variant)
-    if not folder.is_dir():
-        advice = "Or give the path of a folder with a diffusers or transformers model."
-        raise unknown("model", name, recipes(), advice=advice)
-    return folder
+    advice = "Or give the path of a folder with a diffusers or transformers model."
+    raise unknown("model", name, recipes(), advice=advice)
 
 
 def vision_of(model: Any, folder: Path | None = None, *, processor: Any = None) -> Vision:
@@ -100,13 +108,19 @@ def vision_of(model: Any, folder: Path | None = None, *, processor: Any = None) 
     return replace(found, preparation=replace(found.preparation, resample=3, mean=half, std=half))
 
 
-def _open(folder: Path, name: str, placement: Placement) -> Any:
-    if (folder / "model_index.json").is_file():
-        return _pipeline(folder, name, placement)
-    if (folder / "config.json").is_file():
-        return _network(folder, name, placement)
+def _open(place: Path, name: str, placement: Placement) -> Any:
+    if place.is_file():
+        return _from_file(place, name, placement)
+    if placement.config is not None:
+        raise DataError(
+            f"load: {place} is a folder, which has its own configuration. Leave out config=."
+        )
+    if (place / "model_index.json").is_file():
+        return _from_folder(place, name, placement)
+    if (place / "config.json").is_file():
+        return _network(place, name, placement)
     raise DataError(
-        f"load: {folder} holds neither a model_index.json (a diffusers pipeline) nor a config.json "
+        f"load: {place} holds neither a model_index.json (a diffusers pipeline) nor a config.json "
         f"(one network); name the folder that does."
     )
 
@@ -132,21 +146,50 @@ def _quiet() -> Iterator[None]:
                 library.enable_progress_bar()
 
 
-def _pipeline(folder: Path, name: str, placement: Placement) -> Any:
+def _from_file(file: Path, name: str, placement: Placement) -> Any:
+    from regard.models.single_file import SIDE, SingleFile  # it imports diffusers
+
+    checkpoint = SingleFile(file, placement.config)
+    _, classes = _parts(checkpoint.folder)
+    given = {
+        part: checkpoint.part(part, kind, placement)
+        for part, kind in classes.items()
+        if hasattr(kind, "state_dict") and part not in SIDE
+    }
+    given |= dict.fromkeys(each for each in SIDE if each in classes)
+    return _pipeline(checkpoint.folder, name, placement, given)
+
+
+def _from_folder(folder: Path, name: str, placement: Placement) -> Any:
+    _, classes = _parts(folder)
+    networks = {part: found for part, found in classes.items() if hasattr(found, "state_dict")}
+    variants = _variants(folder, networks, placement.variant)
+    given = {
+        part: network(folder / part, found, dtype=placement.dtype, variant=variants.get(part))
+        for part, found in networks.items()
+    }
+    return _pipeline(folder, name, placement, given)
+
+
+def _parts(folder: Path) -> tuple[Any, dict[str, Any]]:
+    """The class of a pipeline, and those of its parts; one that was left out on purpose has none.
+
+    Raises:
+        DataError: one is no class of the installed libraries.
+    """
     index = config_of(folder / "model_index.json")
     kind = pipeline_class(folder, index.get("_class_name"))
     parts = {part: said for part, said in index.items() if isinstance(said, list)}
+    return kind, {part: None if said == [None, None] else part_class(folder, part, said)
+                  for part, said in parts.items()}  # fmt: skip
+
+
+def _pipeline(folder: Path, name: str, placement: Placement, networks: Mapping[str, Any]) -> Any:
+    """A pipeline of some networks; all else, such as tokenizers, is in the folder."""
+    kind, classes = _parts(folder)
     # Parts that were left out on purpose, such as the T5 of Stable Diffusion 3, have to be named.
-    given: dict[str, Any] = {part: None for part, said in parts.items() if said == [None, None]}
-    classes = {part: part_class(folder, part, said) for part, said in parts.items()
-               if part not in given}  # fmt: skip
-    networks = {part: found for part, found in classes.items() if hasattr(found, "state_dict")}
-    variants = _variants(folder, networks, placement.variant)
-    for part, found in networks.items():
-        given[part] = network(
-            folder / part, found, dtype=placement.dtype, variant=variants.get(part)
-        )
-    for part in classes.keys() - networks.keys():
+    given = {part: None for part, found in classes.items() if found is None} | dict(networks)
+    for part in classes.keys() - given.keys():
         if (folder / part / "scheduler_config.json").exists():
             config_of(folder / part / "scheduler_config.json")
     pipeline = kind.from_pretrained(folder, **LOCAL, use_safetensors=True, **given)

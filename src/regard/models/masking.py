@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from regard.models.tokens import quiet
+from regard.models.spelling import quiet
 from regard.trace import Prompt, Token, tokens_from_offsets
 
 

@@ -1,5 +1,6 @@
-"""Where a model's weights lie, and as what numbers."""
+"""Where a model's weights lie, as what numbers, and which of its files they are."""
 
+import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,24 +20,28 @@ class Placement:
         device: As torch names it.
         dtype: Of all floating-point weights.
         variant: Which of the files of weights to read, such as ``fp16``; None for the usual ones.
+        config: The folder or name of a pipeline that says what the parts of a single file are.
     """
 
     device: str = "cpu"
     dtype: torch.dtype = torch.float32
     variant: str | None = None
+    config: str | None = None
 
     @classmethod
-    def of(cls, device: Any = "auto", dtype: Any = None, variant: Any = None) -> "Placement":
+    def of(
+        cls, device: Any = "auto", dtype: Any = None, variant: Any = None, config: Any = None
+    ) -> "Placement":
         """A placement from arguments of `load`.
 
         Raises:
-            ArgumentError: there is no such device here, dtype, or variant.
+            ArgumentError: there is no such device here, dtype, or variant; or config is no path.
 
         Example:
             >>> Placement.of("cpu", "bfloat16").dtype
             torch.bfloat16
         """
-        return cls(_device(device), _dtype(dtype), _variant(variant))
+        return cls(_device(device), _dtype(dtype), _variant(variant), _config(config))
 
     def settle(self, network: Any) -> Any:
         """A network for use: in its place, in evaluation mode, without gradients.
@@ -81,3 +86,12 @@ def _variant(variant: Any) -> str | None:
             f"weights, such as 'fp16' of model.fp16.safetensors."
         )
     return variant
+
+
+def _config(config: Any) -> str | None:
+    if config is not None and not isinstance(config, str | os.PathLike):
+        raise ArgumentError(
+            f"load: config is {shown(config)} and must be the folder or identifier of a pipeline, "
+            f"such as 'stable-diffusion-v1-5/stable-diffusion-v1-5'."
+        )
+    return None if config is None else str(config)

@@ -1,22 +1,22 @@
 """A text-to-image pipeline of diffusers behind one face."""
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from typing import Any
 
-import torch
 from torch import nn
 
-from regard.arguments import caller, listed, shown
+from regard.arguments import caller
 from regard.errors import ArgumentError
 from regard.layers import LayerInfo
-from regard.models.families import Family, call_of, family_of
+from regard.models.families import Family, call_of
 from regard.models.load import library_model, name_of
 from regard.models.noise import Noise, noise_of
+from regard.models.pipelines import denoiser_of, known_family
 from regard.models.placement import Placement
+from regard.models.recipe import differences, recipe_of
+from regard.models.sizes import Size, check_latents, check_size, own_size
 from regard.models.tokens import read, read_whole
 from regard.models.vision import Vision, sees_pictures
 from regard.tap import layer_infos
@@ -29,9 +29,6 @@ USUAL_STEPS = 50
 
 USUAL_GUIDANCE = 7.5
 """Guidance scale of a pipeline that has none of its own."""
-
-MOST = 4
-"""Settings of a scheduler that a message names at most."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -72,22 +69,15 @@ class TextToImage:
                 f"{caller()}: '{name_of(model)}' looks at images and generates none. Use "
                 f"look_at(model, image), or regard look --image IMAGE."
             )
-        _check_pipeline(model)
-        denoiser = denoiser_of(model)
-        family = family_of(denoiser)
-        if family is None:
-            raise ArgumentError(
-                f"{caller()}: the denoiser of {type(model).__name__} is a "
-                f"{type(denoiser).__name__}, whose image and text tokens are not known. Known are "
-                f"{KNOWN}. Register another with regard.models.add_family, and with "
-                f"regard.tap.layout_for."
-            )
-        return cls(model, family, name_of(model))
+        return cls(model, known_family(model), name_of(model))
 
     def __repr__(self) -> str:
-        return (
-            f"TextToImage({self.name}: {type(self.pipeline).__name__}, {len(self.layers)} layers)"
-        )
+        return f"TextToImage({self.name}: {self.class_name}, {len(self.layers)} layers)"
+
+    @property
+    def class_name(self) -> str:
+        """Of its pipeline, for messages."""
+        return type(self.pipeline).__name__
 
     @property
     def tapped(self) -> Any:
@@ -113,7 +103,24 @@ class TextToImage:
     @property
     def has_joint_attention(self) -> bool:
         """Whether its image and text tokens are queries and keys of the same layers."""
-        return getattr(self.pipeline, "unet", None) is None
+        return self.family.joint
+
+    @property
+    def pads_with_end(self) -> bool:
+        """Whether texts are filled up with their end token, as in Stable Diffusion 1."""
+        tokenizers = [part.sources[0].tokenizer for part in self.family.parts(self.pipeline)]
+        return all(
+            each is not None and each.pad_token_id == each.eos_token_id for each in tokenizers
+        )
+
+    @property
+    def size(self) -> Size:
+        """Rows and columns in pixels of an image of the model's own size.
+
+        Raises:
+            ArgumentError: it is not known.
+        """
+        return own_size(self.pipeline)
 
     @property
     def fingerprint(self) -> str:
@@ -151,7 +158,7 @@ class TextToImage:
         own = {name: value for name, value in self.defaults.items()
                if getattr(request, name) is None}  # fmt: skip
         if (request.height is None) != (request.width is None):
-            rows, columns = self._own_size()
+            rows, columns = self.size
             own["height"] = rows if request.height is None else request.height
             own["width"] = columns if request.width is None else request.width
         decided = replace(request, **own) if own else request
@@ -173,12 +180,9 @@ class TextToImage:
                 f"most {most}, as many as {type(self.scheduler).__name__} was trained with; 30 is "
                 f"usual."
             )
-        if request.size is None:
-            self._check_size_known()
-        else:
-            self._check_size(request.size)
+        check_size(self.pipeline, self.family, request.size)
         if request.latents is not None:
-            self._check_latents(request.latents, request.size)
+            check_latents(self.pipeline, self.family, request.latents, request.size)
 
     def guided_apart(self, request: Any) -> bool:
         """Whether guidance takes an evaluation of its own in each step.
@@ -214,16 +218,7 @@ class TextToImage:
 
     def recipe(self) -> dict[str, Any]:
         """What decides an image beside the request, as plain JSON values."""
-        return {
-            "model": self.name,
-            "weights_sha256": self.fingerprint,
-            "dtype": str(self.denoiser.dtype).removeprefix("torch."),
-            "scheduler": type(self.scheduler).__name__,
-            "scheduler_config": _plain(dict(self.scheduler.config)),
-            "versions": {
-                name: version(name) for name in ("regard", "torch", "diffusers", "transformers")
-            },
-        }
+        return recipe_of(self.name, self.fingerprint, self.denoiser, self.scheduler)
 
     def differences(self, recipe: Mapping[str, Any]) -> list[str]:
         """In what this model differs from that of a recipe, a line each; none if it is the same.
@@ -231,143 +226,4 @@ class TextToImage:
         Args:
             recipe: With the keys of `recipe`, checked to be there.
         """
-        here = self.recipe()
-        lines = [
-            f"its {name} is {here[name][:24]}, not {recipe[name][:24]}"
-            for name in ("weights_sha256", "dtype", "scheduler")
-            if recipe[name] != here[name]
-        ]
-        there, own = recipe["scheduler_config"], here["scheduler_config"]
-        # What only one of them has came with another version of the library.
-        shared = sorted(name for name in there if name in own and not name.startswith("_"))
-        other = [name for name in shared if there[name] != own[name]]
-        lines += [
-            f"its scheduler's {name} is {own[name]}, not {repr(there[name])[:60]}"
-            for name in other[:MOST]
-        ]
-        return lines + ([f"{len(other) - MOST} more"] if len(other) > MOST else [])
-
-    # Inside
-
-    def _check_size_known(self) -> None:
-        if getattr(self.denoiser.config, "sample_size", 1) is None:
-            raise ArgumentError(
-                f"{caller()}: the configuration of the {type(self.denoiser).__name__} has no "
-                f"sample_size, so the size of the image is unknown. Give height= and width=, or "
-                f"--height and --width."
-            )
-
-    def _check_size(self, size: tuple[int, int]) -> None:
-        unit = self.family.unit(self.pipeline)
-        if any(side % unit for side in size):
-            near = " x ".join(str(max(unit, round(side / unit) * unit)) for side in size)
-            raise ArgumentError(
-                f"{caller()}: the size is {size[0]} x {size[1]}, and both height and width must be "
-                f"multiples of {unit} pixels. The nearest is {near}."
-            )
-        config = getattr(getattr(self.pipeline, "vae", None), "config", {})
-        wide = config.get("block_out_channels") or [3]
-        needed, there = size[0] * size[1] * wide[0] * 4, _memory()
-        if there is not None and needed > there:  # one layer of the decoder, in full
-            raise ArgumentError(
-                f"{caller()}: the size is {size[0]} x {size[1]}, which needs "
-                f"{needed / 2**30:,.0f} GB of memory at least, and this machine has "
-                f"{there / 2**30:,.0f}. Choose a smaller one."
-            )
-
-    def _check_latents(self, latents: Any, size: tuple[int, int] | None) -> None:
-        if not torch.is_tensor(latents) or not latents.is_floating_point():
-            raise ArgumentError(
-                f"{caller()}: latents is {shown(latents)} and must be a tensor of floats: the "
-                f"initial noise. Leave it out to draw it from the seed."
-            )
-        wanted = self._shape_of_noise(size)
-        if wanted is not None and tuple(latents.shape) != wanted:
-            raise ArgumentError(
-                f"{caller()}: latents are {tuple(latents.shape)} and must be {wanted} for this "
-                f"model and size. Leave them out to draw them from the seed."
-            )
-        if not bool(torch.isfinite(latents).all()):
-            raise ArgumentError(f"{caller()}: latents have NaN or infinity. Give finite noise.")
-
-    def _shape_of_noise(self, size: tuple[int, int] | None) -> tuple[int, ...] | None:
-        """Of one image, as the pipeline takes it; None where that is not known."""
-        scale = getattr(self.pipeline, "vae_scale_factor", None)
-        sides = self._own_latents()
-        if size is not None and scale:
-            sides = [side // scale for side in size]
-        channels = getattr(self.denoiser.config, "in_channels", None)
-        if not all(isinstance(each, int) for each in (*sides, channels)):
-            return None
-        return self.family.noise((sides[0], sides[1]), channels)
-
-    def _own_latents(self) -> list[Any]:
-        own = getattr(self.pipeline, "default_sample_size", None)
-        own = own or getattr(self.denoiser.config, "sample_size", None)
-        return listed(own) or [own, own]
-
-    def _own_size(self) -> tuple[int, int]:
-        """Rows and columns of an image of the model's own size, in pixels."""
-        sides, scale = self._own_latents(), getattr(self.pipeline, "vae_scale_factor", None)
-        if not scale or not all(isinstance(side, int) for side in sides):
-            raise ArgumentError(
-                f"{caller()}: the model's own size is not known. Give both height and width."
-            )
-        return sides[0] * scale, sides[1] * scale
-
-
-KNOWN = "UNets and Stable Diffusion 3 or FLUX.1"
-"""The families, for messages."""
-
-
-def denoiser_of(pipeline: Any) -> Any:
-    """The denoiser of a pipeline, a UNet or a transformer; None if it has neither."""
-    found = (getattr(pipeline, name, None) for name in ("unet", "transformer"))
-    network = next((each for each in found if each is not None), None)
-    return getattr(network, "_orig_mod", network)  # the one inside a compiled one
-
-
-def is_text_to_image(model: Any) -> bool:
-    """Whether a model is a pipeline that `TextToImage.of` takes."""
-    return (
-        callable(model)
-        and not isinstance(model, nn.Module)
-        and not _lacking(model)
-        and (family_of(denoiser_of(model)) is not None)
-    )
-
-
-def _lacking(pipeline: Any) -> list[str]:
-    """What a pipeline needs to have and has not."""
-    call = call_of(pipeline)
-    lacking = ["unet"] if denoiser_of(pipeline) is None else []
-    lacking += ["scheduler"] if getattr(pipeline, "scheduler", None) is None else []
-    return lacking + [name for name in ("prompt", "callback_on_step_end") if name not in call]
-
-
-def _check_pipeline(pipeline: Any) -> None:
-    if not callable(pipeline):
-        raise ArgumentError(
-            f"{caller()}: model is {shown(pipeline)} and must be a text-to-image pipeline of "
-            f"diffusers, or the name or folder of one, such as 'openmoji'."
-        )
-    lacking = _lacking(pipeline)
-    if lacking:
-        raise ArgumentError(
-            f"{caller()}: {type(pipeline).__name__} has no {' and no '.join(lacking)}. Give a "
-            f"text-to-image pipeline of diffusers with a UNet, such as 'openmoji', or with a "
-            f"transformer of Stable Diffusion 3 or FLUX.1."
-        )
-
-
-def _plain(config: Mapping[str, Any]) -> dict[str, Any]:
-    plain: dict[str, Any] = json.loads(json.dumps(config, default=str))
-    return plain
-
-
-def _memory() -> int | None:
-    """Bytes that this machine has; None where the system does not say."""
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):
-        return None
+        return differences(self.recipe(), recipe)

@@ -16,12 +16,12 @@ from torch import Tensor
 from regard.errors import ArgumentError
 from regard.generation import Request, generate
 from regard.models.capture import capture, first_of
+from regard.models.embedding import latents_of
 from regard.models.text_to_image import TextToImage
 from regard.stats.means import paired
 from regard.steering.weights import END
 from regard.tap import TO_TEXT, AttentionCall, Edit, Tap
 from regard.trace import Prompt
-from regard.zoo.pixels import to_tensor
 
 WHO = "learn_word_weights"
 
@@ -239,48 +239,30 @@ def task_of(
             target has another size than the model generates.
         NothingObserved: the model has no attention.
     """
-    pipeline = model.pipeline
     if model.has_joint_attention:
         raise ArgumentError(
-            f"{WHO}: {type(pipeline).__name__} has no UNet. Give a pipeline with one, such as "
-            f"'openmoji'."
+            f"{WHO}: {model.class_name} has no UNet. Give a pipeline with one, such as 'openmoji'."
         )
-    levels = getattr(pipeline.scheduler, "alphas_cumprod", None)
-    predicts = str(pipeline.scheduler.config.get("prediction_type", "epsilon"))
+    scheduler = model.scheduler
+    levels = getattr(scheduler, "alphas_cumprod", None)
+    predicts = str(scheduler.config.get("prediction_type", "epsilon"))
     if levels is None or predicts not in ("epsilon", "v_prediction", "sample"):
         raise ArgumentError(
-            f"{WHO}: {type(pipeline.scheduler).__name__} (prediction_type {predicts}) does not say "
+            f"{WHO}: {type(scheduler).__name__} (prediction_type {predicts}) does not say "
             f"how noise is added. Give the pipeline a DDIMScheduler."
         )
-    _check_size(pipeline, picture)
+    _check_size(model, picture)
     captured = capture(model, lambda: generate(model, [request]))
-    target = _latents(pipeline, picture)
+    target = latents_of(model, picture)
     return DenoisingTask(
-        pipeline.unet, captured.branch(), target, levels.to(target.device), predicts, gates, groups
+        model.denoiser, captured.branch(), target, levels.to(target.device), predicts, gates, groups
     )
 
 
-@torch.no_grad()
-def _latents(pipeline: Any, picture: Image.Image) -> Tensor:
-    """What the autoencoder makes of an image, scaled as the UNet knows it."""
-    vae = pipeline.vae
-    encoded = vae.encode(to_tensor([picture]).to(vae.device, vae.dtype)).latent_dist.mode()
-    shift = getattr(vae.config, "shift_factor", None) or 0.0
-    latents: Tensor = ((encoded - shift) * vae.config.scaling_factor).float()
-    if not bool(torch.isfinite(latents).all()):
-        raise ArgumentError(
-            f"{WHO}: the autoencoder gives NaN or infinite latents in "
-            f"{str(vae.dtype).removeprefix('torch.')}. Load the model in float32."
-        )
-    return latents
-
-
-def _check_size(pipeline: Any, picture: Image.Image) -> None:
-    side = pipeline.unet.config.sample_size
-    rows, columns = (side, side) if isinstance(side, int) else side
-    needed = (columns * pipeline.vae_scale_factor, rows * pipeline.vae_scale_factor)
-    if picture.size != needed:
+def _check_size(model: TextToImage, picture: Image.Image) -> None:
+    rows, columns = model.size
+    if picture.size != (columns, rows):
         raise ArgumentError(
             f"{WHO}: the target is {picture.width} x {picture.height} pixels and must be "
-            f"{needed[0]} x {needed[1]}, as the model generates. Crop and resize it."
+            f"{columns} x {rows}, as the model generates. Crop and resize it."
         )

@@ -74,7 +74,7 @@ def layout_for(
         ...     return TokenLayout(image, image)
         >>> forget_layout("PixelTransformer")
     """
-    taken = [name for name in classes if name in FAMILIES or name in _added]
+    taken = [name for name in classes if has_layout(name)]
     if taken:
         raise ArgumentError(
             f"layout_for: {', '.join(taken)} has a layout already. Subclass it or pass layout= "
@@ -93,6 +93,16 @@ def forget_layout(*classes: str) -> None:
     """Take back what ``layout_for`` registered for these class names."""
     for name in classes:
         _added.pop(name, None)
+
+
+def has_layout(name: str) -> bool:
+    """Whether there is a layout for the model class of this name.
+
+    Example:
+        >>> has_layout("UNet2DConditionModel"), has_layout("Linear")
+        (True, False)
+    """
+    return name in FAMILIES or name in _added
 
 
 def family_of(model: nn.Module) -> FamilyLayout | None:

@@ -9,18 +9,17 @@ from torch import Tensor, nn
 
 from regard.arguments import shown
 from regard.errors import ArgumentError, NothingObserved
-from regard.layers import LayerInfo
-from regard.tap.actions import Action, Actions, as_actions
+from regard.tap.actions import Actions
 from regard.tap.call import AttentionCall, Edit, Observer
 from regard.tap.claim import claim
 from regard.tap.clock import Clock, checked_parts
 from regard.tap.coverage import Coverage
+from regard.tap.fitting import Fitting
 from regard.tap.frame import Frame
 from regard.tap.layout import LayerShape, Layout
 from regard.tap.mode import in_backward, uncompiled
 from regard.tap.model import (
     Root,
-    layer_infos,
     models_of,
     others_of,
     refuse_hidden_kernels,
@@ -84,13 +83,12 @@ class Tap(Opened):
         model = tapped_of(model)
         self._pipeline = pipeline = model if hasattr(model, "components") else None
         self._roots = [root_of(module, name, layout) for name, module in models_of(model).items()]
-        self._model = model
-        self._infos: list[LayerInfo] | None = None
         if layout is not None and not callable(layout):
             raise ArgumentError(
                 f"Tap: layout is {shown(layout)} and must be a function of the model, its inputs "
                 f"and the shape of a layer; see regard.tap.layout_for."
             )
+        self._fitted = Fitting(model, self._roots).fitted
         self._actions = Actions(self._fitted(observe, "observe"), self._fitted(edit, "edit"))
         self._clock = Clock(pipeline)
         self.conditions = conditions
@@ -260,19 +258,6 @@ class Tap(Opened):
         # Text encoders run before the first step, and decoders after the last.
         if self._seam.watch.here and (self._clock.step or name.startswith("controlnet")):
             self._ran_at[name] = (self._clock.run, self._clock.step)
-
-    def _fitted(self, given: Any, name: str) -> list[Action]:
-        """Edits or observers as users pass them, their layers looked up in the model."""
-        return [(self._among(select), function) for select, function in as_actions(given, name)]
-
-    def _among(self, select: Select) -> Select:
-        if select.layers is None or callable(select.layers):
-            return select
-        if self._infos is None:
-            self._infos = layer_infos(self._model)
-        modules = [LayerInfo(site.layer) for root in self._roots for site in sites_of(root)]
-        select.check_named(self._infos, modules)
-        return select.among(self._infos)
 
     # What
 

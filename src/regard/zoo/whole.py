@@ -51,10 +51,25 @@ def network(folder: Path, kind: Any, *, dtype: Any = None, variant: str | None =
         )  # fmt: skip
     except Exception as failed:  # the model libraries raise whatever they like
         raise could_not(folder, failed) from failed
-    _check_shapes(folder, told)
-    _check_missing(folder, opened, told)
-    _check_unexpected(folder, opened, told, strict=ours)
+    check_whole(folder, opened, told, strict=ours)
     return opened
+
+
+def check_whole(place: Path, opened: Any, found: dict[str, Any], *, strict: bool) -> None:
+    """Refuse a network whose tensors are not exactly those of its folder or file.
+
+    Args:
+        place: The folder or file.
+        opened: The network; what no result reads is set to 0 where it is missing.
+        found: The ``missing_keys``, ``unexpected_keys`` and ``mismatched_keys`` of the library.
+        strict: Whether to refuse any tensor that has no place; else only those of inner parts.
+
+    Raises:
+        DataError: a tensor is missing, of another shape, or has no place.
+    """
+    _check_shapes(place, found)
+    _check_missing(place, opened, found)
+    _check_unexpected(place, opened, found, strict=strict)
 
 
 def has_variant(folder: Path, kind: Any, variant: str) -> bool:
@@ -89,7 +104,7 @@ def _check_shapes(folder: Path, told: dict[str, Any]) -> None:
     names = [each if isinstance(each, str) else each[0] for each in told["mismatched_keys"]]
     if names:
         raise DataError(
-            f"load: {folder} has {_listed(names)} in other shapes than its config.json says. Fetch "
+            f"load: {folder} has {listed(names)} in other shapes than its config.json says. Fetch "
             f"the config.json and the weights of one model."
         )
     if told.get("error_msgs"):
@@ -103,7 +118,7 @@ def _check_missing(folder: Path, opened: Any, told: dict[str, Any]) -> None:
         total = len(opened.state_dict())
         raise DataError(
             f"load: {folder} lacks {len(needed)} of {total} tensors of a {type(opened).__name__}: "
-            f"{_listed(needed)}. With random ones in their place nothing it shows would be its "
+            f"{listed(needed)}. With random ones in their place nothing it shows would be its "
             f"own; fetch it again, or name the class that was saved in its config.json."
         )
     parameters = dict(opened.named_parameters())
@@ -118,7 +133,7 @@ def _check_unexpected(folder: Path, opened: Any, told: dict[str, Any], *, strict
     if wrong:
         raise DataError(
             f"load: {folder} has {len(wrong)} tensors that a {type(opened).__name__} by its "
-            f"config.json has no place for: {_listed(wrong)}. Fetch the config.json and the "
+            f"config.json has no place for: {listed(wrong)}. Fetch the config.json and the "
             f"weights of one model."
         )
 
@@ -134,7 +149,13 @@ def _belongs_inside(name: str, opened: Any) -> bool:
     return listed or any(path in modules for path in inner[1:])
 
 
-def _listed(names: Iterable[str]) -> str:
+def listed(names: Iterable[str]) -> str:
+    """The first names of some tensors, and how many more there are.
+
+    Example:
+        >>> listed("edcba")
+        'a, b, c, d and 1 more'
+    """
     known: Sequence[str] = sorted(names)
     more = f" and {len(known) - NAMED} more" if len(known) > NAMED else ""
     return ", ".join(known[:NAMED]) + more
