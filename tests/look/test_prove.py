@@ -11,11 +11,12 @@ from looks import PROMPT, generated, pipeline, seen
 from regard.errors import ArgumentError
 from regard.generation import Request, batches
 from regard.generation.hidden import hide_words, masking
-from regard.look import Judges, look, proof, prove
+from regard.look import look, proof, prove
 from regard.methods import drop
-from regard.models import TextToImage, detector
-from regard.scores import evidence
+from regard.models import TextToImage
+from regard.scores.change import Likeness, Seen
 from regard.tap import Tap, hide
+from unchecked import unchecked
 
 
 def hidden_in(request, groups):
@@ -94,14 +95,16 @@ def test_batches_change_nothing_and_progress_counts_through_them(monkeypatch):
 
 def test_judges_say_what_changed():
     first = len(seen().trace.word_names)
-    judges = Judges(
-        likeness=lambda image, others: [1.0 - place / 10 for place in range(len(others))],
-        sight=lambda images: (
+    likeness = Likeness(
+        lambda image, others: [1.0 - place / 10 for place in range(len(others))], "a made-up space"
+    )
+    seen_in = Seen(
+        lambda images: (
             [("blue car", "cat"), ("cat", "blue car"), ("cat",), ()]
             + [("cat", "blue car")] * len(images)
-        )[: len(images)],
-        name="a made-up space",
+        )[: len(images)]
     )
+    judges = [likeness, seen_in]
     found = prove(pipeline(), seen(), judges=judges)
     assert found["seen"].tolist()[:4] == [
         "same",
@@ -117,7 +120,7 @@ def test_judges_say_what_changed():
 
 def alike():
     """Judges to whom all images are the same."""
-    return Judges(likeness=lambda image, others: [1.0] * len(others), name="nothing")
+    return [Likeness(lambda image, others: [1.0] * len(others), "nothing")]
 
 
 def changing(*needed):
@@ -128,7 +131,7 @@ def changing(*needed):
         changed = next(comparisons)
         return [0.0 if place in changed else 1.0 for place in range(len(others))]
 
-    return Judges(likeness)
+    return [Likeness(likeness)]
 
 
 def together_of(found):
@@ -165,7 +168,7 @@ def test_a_word_that_was_needed_is_hidden_with_none():
     found = prove(
         pipeline(),
         look(pipeline(), "a cat on grass", num_inference_steps=1),
-        judges=Judges(likeness),
+        judges=[Likeness(likeness)],
     )
     assert together_of(found) == ["a + on + grass"]
 
@@ -234,16 +237,32 @@ def test_what_prove_is_asked_is_checked():
         prove(pipeline(), steered)
 
 
-def test_only_objects_are_named_with_their_colour(monkeypatch):
-    mask = np.ones((2, 2), bool)
-    shown = {
-        "cat": detector.Detection(mask, "gray", 0.5),
-        "car": detector.Detection(mask, "blue", 0.4),
-    }
-    monkeypatch.setattr(
-        detector, "detect", lambda images: [detector.Detections(shown)] * len(images)
-    )
-    assert evidence._sight([seen().image]) == [("cat", "blue car")]
+class Even:
+    """A judge of one's own: every image is half as far away as can be."""
+
+    units = {"distance": "1"}
+
+    def recipe(self):
+        return {"judge": "even"}
+
+    def __call__(self, images, requests, baseline):
+        assert {each.prompt for each in requests} == {PROMPT}
+        return {"distance": [0.5] * len(images), "more": [1] * len(images)}
+
+
+def test_a_judge_of_ones_own_gives_the_columns_that_it_knows():
+    found = prove(pipeline(), seen(), judges=[Even()])
+    assert set(found["distance"]) == {0.5}
+    assert (found["pixel_distance"] > 0).any()
+    assert (found["seen"] == "").all()
+    assert found.columns.tolist() == ["word", "seed", "kind", "distance", "pixel_distance", "seen"]
+    assert "Images are compared by the judge even." in found.attrs["note"]
+
+
+@pytest.mark.parametrize("wrong", [Even(), [], [Even], "even", [3]])
+def test_what_is_no_list_of_judges_is_refused(wrong):
+    with pytest.raises(ArgumentError, match="prove: judges is .* must be a list of judges of"):
+        unchecked(prove, pipeline(), seen(), judges=wrong)
 
 
 def test_a_proof_changes_the_verdicts_and_is_told_in_the_recipe():

@@ -231,7 +231,7 @@ def _judges_of(model: Any, encoder: Any, captioner: Any) -> tuple[list[Any], lis
         ArgumentError: the encoder reads no texts.
     """
     from regard.models.captioner import captions
-    from regard.scores.evidence import bundled_judges
+    from regard.scores.change import makes_scenes
     from regard.scores.judges import Captions, Fit, Presence
     from regard.scores.pairs import open_encoder
 
@@ -242,7 +242,7 @@ def _judges_of(model: Any, encoder: Any, captioner: Any) -> tuple[list[Any], lis
             f"image fits its prompt. Take one of images and texts, such as 'openmoji-clip'."
         )
     judges, notes = [Fit(opened)], []
-    if bundled_judges(model) is not None:
+    if makes_scenes(model):
         judges.insert(0, Presence())
     else:
         notes.append(

@@ -171,11 +171,11 @@ def _judges_of(model: Any, encoder: Any, prompts: Sequence[str]) -> tuple[list[A
     Raises:
         RegardError: the encoder cannot be opened.
     """
-    from regard.scores.evidence import bundled_judges
+    from regard.scores.change import makes_scenes
     from regard.scores.judges import Losses, Pixels, Shift
     from regard.scores.pairs import open_encoder
 
-    if encoder is None and bundled_judges(model) is None:
+    if encoder is None and not makes_scenes(model):
         return [Pixels()], [
             "Only pixels are compared: no encoder is known to understand the images of this "
             "model. Name one with encoder= (--encoder)."

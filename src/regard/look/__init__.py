@@ -3,15 +3,15 @@
 * `look`: one image with its trace, and the `Look` that holds them.
 * `SelfAttention`: of which of the image's own patches `look` keeps where they attend.
 * `look_at`: an image of yours, and where each of its patches attends in a vision transformer.
-* `prove`: what the image would have been without each word; `Judges` say what changed.
+* `prove`: what the image would have been without each word.
 * `check_folder`: whether `Look.save` could write somewhere, asked before the work is done.
 """
 
 from regard.look.observe import look
 from regard.look.output import check_folder
 from regard.look.picture import look_at
-from regard.look.proof import Judges, prove
+from regard.look.proof import prove
 from regard.look.result import Look
 from regard.look.self_attention import SelfAttention
 
-__all__ = ["Judges", "Look", "SelfAttention", "check_folder", "look", "look_at", "prove"]
+__all__ = ["Look", "SelfAttention", "check_folder", "look", "look_at", "prove"]

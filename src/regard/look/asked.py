@@ -65,6 +65,23 @@ def seeds_of_proof(prove: Any) -> int:
     return int(flag(prove, "prove", caller())) if number is None else number
 
 
+def check_judges(judges: Any) -> None:
+    """Refuse what is no list of judges; None is for the model's own.
+
+    Raises:
+        ArgumentError: it is one judge alone, empty, or holds what gives no columns with units.
+    """
+    if judges is None:
+        return
+    several = [] if isinstance(judges, str | bytes) else listed(judges) or []
+    for each in several or [judges]:
+        if not several or isinstance(each, type) or not callable(getattr(each, "recipe", None)):
+            raise ArgumentError(
+                f"{caller()}: judges is {shown(judges)} and must be a list of judges of "
+                f"regard.scores, such as [Likeness(), Seen()]."
+            )
+
+
 def check_names(names: Sequence[str] | None, name: str, such: str) -> None:
     """Refuse what is no list of names; None is for all.
 

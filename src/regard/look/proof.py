@@ -13,7 +13,7 @@ from regard.arguments import caller, shown, verb, whole
 from regard.errors import ArgumentError
 from regard.generation import Request
 from regard.generation.outcome import refuse_void, voids
-from regard.look.asked import check_progress
+from regard.look.asked import check_judges, check_progress
 from regard.look.recipe import check_same_model, request_from
 from regard.look.result import Look
 from regard.measures.words import (
@@ -26,10 +26,8 @@ from regard.measures.words import (
     pixel_distance,
     verdicts,
 )
-from regard.scores.evidence import Judges, evidence, judges_of
+from regard.scores.change import Likeness, Seen, compared, judges_for
 from regard.trace import Trace
-
-__all__ = ["Judges", "evidence", "prove", "verdicts"]
 
 CONTROLS = 8
 """How many images hide what is no word, at each seed."""
@@ -56,7 +54,7 @@ def prove(
     model: Any,
     look: Look,
     *,
-    judges: Judges | None = None,
+    judges: Sequence[Any] | None = None,  # of Judge; its module imports torch
     seeds: int = 1,
     own_key: bool = False,
     latents: Any = None,  # a tensor; not named, so that this module does not import torch
@@ -74,8 +72,10 @@ def prove(
     Args:
         model: The model that made the look, or its name or folder.
         look: What `look` returned, made without methods.
-        judges: Who compares images; None takes the bundled ones for bundled models, and for others
-            the distance in the latents of their own autoencoder.
+        judges: What compares images, of `regard.scores.judges`: those that give ``distance`` or
+            ``seen``, such as `Likeness` and `Seen`; pixels are compared in any case. None takes the
+            bundled encoder and segmenter for bundled models, and for others the distance in the
+            latents of their own autoencoder.
         seeds: At how many seeds to try: that of the look, and those that follow it.
         own_key: Also mask only the word's own key in the denoiser, which tells where a word is read
             and nothing of whether it is needed.
@@ -115,12 +115,14 @@ def prove(
     seeds = whole(seeds, "seeds", caller(), cure="5 tell a tendency.")
     _check_asked(look.trace, seeds, latents)
     check_progress(progress)
+    check_judges(judges)
     model = TextToImage.of(model)
     request = replace(request_from(look.trace.recipe), latents=latents)
     model.noise(request.num_inference_steps).check()
     check_same_model(model, look.trace.recipe)
     refuse_void([look.trace.recipe.get("void", "")])
-    trial = _Trial(model, look, request, judges or judges_of(model), seeds, progress)
+    chosen = judges_for(model) if judges is None else list(judges)
+    trial = _Trial(model, look, request, chosen, seeds, progress)
     trial.words()
     trial.together()
     if own_key:
@@ -137,7 +139,7 @@ class _Trial:
     model: Any
     look: Look
     request: Request
-    judges: Judges | None
+    judges: Sequence[Any]
     seeds: int
     progress: Any
     rows: list[dict[str, Any]] = field(default_factory=list)
@@ -242,7 +244,8 @@ class _Trial:
         kinds: Sequence[str],
         images: Sequence[Image.Image],
     ) -> None:
-        found = evidence(self.baselines[seed], images, self.judges)
+        requests = [replace(self.request, seed=seed)] * len(images)
+        found = compared(self.baselines[seed], images, requests, self.judges)
         for name, kind, (_, row) in zip(hidden, kinds, found.iterrows(), strict=True):
             self.rows.append({"word": name, "seed": seed, "kind": kind, **row.to_dict()})
 
@@ -286,11 +289,14 @@ def _alike(trace: Trace) -> set[frozenset[str]]:
     return {frozenset(pair) for pair in pairs if pair[1]}
 
 
-def _compared_by(judges: Judges | None) -> str:
-    if judges is None:
-        return "Images are compared by their pixels."
-    seen = "by what is seen in them, then " if judges.sight is not None else ""
-    return f"Images are compared {seen}by 1 - cosine in {judges.name}."
+def _compared_by(judges: Sequence[Any]) -> str:
+    """What images are compared by, for the note."""
+    seen = ["what is seen in them"] if any(isinstance(each, Seen) for each in judges) else []
+    spaces = [each.space for each in judges if isinstance(each, Likeness) and each.cosine]
+    others = [each for each in judges if not isinstance(each, Likeness | Seen)]
+    by = [*seen, *(f"1 - cosine in {space}" for space in spaces)]
+    by += [f"the judge {each.recipe().get('judge')}" for each in others]
+    return f"Images are compared by {', then by '.join(by) or 'their pixels'}."
 
 
 def controls(trace: Trace) -> tuple[list[int], str]:

@@ -87,10 +87,10 @@ class Reader:
         from regard.look import look
         from regard.look.proof import controls
         from regard.look.recipe import request_from
-        from regard.scores.evidence import evidence, judges_of
+        from regard.scores.change import bundled_objects, compared, judges_for, makes_scenes
 
-        model, judges = self.model, judges_of(self.model)
-        if judges is None or judges.sight is None:
+        model, judges = self.model, judges_for(self.model)
+        if not makes_scenes(model):
             raise ArgumentError(
                 "study redundancy: nobody says what is seen in the images of this model. Give a "
                 "model of the world of scenes, such as 'openmoji'."
@@ -113,14 +113,18 @@ class Reader:
         if OWN_KEY in ways:
             own = [replace(request, methods=(masking(each),)) for each in groups]
             made[OWN_KEY] = generate_to_compare(model, own)
-        rows = [evidence(baseline, images[len(names) :], judges).assign(word="[pad]", way=CONTROL)]
+
+        def against(others: list[Any]) -> pd.DataFrame:
+            return compared(baseline, others, [request] * len(others), judges)
+
+        rows = [against(images[len(names) :]).assign(word="[pad]", way=CONTROL)]
         table = trace.words().set_index("word").loc[names]
         for way, without in made.items():
-            own = evidence(baseline, without, judges).assign(word=names, way=way)
+            own = against(without).assign(word=names, way=way)
             own["place"], own["mass"] = range(len(names)), table["mass"].to_numpy()
             own["looks"] = table["verdict"].str.startswith(LOOKS).to_numpy()
             rows.append(own)
-        whole = ", ".join(judges.sight([baseline])[0])
+        whole = ", ".join(bundled_objects([baseline])[0])
         found = pd.concat(rows, ignore_index=True)
         return found.assign(prompt=prompt, seed=seed, sees=whole)
 
