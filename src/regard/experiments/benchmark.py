@@ -15,7 +15,7 @@ from regard.experiments.benchmark_report import BARE, BENCHMARK
 from regard.experiments.plan import Case, Plan, Variant, shared_recipe
 from regard.experiments.result import Result
 from regard.generation import Request, Sampling
-from regard.look.asked import check_progress
+from regard.progress import Progress, check_progress
 
 SETS = ("animals", "animals_objects", "objects")
 CONTENDERS = (
@@ -40,7 +40,7 @@ def benchmark(
     captioner: str | os.PathLike[str] | None = "openmoji-captioner",
     store: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
-    progress: Callable[[int, int], Any] | None = None,
+    progress: Progress = None,
     **sampling: Unpack[Sampling],
 ) -> Result:
     """Generate prompts with two subjects bare and under methods, and count what is neglected.
@@ -62,7 +62,8 @@ def benchmark(
             and the result reads its images there: keep it until that is saved. None keeps all in
             memory.
         overwrite: Whether what other settings left unfinished in the store may be deleted.
-        progress: Called with the number of images generated so far, and of all.
+        progress: None shows a progress bar on a terminal, True always, False never; a function is
+            called with the number of images generated so far, and of all.
         **sampling: As in `regard.generation.Sampling`, but for seed and latents.
 
     Returns:

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,11 +14,10 @@ from regard.experiments.result import Result
 from regard.experiments.store import Done, Store, small
 from regard.generation import generate
 from regard.generation.outcome import refuse_void
+from regard.progress import Advance, Progress, reporting
 
 GROWS = ("prompts", "seeds")
 """What plans of one store may differ in: cases that both have are generated once."""
-
-Progress = Callable[[int, int], Any]
 
 
 def run(
@@ -26,7 +25,7 @@ def run(
     *,
     store: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
-    progress: Progress | None = None,
+    progress: Progress = None,
 ) -> Result:
     """Generate and judge every case of a plan that is not in the store yet.
 
@@ -36,7 +35,8 @@ def run(
         plan: What to do.
         store: A folder for finished cases; None keeps them in memory.
         overwrite: Whether cases in the store that have other settings may be deleted.
-        progress: Called with the number of images generated so far, and of all.
+        progress: As for `regard.progress.reporting`; a function is called with the number of
+            images generated so far, and of all.
 
     Returns:
         The result, whose cells are read from the store.
@@ -47,10 +47,13 @@ def run(
     """
     started = time.perf_counter()
     keys = {case.cell: plan.key(case) for case in plan.cases}
-    tell = _Told(progress, sum(len(case.variants) for case in plan.cases))
     rows: list[dict[str, Any]] = []
     name = plan.kind.name
-    with Store(store, plan.recipe, who=name, overwrite=overwrite, grows=GROWS) as kept:
+    with (
+        reporting(progress, name) as advance,
+        Store(store, plan.recipe, who=name, overwrite=overwrite, grows=GROWS) as kept,
+    ):
+        tell = _Told(advance, sum(len(case.variants) for case in plan.cases))
         for group in plan.groups():
             done = {case.cell: kept.get(keys[case.cell]) for case in group}
             missing = [case for case in group if done[case.cell] is None]
@@ -70,14 +73,13 @@ def run(
 class _Told:
     """Progress of several runs, in images of all."""
 
-    progress: Progress | None
+    advance: Advance
     total: int
     before: int = 0
     images: int = 0
 
     def __call__(self, done: int, steps: int) -> None:
-        if self.progress is not None:
-            self.progress(self.before + done * self.images // steps, self.total)
+        self.advance(self.before + done * self.images // steps, self.total)
 
 
 def _made(plan: Plan, cases: Sequence[Case], tell: _Told) -> list[Done]:

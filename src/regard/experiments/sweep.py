@@ -1,7 +1,7 @@
 """One call: ablate each head, layer, word or stage, one at a time, and see what that did."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Unpack
 
@@ -12,7 +12,7 @@ from regard.experiments.plan import Case, Plan, Variant, shared_recipe
 from regard.experiments.result import Result
 from regard.experiments.sweep_report import SWEEP
 from regard.generation import Request, Sampling
-from regard.look.asked import check_progress
+from regard.progress import Progress, check_progress
 
 OVER = ("heads", "layers", "words", "places")
 BUNDLED = "openmoji-clip"
@@ -29,7 +29,7 @@ def sweep(
     encoder: Any = None,
     store: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
-    progress: Callable[[int, int], Any] | None = None,
+    progress: Progress = None,
     **sampling: Unpack[Sampling],
 ) -> Result:
     """Take away each head, layer, word or place, and say what became of the image without it.
@@ -54,7 +54,8 @@ def sweep(
             and the result reads its images there: keep it until that is saved. None keeps all in
             memory.
         overwrite: Whether what other settings left unfinished in the store may be deleted.
-        progress: Called with the number of images generated so far, and of all.
+        progress: None shows a progress bar on a terminal, True always, False never; a function is
+            called with the number of images generated so far, and of all.
         **sampling: As in `regard.generation.Sampling`, but for seed and latents.
 
     Returns:

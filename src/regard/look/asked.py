@@ -32,19 +32,6 @@ def check_keep(keep: Any) -> None:
         )
 
 
-def check_progress(progress: Any) -> None:
-    """Refuse what cannot be told of progress.
-
-    Raises:
-        ArgumentError: it is no function.
-    """
-    if progress is not None and not callable(progress):
-        raise ArgumentError(
-            f"{caller()}: progress is {shown(progress)} and must be a function of the steps done "
-            f"and the steps there are, or None."
-        )
-
-
 def seeds_of_proof(prove: Any) -> int:
     """At how many seeds words are proved: none, one, or as many as were asked for.
 

@@ -13,12 +13,13 @@ from regard.axes import LAYER, STEP
 from regard.errors import ArgumentError
 from regard.generation import Request, Sampling
 from regard.generation.turns import in_turn
-from regard.look.asked import KEEPABLE, check_keep, check_progress, check_words, seeds_of_proof
+from regard.look.asked import KEEPABLE, check_keep, check_words, seeds_of_proof
 from regard.look.proof import prove as prove_look
 from regard.look.recipe import recipe_of
 from regard.look.result import Look
 from regard.look.self_attention import PatchRows, SelfAttention
 from regard.measures.words import word_table
+from regard.progress import Progress, check_progress, reporting
 from regard.trace import Prompt, Trace, layer_maps
 
 
@@ -35,7 +36,7 @@ def look(
     methods: Sequence[Any] = (),  # of Method; its package imports torch, so it is not named
     carriers: bool | None = None,
     on_step: Any = None,
-    progress: Any = None,
+    progress: Progress = None,
     **sampling: Unpack[Sampling],
 ) -> Look:
     """Generate an image and see which of its regions attend to each word, in shares of 0..1.
@@ -62,8 +63,9 @@ def look(
             measured for this model, and at its own tokens where nothing was. The trace has both.
         on_step: Called with a `regard.generation.StepEvent` after each step of the image; it may
             raise `regard.errors.Cancelled`.
-        progress: Called after each step with the steps done and the steps there are; a proof
-            counts from 0 again.
+        progress: None shows a progress bar on standard error if that is a terminal, or in a
+            notebook; True always shows one, False never. A function is called after each step with
+            the steps done and the steps there are; a proof counts from 0 again.
         **sampling: As in `regard.generation.Sampling`: seed, num_inference_steps, guidance_scale,
             negative_prompt, height, width and latents. What is left out is the model's own. Where a
             scheduler seeds its noise itself, the recipe says so as ``not_repeatable``.
@@ -103,41 +105,42 @@ def look(
     from regard.generation import generate
     from regard.models.text_to_image import TextToImage
 
-    model = TextToImage.of(model)
-    request = model.decide(request)
-    noise = model.noise(request.num_inference_steps)
-    if seeds:
-        noise.check()
-    text = model.tokenize(request.read)
-    watch = _Watch(model, request, text, words, keep, patches)
-    (made,) = generate(
-        model, [request], observe=watch.observers, on_step=on_step, progress=progress
-    )
-    watch.finish()
-    pixels = np.asarray(made.image.convert("RGB"))
-    recipe = {
-        **recipe_of(model, request),
-        **({} if request.read == request.prompt else {"source_prompt": request.prompt}),
-        "size": list(pixels.shape[:2]),
-        "void": made.void,
-        "keep": list(keep),
-        "edits": [method.recipe() for method in request.methods],
-        **watch.recipe(),
-        "reading": _reading(model, carriers, words, keep),
-        "cut": text.cut,
-        "partly_cut": text.partly_cut,
-        "seconds": round(time.perf_counter() - started, 2),
-        **({"not_repeatable": noise.reason} if noise.reason else {}),
-    }
-    # Some denoisers are told the time on a scale of their own, so the scheduler's is taken.
-    weights = watch.rows.labelled(made.timesteps) if watch.rows else {}
-    maps = watch.labelled(made.timesteps)
-    trace = Trace(maps, text.tokens, recipe, pixels, weights=weights)
-    seen = Look(made.image, made.latents, replace(trace, table=word_table(trace)))
-    if not seeds:
-        return seen
-    proof = prove_look(model, seen, seeds=seeds, latents=request.latents, progress=progress)
-    return seen.with_proof(proof)
+    with reporting(progress, "generating") as advance:
+        model = TextToImage.of(model)
+        request = model.decide(request)
+        noise = model.noise(request.num_inference_steps)
+        if seeds:
+            noise.check()
+        text = model.tokenize(request.read)
+        watch = _Watch(model, request, text, words, keep, patches)
+        (made,) = generate(
+            model, [request], observe=watch.observers, on_step=on_step, progress=advance
+        )
+        watch.finish()
+        pixels = np.asarray(made.image.convert("RGB"))
+        recipe = {
+            **recipe_of(model, request),
+            **({} if request.read == request.prompt else {"source_prompt": request.prompt}),
+            "size": list(pixels.shape[:2]),
+            "void": made.void,
+            "keep": list(keep),
+            "edits": [method.recipe() for method in request.methods],
+            **watch.recipe(),
+            "reading": _reading(model, carriers, words, keep),
+            "cut": text.cut,
+            "partly_cut": text.partly_cut,
+            "seconds": round(time.perf_counter() - started, 2),
+            **({"not_repeatable": noise.reason} if noise.reason else {}),
+        }
+        # Some denoisers are told the time on a scale of their own, so the scheduler's is taken.
+        weights = watch.rows.labelled(made.timesteps) if watch.rows else {}
+        maps = watch.labelled(made.timesteps)
+        trace = Trace(maps, text.tokens, recipe, pixels, weights=weights)
+        seen = Look(made.image, made.latents, replace(trace, table=word_table(trace)))
+        if not seeds:
+            return seen
+        proof = prove_look(model, seen, seeds=seeds, latents=request.latents, progress=advance)
+        return seen.with_proof(proof)
 
 
 class _Watch:

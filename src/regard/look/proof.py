@@ -13,7 +13,7 @@ from regard.arguments import caller, shown, verb, whole
 from regard.errors import ArgumentError
 from regard.generation import Request
 from regard.generation.outcome import refuse_void, voids
-from regard.look.asked import check_judges, check_progress
+from regard.look.asked import check_judges
 from regard.look.recipe import check_same_model, request_from
 from regard.look.result import Look
 from regard.measures.words import (
@@ -26,6 +26,7 @@ from regard.measures.words import (
     pixel_distance,
     verdicts,
 )
+from regard.progress import Advance, Progress, check_progress, reporting
 from regard.scores.change import Likeness, Seen, compared, judges_for
 from regard.trace import Trace
 
@@ -58,7 +59,7 @@ def prove(
     seeds: int = 1,
     own_key: bool = False,
     latents: Any = None,  # a tensor; not named, so that this module does not import torch
-    progress: Any = None,
+    progress: Progress = None,
 ) -> pd.DataFrame:
     """What each word did for the image, by generating it again without: distances from 0, nothing.
 
@@ -80,7 +81,8 @@ def prove(
         own_key: Also mask only the word's own key in the denoiser, which tells where a word is read
             and nothing of whether it is needed.
         latents: The initial noise that the look was made from, if it was given one.
-        progress: Called after each step with the steps done and the steps there are so far.
+        progress: As for `look`; a function is called with the steps done and the steps there are so
+            far.
 
     Returns:
         One row for each thing hidden at each seed, with the columns word, seed, kind (``word``,
@@ -122,11 +124,12 @@ def prove(
     check_same_model(model, look.trace.recipe)
     refuse_void([look.trace.recipe.get("void", "")])
     chosen = judges_for(model) if judges is None else list(judges)
-    trial = _Trial(model, look, request, chosen, seeds, progress)
-    trial.words()
-    trial.together()
-    if own_key:
-        trial.own_keys()
+    with reporting(progress, "hiding words") as advance:
+        trial = _Trial(model, look, request, chosen, seeds, advance)
+        trial.words()
+        trial.together()
+        if own_key:
+            trial.own_keys()
     proof = pd.DataFrame(trial.rows)[PROOF]
     proof.attrs["note"] = trial.note
     return proof
@@ -141,7 +144,7 @@ class _Trial:
     request: Request
     judges: Sequence[Any]
     seeds: int
-    progress: Any
+    advance: Advance
     rows: list[dict[str, Any]] = field(default_factory=list)
     baselines: dict[int, Image.Image] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -232,8 +235,7 @@ class _Trial:
 
         def advance(done: int, steps: int) -> None:
             self.done = before + done
-            if self.progress is not None:
-                self.progress(self.done, before + steps)
+            self.advance(self.done, before + steps)
 
         return advance
 

@@ -108,10 +108,9 @@ def _judged(before: Look, after: Look, model: Any) -> list[tuple[Any, ...]]:
     images = [before.image, after.image]
     requests = [request_from(each.trace.recipe) for each in (before, after)]
     prompt, other = (each.prompt for each in requests)
-    said: dict[str, list[Any]] = {}
-    for judge in judges_for(model):
-        said |= judge(images, requests, before.image)
-    alike, seen = said["similarity"][1], said["shown"]
+    likeness, objects = judges_for(model)
+    (alike,) = likeness(images[1:], requests[1:], before.image)["similarity"]
+    seen = objects(images, requests, before.image)["shown"]
     texts = {"clip_score": prompt} | ({"clip_score new prompt": other} if other != prompt else {})
     fits = {name: clip_score(images, [text] * 2).values for name, text in texts.items()}
     return [

@@ -102,6 +102,7 @@ class Reader:
             seed=seed,
             num_inference_steps=self.plan.steps,
             guidance_scale=GUIDANCE,
+            progress=False,  # the study has its own
         ).trace
         names, request = list(trace.word_names), request_from(trace.recipe)
         groups = [trace.tokens_of(name) for name in names]
