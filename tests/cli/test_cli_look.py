@@ -123,3 +123,32 @@ def test_what_is_not_given_is_left_to_the_model():
         "negative_prompt": "",
     }
     assert given(**options) == {"num_inference_steps": 2, "negative_prompt": ""}
+
+
+def looked(*arguments):
+    done = CliRunner().invoke(app, ["look", *map(str, arguments)], env=WIDE)
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+def test_several_prompts_and_seeds_get_a_folder_each(model, tmp_path):
+    out = tmp_path / "out"
+    few = ("--model", model, "--num-inference-steps", 1, "--out", out)
+    said = looked("a cat", "a dog", "--seed", 0, "--seed", 1, *few)
+    assert sorted(each.name for each in out.iterdir()) == ["a-cat-seed0", "a-dog-seed1"]
+    assert "a cat, seed 0\n" in said
+    assert "a dog, seed 1\n" in said
+    assert f"Wrote {out}. Open the page.html of each in a browser." in said
+    looked("a cat", "--seed", 2, "--seed", 3, *few, "--overwrite")
+    assert sorted(each.name for each in out.iterdir()) == ["a-cat-seed2", "a-cat-seed3"]
+    said = refused("a cat", "--model", model, "--out", str(out), "--overwrite")
+    assert "which no look wrote" in said
+
+
+def test_prompts_and_seeds_that_cannot_be_paired_are_refused():
+    said = refused("a cat", "a dog", "--seed", "0", "--seed", "1", "--seed", "2")
+    assert "look: there are 2 prompts and 3 seeds, and each image has one of both." in said
+
+
+def test_no_words_are_not_all_words():
+    assert "look: words is empty" in refused("a cat", "--words", "")

@@ -1,13 +1,56 @@
 """Arguments of a look that are no settings of the image, checked before any model is opened."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from regard.arguments import caller, flag, listed, shown, whole_or_none
 from regard.axes import HEAD, LAYER, STEP
 from regard.errors import ArgumentError
+from regard.generation import Request
 
 KEEPABLE = (STEP, LAYER, HEAD)
+
+
+def requests_of(
+    prompt: Any, sampling: Mapping[str, Any], methods: Sequence[Any] = ()
+) -> tuple[list[Request], bool]:
+    """The requests of prompts and seeds pair by pair, and whether either was a list.
+
+    Raises:
+        PromptError: a prompt is empty, or no text.
+        ArgumentError: prompts and seeds cannot be paired, initial noise was given for several
+            seeds, or another argument lies outside what it may be.
+
+    Example:
+        >>> requests, several = requests_of("a cat", {"seed": [3, 5]})
+        >>> [each.seed for each in requests], several
+        ([3, 5], True)
+    """
+    prompts = None if isinstance(prompt, str | bytes) else listed(prompt)
+    seed = sampling.get("seed", 0)
+    seeds = (
+        None if isinstance(seed, str | bytes) or whole_or_none(seed) is not None else listed(seed)
+    )
+    if prompts is None and seeds is None:
+        return [Request.of(prompt, sampling, methods)], False
+    prompts = [prompt] if prompts is None else prompts
+    seeds = [seed] if seeds is None else seeds
+    count = max(len(prompts), len(seeds))
+    if not prompts or not seeds or {len(prompts), len(seeds)} - {1, count}:
+        raise ArgumentError(
+            f"{caller()}: there are {len(prompts)} prompts and {len(seeds)} seeds, and each image "
+            f"has one of both. Give several prompts with one seed, several seeds with one prompt, "
+            f"or as many of both."
+        )
+    if sampling.get("latents") is not None and len(seeds) > 1:
+        raise ArgumentError(
+            f"{caller()}: latents are initial noise, which has no seed, and there are "
+            f"{len(seeds)} seeds. Leave one of them out."
+        )
+    prompts = prompts * count if len(prompts) == 1 else prompts
+    seeds = seeds * count if len(seeds) == 1 else seeds
+    pairs = zip(prompts, seeds, strict=True)
+    return [Request.of(own, {**sampling, "seed": n}, methods) for own, n in pairs], True
 
 
 def check_keep(keep: Any) -> None:

@@ -41,7 +41,7 @@ class Look:
         words = self.trace.words() if self.trace.layers else None
         kept = ["word", "mass", "entropy", "verdict"]
         return notebook.shown(
-            {caption: self.image}, None if words is None else words[kept], repr(self)
+            [(caption, self.image)], None if words is None else words[kept], repr(self)
         )
 
     @property
