@@ -6,7 +6,7 @@ from looks import pipeline
 from regard import look, progress, steer
 from regard.errors import ArgumentError
 from regard.experiments.sweep import sweep
-from regard.look import prove
+from regard.look import verify
 from regard.methods import drop
 from regard.progress import bar, check_progress, quiet, reporting
 from regard.steering import learn_word_weights
@@ -114,9 +114,9 @@ def test_every_verb_refuses_it_before_a_model_is_opened(name, call):
 def test_looking_and_hiding_words_show_one_bar(terminal, capsys):
     seen = look(pipeline(), "a cat", **ONE)
     assert "generating" in capsys.readouterr().err
-    prove(pipeline(), seen)
+    verify(pipeline(), seen)
     assert "hiding words" in capsys.readouterr().err
-    look(pipeline(), "a cat", prove=True, num_inference_steps=2)
+    look(pipeline(), "a cat", verify=True, num_inference_steps=2)
     written = capsys.readouterr().err
     assert "generating, part 2" in written  # fewer are done than before: another phase
     assert "hiding words" not in written

@@ -34,7 +34,7 @@ def refused(*arguments):
         ("--words", "cat"),
         ("--keep", "step,layer,head"),
         ("--self-attention", "0.5,0.5"),
-        ("--prove",),
+        ("--verify",),
         ("--seeds", "1"),
     ],
     ids=lambda option: option[0],
@@ -45,12 +45,12 @@ def test_an_option_of_drawing_is_refused_beside_a_picture_though_it_is_the_defau
 
 
 def test_all_that_is_for_drawing_is_named():
-    said = refused("a cat", "--image", "boot.png", "--seed", "0", "--prove")
-    assert "look: a prompt, --seed and --prove are for generating, and --image takes" in said
+    said = refused("a cat", "--image", "boot.png", "--seed", "0", "--verify")
+    assert "look: a prompt, --seed and --verify are for generating, and --image takes" in said
     assert said.endswith("Leave out these or --image.")
 
 
-def test_no_seed_proves_nothing():
+def test_no_seed_verifies_nothing():
     assert "look: --seeds is 0 and must be 1 or more" in refused("a cat", "--seeds", "0")
 
 
@@ -64,25 +64,25 @@ def test_patches_are_rows_and_columns_or_points():
 
 
 def judged(*seeds):
-    """The toy's words after a proof in which only the animals were needed."""
-    proof = pd.DataFrame(
+    """The toy's words after a verification in which only the animals were needed."""
+    verification = pd.DataFrame(
         [
             {"word": word, "seed": seed, "kind": "word", "distance": 0.3 * (word in ("cat", "dog")),
              "pixel_distance": 0.001, "seen": "cat -> nothing" if word == "cat" else "same"}
             for seed in seeds for word in ("a", "cat", "and", "a#2", "dog")
         ]
     )  # fmt: skip
-    return judge(word_table(toy_trace()), proof)
+    return judge(word_table(toy_trace()), verification)
 
 
-def test_without_a_proof_the_table_says_at_most_what_looks_redundant():
+def test_without_a_verification_the_table_says_at_most_what_looks_redundant():
     lines = text_of(word_table(toy_trace())).splitlines()
     assert lines[0].split() == ["mass", "entropy", "verdict"]
     assert lines[3].split() == ["cat", "10.9%", "0.922"]
     assert lines[4].endswith("looks redundant: near-uniform map")
 
 
-def test_a_proof_has_a_table_of_its_own_with_the_threshold_beside_the_number():
+def test_a_verification_has_a_table_of_its_own_with_the_threshold_beside_the_number():
     first, second = text_of(judged(0)).split("\n\nwith the word hidden:\n")
     assert "needed" not in first
     lines = {line.split()[0]: line for line in second.splitlines()[1:]}

@@ -97,11 +97,11 @@ def test_the_same_initial_noise_serves_several_prompts():
     torch.testing.assert_close(found[1].latents, alone.latents, atol=1e-5, rtol=0)
 
 
-def test_each_is_proved_by_itself():
-    found = look(pipeline(), ["a cat", "a turtle"], prove=True, num_inference_steps=1)
-    alone = look(pipeline(), "a turtle", prove=True, num_inference_steps=1)
+def test_each_is_verified_by_itself():
+    found = look(pipeline(), ["a cat", "a turtle"], verify=True, num_inference_steps=1)
+    alone = look(pipeline(), "a turtle", verify=True, num_inference_steps=1)
     np.testing.assert_allclose(
-        found[1].proof["pixel_distance"], alone.proof["pixel_distance"], atol=1e-3
+        found[1].verification["pixel_distance"], alone.verification["pixel_distance"], atol=1e-3
     )
 
 

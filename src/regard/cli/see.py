@@ -81,12 +81,15 @@ Carriers = Annotated[
         "for the model.",
     ),
 ]
-Prove = Annotated[
-    bool, typer.Option("--prove", help="Generate the image again with each word hidden.")
+Verify = Annotated[
+    bool,
+    typer.Option(
+        "--verify", help="Check by leaving one word out: generate the image again with each masked."
+    ),
 ]
-ProofSeeds = Annotated[
+VerifiedSeeds = Annotated[
     int | None,
-    typer.Option(help="Prove at this many seeds, the first of which is --seed; by default 1."),
+    typer.Option(help="Verify at this many seeds, the first of which is --seed; by default 1."),
 ]
 Queries = Annotated[
     str | None,
@@ -125,8 +128,8 @@ def look(
     self_attention: Patches = None,
     self_attention_layers: PatchLayers = None,
     carriers: Carriers = None,
-    prove: Prove = False,
-    seeds: ProofSeeds = None,
+    verify: Verify = False,
+    seeds: VerifiedSeeds = None,
     queries: Queries = None,
     scale: Scale = "each",
     overwrite: Overwrite = False,
@@ -137,7 +140,7 @@ def look(
     of_prompt = given(
         seed=seed, num_inference_steps=steps, guidance_scale=guidance, negative_prompt=negative,
         height=height, width=width, words=words, keep=keep, self_attention=self_attention,
-        self_attention_layers=self_attention_layers, carriers=carriers, prove=prove or None,
+        self_attention_layers=self_attention_layers, carriers=carriers, verify=verify or None,
         seeds=seeds,
     )  # fmt: skip
     if image is not None:
@@ -225,7 +228,7 @@ def _of_prompts(
     sampling["seed"] = seeds[0] if len(seeds) == 1 else seeds
     prompt = prompts[0] if len(prompts) == 1 else prompts
     requests, many = requests_of(prompt, sampling)  # a mistake is told before torch is loaded
-    kept = _kept(options) | {"prove": _proof_seeds(options)}
+    kept = _kept(options) | {"verify": _verified_seeds(options)}
     keep_memory()  # the process is ours, and ends with this
     name = "looks" if many else folder_name(requests[0].prompt, requests[0].seed)
     kind, folder = several.FOLDER if many else output.FOLDER, out or Path(name)
@@ -245,14 +248,14 @@ def _kept(options: dict[str, Any]) -> dict[str, Any]:
     return {**lists, "self_attention": patches, "carriers": options.get("carriers")}
 
 
-def _proof_seeds(options: dict[str, Any]) -> int:
-    """At how many seeds to prove; 0 for no proof."""
+def _verified_seeds(options: dict[str, Any]) -> int:
+    """At how many seeds to leave words out; 0 for none."""
     seeds = options.get("seeds")
     if seeds is not None and seeds < 1:
         raise ArgumentError(
             f"look: --seeds is {seeds} and must be 1 or more; 5 show whether seeds agree."
         )
-    return int("prove" in options) if seeds is None else int(seeds)
+    return int("verify" in options) if seeds is None else int(seeds)
 
 
 def _made(of: Callable[[], Any], prompt: str | list[str], options: dict[str, Any]) -> Any:
@@ -278,8 +281,8 @@ def _tell_of(seen: Any, *, named: bool) -> None:
             f"from: '{partly}'."
         )
     typer.echo(text_of(seen.trace.words()))
-    if seen.proof is not None:
-        typer.echo(f"\n{_wrapped(recipe['proof'])}")
+    if seen.verification is not None:
+        typer.echo(f"\n{_wrapped(recipe['verification'])}")
     typer.echo(f"\nHeat maps: {shown_as(seen.trace)}.")
 
 
@@ -349,8 +352,9 @@ def words(
     found = Trace.load(trace)
     typer.echo(found.recipe.get("prompt", ""))
     typer.echo(text_of(unclaimed(found.words())))
-    if found.recipe.get("proof"):
-        typer.echo(f"\n{_wrapped(found.recipe['proof'])}")
+    note = found.recipe.get("verification") or found.recipe.get("proof")  # its name in older traces
+    if note:
+        typer.echo(f"\n{_wrapped(note)}")
 
 
 def shown_as(trace: Any) -> str:
@@ -387,23 +391,23 @@ LEFT = ("word", "seen", "suspicion", "verdict")
 
 
 def text_of(table: Any) -> str:
-    """A table of words for the terminal: what the maps say, then what a proof says of each word.
+    """A table of words for the terminal: what the maps say, then what leaving it out says.
 
     Each change stands beside the threshold that it is held to, as in ``0.273 > 0.100``.
     """
     if "seeds" not in table:
         return _columns(table, ["word", "mass", "entropy", "verdict"])
     maps = table[table["role"] != "together"]
-    proof = table[table["seeds"].notna()].copy()
+    checked = table[table["seeds"].notna()].copy()
     for name, limit in (("distance", "threshold"), ("pixel_distance", "pixel_threshold")):
-        pairs = zip(proof[name], proof[limit], strict=True)
-        proof[name] = [_held(value, against) for value, against in pairs]
-    share = zip(proof["share_low"], proof["share_high"], strict=True)
-    proof["share"] = [f"{low:.0%}-{high:.0%}" for low, high in share]
-    several = ["redundant_share", "share"] if (proof["seeds"] > 1).any() else []
-    shown = [name for name in ("distance", "seen") if proof[name].ne("").any()]
+        pairs = zip(checked[name], checked[limit], strict=True)
+        checked[name] = [_held(value, against) for value, against in pairs]
+    share = zip(checked["share_low"], checked["share_high"], strict=True)
+    checked["share"] = [f"{low:.0%}-{high:.0%}" for low, high in share]
+    several = ["redundant_share", "share"] if (checked["seeds"] > 1).any() else []
+    shown = [name for name in ("distance", "seen") if checked[name].ne("").any()]
     first = _columns(maps, ["word", "mass", "entropy", "suspicion"])
-    second = _columns(proof, ["word", *shown, "pixel_distance", *several, "verdict"])
+    second = _columns(checked, ["word", *shown, "pixel_distance", *several, "verdict"])
     return f"{first}\n\nwith the word hidden:\n{second}"
 
 

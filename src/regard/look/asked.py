@@ -75,24 +75,24 @@ def check_keep(keep: Any) -> None:
         )
 
 
-def seeds_of_proof(prove: Any) -> int:
-    """At how many seeds words are proved: none, one, or as many as were asked for.
+def seeds_to_verify(verify: Any) -> int:
+    """At how many seeds words are verified: none, one, or as many as were asked for.
 
     Raises:
         ArgumentError: it is neither a flag nor a number of seeds.
 
     Example:
-        >>> seeds_of_proof(False), seeds_of_proof(True), seeds_of_proof(3)
+        >>> seeds_to_verify(False), seeds_to_verify(True), seeds_to_verify(3)
         (0, 1, 3)
     """
-    number = whole_or_none(prove)
-    if number is None and "bool" not in type(prove).__name__:
+    number = whole_or_none(verify)
+    if number is None and "bool" not in type(verify).__name__:
         raise ArgumentError(
-            f"{caller()}: prove is {shown(prove)} and must be True, False or a number of seeds."
+            f"{caller()}: verify is {shown(verify)} and must be True, False or a number of seeds."
         )
     if number is not None and number < 0:
-        raise ArgumentError(f"{caller()}: prove is {number} and must be 0 seeds or more.")
-    return int(flag(prove, "prove", caller())) if number is None else number
+        raise ArgumentError(f"{caller()}: verify is {number} and must be 0 seeds or more.")
+    return int(flag(verify, "verify", caller())) if number is None else number
 
 
 def check_judges(judges: Any) -> None:

@@ -7,12 +7,12 @@ from typing import Any, Unpack, overload
 from regard.arguments import verb
 from regard.generation import Request, Sampling
 from regard.generation.turns import in_turn
-from regard.look.asked import KEEPABLE, requests_of, seeds_of_proof
-from regard.look.proof import prove as prove_look
+from regard.look.asked import KEEPABLE, requests_of, seeds_to_verify
 from regard.look.record import AttentionRecord, Keeping
 from regard.look.result import Look
 from regard.look.self_attention import SelfAttention
 from regard.look.several import Looks
+from regard.look.verify import verify as verify_look
 from regard.progress import Advance, Progress, check_progress, reporting
 
 
@@ -31,7 +31,7 @@ def look(
     words: Sequence[str] | None = None,
     keep: Sequence[str] = KEEPABLE,
     self_attention: SelfAttention | Any = None,
-    prove: bool | int = False,
+    verify: bool | int = False,
     methods: Sequence[Any] = (),  # of Method; its package imports torch, so it is not named
     carriers: bool | None = None,
     on_step: Any = None,
@@ -56,8 +56,8 @@ def look(
             and column, as in ``[(0, 3)]``, or a point, as in ``[(0.5, 0.25)]``; or a
             `SelfAttention`, or a mapping of its arguments, that names layers and more. Ask
             `Trace.attention`. The text of joint attention counts as one key. None for none.
-        prove: Also generate the image again without each word, and judge the words by that; a
-            number says at how many seeds.
+        verify: Also run the leave-one-word-out check: generate the image again without each
+            word, and judge the words by that; a number says at how many seeds.
         methods: What to change meanwhile, as `regard.methods` makes it; in this order. One may
             have the image read another prompt, beside this one.
         carriers: Whether to show a word at the token after it too, see `Trace.heatmap`; None as was
@@ -66,18 +66,18 @@ def look(
             raise `regard.errors.Cancelled`.
         progress: None shows a progress bar on standard error if that is a terminal, or in a
             notebook; True always shows one, False never. A function is called after each step with
-            the steps done and the steps there are; a proof counts from 0 again.
+            the steps done and the steps there are; the check of words counts from 0 again.
         **sampling: As in `regard.generation.Sampling`: seed, or several of them,
             num_inference_steps, guidance_scale, negative_prompt, height, width and latents; all but
             the seed are the same for all. What is left out is the model's own. Where a scheduler
             seeds its noise itself, the recipe says so as ``not_repeatable``.
 
     Returns:
-        The image, its latents, the trace with its table of words, and the proof if asked for; or
-        `Looks`, a sequence of these, where prompt or seed is a list. Several are generated in
-        batches of up to 16 and their traces kept apart; under methods, or where a scheduler draws
-        noise for the whole batch, one after another. In a batch latents differ from those of a
-        single look by some 1e-6, for sums are added in another order there.
+        The image, its latents, the trace with its table of words, and the verification if asked
+        for; or `Looks`, a sequence of these, where prompt or seed is a list. Several are generated
+        in batches of up to 16 and their traces kept apart; under methods, or where a scheduler
+        draws noise for the whole batch, one after another. In a batch latents differ from those of
+        a single look by some 1e-6, for sums are added in another order there.
 
     Raises:
         PromptError: a prompt is empty.
@@ -103,7 +103,7 @@ def look(
     requests, several = requests_of(prompt, sampling, methods)
     keeping = Keeping.of(words, keep, self_attention, carriers)
     check_progress(progress)
-    seeds = seeds_of_proof(prove)
+    seeds = seeds_to_verify(verify)
     from regard.models.text_to_image import TextToImage  # torch waits until arguments are checked
 
     with reporting(progress, "generating") as advance:
@@ -114,8 +114,9 @@ def look(
         looks = list(_looks(model, requests, keeping, on_step, advance))
         if seeds:
             how: dict[str, Any] = {"seeds": seeds, "latents": requests[0].latents}
-            proofs = [prove_look(model, each, progress=advance, **how) for each in looks]
-            looks = [each.with_proof(proof) for each, proof in zip(looks, proofs, strict=True)]
+            found = [verify_look(model, each, progress=advance, **how) for each in looks]
+            pairs = zip(looks, found, strict=True)
+            looks = [each.with_verification(own) for each, own in pairs]
     return Looks(tuple(looks)) if several else looks[0]
 
 

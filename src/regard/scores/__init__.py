@@ -2,7 +2,7 @@
 
 `scores` lists functions of images and texts; each is an attribute of this package too, such as
 `regard.scores.clip_score`. `judges` lists classes that compare generated images with a baseline,
-as `regard.look.prove` and the experiments take them: a judge is called with images, their requests
+as `regard.look.verify` and the experiments take them: a judge is called with images, their requests
 and the baseline, and gives columns with units. Most need an encoder, and load torch when they are
 called.
 """

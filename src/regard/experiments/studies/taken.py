@@ -1,4 +1,4 @@
-"""Words taken away from prompts: hidden as a proof hides them, deleted, or at their own key."""
+"""Words left out of prompts: hidden as `verify` hides them, deleted, or at their own key."""
 
 import hashlib
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ STEPS, GUIDANCE, SEEDS = 30, 4.0, (0, 1)
 
 HIDDEN, DELETED = "hidden", "deleted"
 WAYS = (HIDDEN, DELETED, OWN_KEY)
-"""How a word is taken away: the proof, the reference, and its own key alone in the denoiser."""
+"""How a word is left out: as `verify` does, by deletion, at its own key in the denoiser alone."""
 
 
 @dataclass(frozen=True)
@@ -85,8 +85,8 @@ class Reader:
         from regard.generation.batches import generate_to_compare
         from regard.generation.hidden import hide_words, masking
         from regard.look import look
-        from regard.look.proof import controls
         from regard.look.recipe import request_from
+        from regard.look.verify import controls
         from regard.scores.change import bundled_objects, compared, judges_for, makes_scenes
 
         model, judges = self.model, judges_for(self.model)

@@ -1,4 +1,4 @@
-"""Proof by leaving out: generate the image again without each word, from the same noise."""
+"""The leave-one-word-out check: generate the image again without each word, from the same noise."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -19,8 +19,8 @@ from regard.look.result import Look
 from regard.measures.words import (
     CONTROL,
     OWN_KEY,
-    PROOF,
     TOGETHER,
+    VERIFICATION,
     WORD,
     joined,
     pixel_distance,
@@ -47,11 +47,11 @@ CARRIERS = (
     "The map of a word is no measure of its need: in a causal text encoder the tokens behind a "
     "word carry it too, and the image may read it there."
 )
-"""What maps and proof have to do with one another."""
+"""What maps and the check have to do with one another."""
 
 
 @verb
-def prove(
+def verify(
     model: Any,
     look: Look,
     *,
@@ -100,8 +100,8 @@ def prove(
         >>> from regard import load
         >>> from regard.look import look
         >>> model = load("openmoji")
-        >>> proof = prove(model, look(model, "a cat", num_inference_steps=2))
-        >>> proof[proof["kind"] == "word"]["word"].tolist()
+        >>> verification = verify(model, look(model, "a cat", num_inference_steps=2))
+        >>> verification[verification["kind"] == "word"]["word"].tolist()
         ['a', 'cat']
 
     Source:
@@ -130,14 +130,14 @@ def prove(
         trial.together()
         if own_key:
             trial.own_keys()
-    proof = pd.DataFrame(trial.rows)[PROOF]
-    proof.attrs["note"] = trial.note
-    return proof
+    verification = pd.DataFrame(trial.rows)[VERIFICATION]
+    verification.attrs["note"] = trial.note
+    return verification
 
 
 @dataclass
 class _Trial:
-    """A proof on its way: what was hidden so far, and what that changed."""
+    """A check under way: what was hidden so far, and what that changed."""
 
     model: Any
     look: Look
