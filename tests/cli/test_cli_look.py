@@ -1,6 +1,6 @@
 """What `regard look` takes beside a prompt and beside a picture, before anything is loaded."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import pandas as pd
 import pytest
@@ -152,3 +152,13 @@ def test_prompts_and_seeds_that_cannot_be_paired_are_refused():
 
 def test_no_words_are_not_all_words():
     assert "look: words is empty" in refused("a cat", "--words", "")
+
+
+@pytest.mark.parametrize("name", ["verification", "proof"])
+def test_a_saved_check_is_shown_in_older_traces_too(name, tmp_path):
+    trace = toy_trace()
+    recipe = {**trace.recipe, name: "compared with 8 padding tokens"}
+    noted = replace(trace, recipe=recipe, table=word_table(trace))
+    noted.save(tmp_path / "trace.zarr")
+    done = CliRunner().invoke(app, ["words", str(tmp_path / "trace.zarr")])
+    assert done.stdout.endswith("\n\ncompared with 8 padding tokens\n")

@@ -12,7 +12,7 @@ from looks import PROMPT, generated, pipeline, seen
 from regard.errors import ArgumentError
 from regard.generation import Request, batches
 from regard.generation.hidden import hide_words, masking
-from regard.look import look, verify
+from regard.look import left_out, look, verify
 from regard.methods import drop
 from regard.models import TextToImage
 from regard.scores.change import Likeness, Seen
@@ -86,7 +86,7 @@ def test_a_distance_is_that_of_the_latents_of_the_autoencoder():
 def test_batches_change_nothing_and_progress_counts_through_them(monkeypatch):
     whole = words_of(verify(pipeline(), seen()))
     monkeypatch.setattr(batches, "ROWS", 4)
-    monkeypatch.setattr(module, "_spared", lambda trace, rows: [])
+    monkeypatch.setattr(module, "spared", lambda trace, rows: [])
     told = []
     parted = verify(pipeline(), seen(), progress=lambda done, steps: told.append((done, steps)))
     np.testing.assert_allclose(
@@ -142,7 +142,7 @@ def together_of(found):
 
 
 def test_words_that_were_not_needed_are_hidden_together_the_likeliest_first(monkeypatch):
-    monkeypatch.setattr(module, "PAIRS", 3)
+    monkeypatch.setattr(left_out, "PAIRS", 3)
     twice = look(pipeline(), "a big cat, a cat", num_inference_steps=1)
     found = verify(pipeline(), twice, judges=changing([0], []))
     # All of them; then words that are said twice, the nearest first, and then neighbours.
@@ -187,7 +187,7 @@ def test_several_seeds_are_each_compared_with_their_own_image():
         words_of(alone)["pixel_distance"],
         atol=1e-3,
     )
-    assert (found[found["kind"] == "control"].groupby("seed").size() == module.CONTROLS).all()
+    assert (found[found["kind"] == "control"].groupby("seed").size() == left_out.CONTROLS).all()
     judged = short.with_verification(found).trace.words()
     assert judged["seeds"].dropna().unique().tolist() == [2]
 
@@ -287,7 +287,7 @@ def test_without_padding_the_initial_noise_is_shaken_instead_and_the_note_says_s
         in (found.attrs["note"])
     )
     noise = found[found["kind"] == "control"]
-    assert noise["word"].tolist() == ["[noise]"] * module.CONTROLS
+    assert noise["word"].tolist() == ["[noise]"] * left_out.CONTROLS
     assert noise["pixel_distance"].nunique() > 1
     part = verify(pipeline(), look(pipeline(), full, num_inference_steps=1, words=["cat"]))
     assert tuple(words_of(part).index) == ("cat",)

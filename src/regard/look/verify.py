@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from regard.errors import ArgumentError
 from regard.generation import Request
 from regard.generation.outcome import refuse_void, voids
 from regard.look.asked import check_judges
+from regard.look.left_out import CONTROLS, controls, pairs, spared
 from regard.look.recipe import check_same_model, request_from
 from regard.look.result import Look
 from regard.measures.words import (
@@ -29,12 +29,6 @@ from regard.measures.words import (
 from regard.progress import Advance, Progress, check_progress, reporting
 from regard.scores.change import Likeness, Seen, compared, judges_for
 from regard.trace import Trace
-
-CONTROLS = 8
-"""How many images hide what is no word, at each seed."""
-
-PAIRS = 8
-"""How many pairs of words are hidden together at most."""
 
 REPEATED = 0.02
 """Mean pixel distance from a look up to which an image from the same noise is the same image.
@@ -181,13 +175,13 @@ class _Trial:
 
     def together(self) -> None:
         """Hide together the words that were not needed: all of them, and then two at a time."""
-        spared = _spared(self.trace, pd.DataFrame(self.rows))
-        if len(spared) < 2:
+        left = spared(self.trace, pd.DataFrame(self.rows))
+        if len(left) < 2:
             return
-        self._hide_together([spared])
+        self._hide_together([left])
         whole = verdicts(pd.DataFrame(self.rows)).query("kind == @TOGETHER")
-        if len(spared) > 2 and whole["needed"].any():
-            self._hide_together(_pairs(self.trace, spared))
+        if len(left) > 2 and whole["needed"].any():
+            self._hide_together(pairs(self.trace, left))
 
     def _hide_together(self, sets: Sequence[Sequence[str]]) -> None:
         tokens = self.trace.tokens_of
@@ -252,45 +246,6 @@ class _Trial:
             self.rows.append({"word": name, "seed": seed, "kind": kind, **row.to_dict()})
 
 
-def _spared(trace: Trace, rows: pd.DataFrame) -> list[str]:
-    """The words that were needed at no seed, in the order of the prompt; punctuation is none."""
-    found = verdicts(rows)
-    needed = set(found.loc[found["needed"].astype(bool), "word"])
-    names = [name for name in trace.word_names if any(letter.isalnum() for letter in name)]
-    return [name for name in names if name not in needed]
-
-
-def _pairs(trace: Trace, words: Sequence[str]) -> list[tuple[str, str]]:
-    """Two of the words at a time, those that are likeliest to stand in for one another first.
-
-    That is a word and its repetition, then neighbours, then words of nearly the same map, then the
-    others as they lie near each other.
-    """
-    place = {name: at for at, name in enumerate(trace.word_names)}
-    alike = _alike(trace)
-
-    def said(name: str) -> str:
-        return name.casefold().rpartition("#")[0] or name.casefold()
-
-    def unlikely(pair: tuple[str, str]) -> tuple[int, int]:
-        first, second = pair
-        apart = place[second] - place[first]
-        if said(first) == said(second):
-            return 0, apart
-        if apart == 1:
-            return 1, 0
-        return (2 if frozenset(pair) in alike else 3), apart
-
-    return sorted(combinations(words, 2), key=unlikely)[:PAIRS]
-
-
-def _alike(trace: Trace) -> set[frozenset[str]]:
-    """Words with nearly the same map."""
-    table = trace.words()
-    pairs = zip(table["word"], table["duplicate_of"], strict=True)
-    return {frozenset(pair) for pair in pairs if pair[1]}
-
-
 def _compared_by(judges: Sequence[Any]) -> str:
     """What images are compared by, for the note."""
     seen = ["what is seen in them"] if any(isinstance(each, Seen) for each in judges) else []
@@ -299,30 +254,6 @@ def _compared_by(judges: Sequence[Any]) -> str:
     by = [*seen, *(f"1 - cosine in {space}" for space in spaces)]
     by += [f"the judge {each.recipe().get('judge')}" for each in others]
     return f"Images are compared by {', then by '.join(by) or 'their pixels'}."
-
-
-def controls(trace: Trace) -> tuple[list[int], str]:
-    """Tokens that are no word, to compare words with, and a line that says which they are.
-
-    Args:
-        trace: What was seen of the prompt.
-
-    Returns:
-        Up to `CONTROLS` padding tokens, evenly from the first to the last; none where the prompt
-        leaves no room for any, and then the initial noise is shaken instead.
-    """
-    pads = [token.index for token in trace.tokens if token.role == "pad"]
-    if not pads:
-        return [], (
-            f"The prompt leaves no room for padding: words are compared with a change of the "
-            f"initial noise, {CONTROLS} times at each seed."
-        )
-    places = np.linspace(0, len(pads) - 1, min(CONTROLS, len(pads))).round().astype(int)
-    chosen = [pads[place] for place in places]
-    return chosen, (
-        f"Words are compared with {len(chosen)} of {len(pads)} padding tokens, hidden one at a "
-        f"time in the same way at each seed."
-    )
 
 
 def _check_asked(trace: Trace, seeds: int, latents: Any) -> None:

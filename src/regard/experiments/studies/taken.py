@@ -85,8 +85,8 @@ class Reader:
         from regard.generation.batches import generate_to_compare
         from regard.generation.hidden import hide_words, masking
         from regard.look import look
+        from regard.look.left_out import controls
         from regard.look.recipe import request_from
-        from regard.look.verify import controls
         from regard.scores.change import bundled_objects, compared, judges_for, makes_scenes
 
         model, judges = self.model, judges_for(self.model)
