@@ -6,7 +6,7 @@ STAMP := $(VENV)/.ready
 .PHONY: demo api sizes test lint types imports tests browser clothes real bench clean
 
 demo: $(STAMP)  ## make a picture with the bundled model and write a page one can open
-	$(BIN)/regard look "a cat and a blue car on the beach" --seed 0 --prove --out demo --overwrite
+	$(BIN)/regard look "a cat and a blue car on the beach" --seed 0 --verify --out demo --overwrite
 	@echo "open demo/page.html in a browser"
 
 test: lint types imports tests  ## all that CI checks

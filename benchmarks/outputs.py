@@ -80,7 +80,7 @@ def joined(parts: Any) -> dict[str, Any]:
 
 
 def of_look(seen: Any) -> dict[str, Any]:
-    """Image, latents, maps, table, proof, and the bytes of the page."""
+    """Image, latents, maps, table, verification, and the bytes of the page."""
     trace = seen.trace
     found = {"image": seen.image, "maps": dict(trace.layers), "weights": dict(trace.weights)}
     found |= {} if seen.latents is None else {"latents": seen.latents}
@@ -89,7 +89,7 @@ def of_look(seen: Any) -> dict[str, Any]:
         found |= {"heat": {word: trace.heatmap(word) for word in trace.word_names}}
     else:
         found |= {"heat": trace.attention(trace.queries[0])}
-    found |= {} if seen.proof is None else {"proof": seen.proof}
+    found |= {} if seen.verification is None else {"verification": seen.verification}
     recipe = ("weights_sha256", "seed", "size", "padding", "cut", "layouts", "prediction")
     found |= {name: trace.recipe[name] for name in recipe if name in trace.recipe}
     return found | {"page": page_of(trace)}
@@ -161,7 +161,7 @@ def picture(rows: int, columns: int) -> Image.Image:
 def look_bundled() -> Any:
     from regard import look
 
-    return of_look(look("openmoji", PROMPT, seed=3, num_inference_steps=4, prove=2))
+    return of_look(look("openmoji", PROMPT, seed=3, num_inference_steps=4, verify=2))
 
 
 @run
@@ -204,7 +204,7 @@ def look_families() -> Any:
                 num_inference_steps=3,
                 seed=2,
                 negative_prompt="snow",
-                prove=True,
+                verify=True,
             )
         )
         for name, model in tiny_models().items()

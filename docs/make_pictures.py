@@ -90,7 +90,7 @@ def page() -> None:
     """The page of one look, in headless Chromium."""
     with TemporaryDirectory() as place:
         prompt = "a cat and a blue car on the beach"  # as make demo does
-        look("openmoji", prompt, seed=0, prove=True).save(Path(place) / "look")
+        look("openmoji", prompt, seed=0, verify=True).save(Path(place) / "look")
         with sync_playwright() as driver:
             browser = driver.chromium.launch(
                 executable_path=shutil.which("chromium"), args=["--no-sandbox"]

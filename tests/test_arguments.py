@@ -87,4 +87,4 @@ def test_what_is_no_size(value):
 @pytest.mark.parametrize("value", [1, 0, "yes", None, [True]])
 def test_what_is_no_flag(value):
     with pytest.raises(ArgumentError, match="must be True or False"):
-        flag(value, "prove", "look")
+        flag(value, "verify", "look")

@@ -18,6 +18,7 @@ from regard.explain import explanations
 from regard.measures import measures
 from regard.measures.words import Thresholds
 from regard.methods import methods
+from regard.scores import judges
 from regard.zoo.cards import FIGURES
 from small_recipes import NAMES, shrink
 
@@ -157,6 +158,11 @@ def test_every_measure_is_in_the_reference():
 def test_every_explanation_is_in_the_reference():
     text = reference("explanations")
     assert [name for name in explanations.names() if f"| `{name}` |" not in text] == []
+
+
+def test_every_judge_is_in_the_reference():
+    text = reference("measures")
+    assert [name for name in judges.names() if f"| `{name}` |" not in text] == []
 
 
 def test_every_method_is_in_the_reference():

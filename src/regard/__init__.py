@@ -1,7 +1,8 @@
 """Look at, measure and steer attention in text-to-image diffusion models and image transformers.
 
 * ``load``: open a bundled model by name, or a folder of your own.
-* ``look``: make an image and see where each word was looked at; a ``Look`` holds both.
+* ``look``: make an image and see where each word was looked at; a ``Look`` holds both, and
+  ``Looks`` those of several prompts or seeds.
 * ``look_at``: show an image to a vision transformer and see where each patch looks.
 * ``steer``: make it twice, with attention changed the second time, and see what that did.
 * ``sweep``: make it without each head, layer, word or place, and see which matter.
@@ -20,7 +21,7 @@ from regard.registry import hand_out
 if TYPE_CHECKING:
     from regard import data, experiments, explain, measures, methods, scores, stats, views
     from regard.experiments.sweep import sweep
-    from regard.look import Look, look, look_at
+    from regard.look import Look, Looks, look, look_at
     from regard.models import load
     from regard.steering import steer
     from regard.tap import Select, Tap
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Look",
+    "Looks",
     "Select",
     "Tap",
     "Trace",
@@ -52,6 +54,7 @@ hand_out(
     __name__,
     {
         "Look": "regard.look:Look",
+        "Looks": "regard.look:Looks",
         "Select": "regard.tap:Select",
         "Tap": "regard.tap:Tap",
         "Trace": "regard.trace:Trace",

@@ -185,10 +185,10 @@ def flag(value: Any, name: str, caller: str) -> bool:
         ArgumentError: it is neither.
 
     Example:
-        >>> flag("no", "prove", "look")
+        >>> flag("no", "verify", "look")
         Traceback (most recent call last):
             ...
-        regard.errors.ArgumentError: look: prove is 'no' and must be True or False.
+        regard.errors.ArgumentError: look: verify is 'no' and must be True or False.
     """
     if isinstance(value, bool):
         return value

@@ -11,7 +11,7 @@ from PIL import Image
 from looks import PROMPT, pipeline
 from regard.errors import ArgumentError, DataError
 from regard.generation.outcome import BLACKENED, NO_NUMBERS, ONE_COLOUR, refuse_void, voids
-from regard.look import look, prove
+from regard.look import look, verify
 from regard.methods import drop
 from regard.steering import steer
 
@@ -49,10 +49,10 @@ def test_an_image_that_shows_nothing_is_said_in_the_recipe_and_without_a_warning
 
 
 @pytest.mark.parametrize("why", VOID)
-def test_nothing_is_proven_or_steered_on_it(why):
+def test_nothing_is_verified_or_steered_on_it(why):
     pipe = VOID[why]()
-    with pytest.raises(ArgumentError, match=f"prove: an image shows nothing: {why}"):
-        prove(pipe, look(pipe, PROMPT, num_inference_steps=1))
+    with pytest.raises(ArgumentError, match=f"verify: an image shows nothing: {why}"):
+        verify(pipe, look(pipe, PROMPT, num_inference_steps=1))
     with pytest.raises(ArgumentError, match=f"steer: an image shows nothing: {why}"):
         steer(pipe, PROMPT, [drop("cat")], num_inference_steps=1)
 

@@ -154,13 +154,13 @@ def test_a_place_that_there_is_not_is_refused_before_anything_is_drawn(which):
 
 
 @BOTH
-def test_steering_tells_what_changed_and_proof_what_words_did(which):
+def test_steering_tells_what_changed_and_verification_what_words_did(which):
     steered = steer(which(), PROMPT, [drop("turtle")], num_inference_steps=1)
     table = steered.table.query("measure == 'mass'").set_index("word")
     assert table.loc["turtle", "after"] == 0 < table.loc["turtle", "before"]
-    proved = look(which(), "a cat", num_inference_steps=1, prove=True).proof
-    assert proved.query("kind == 'word'")["word"].tolist() == ["a", "cat"]
-    assert "padding token" in proved.attrs["note"]
+    verified = look(which(), "a cat", num_inference_steps=1, verify=True).verification
+    assert verified.query("kind == 'word'")["word"].tolist() == ["a", "cat"]
+    assert "padding token" in verified.attrs["note"]
 
 
 # Guides

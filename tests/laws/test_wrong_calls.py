@@ -21,7 +21,7 @@ from regard import explain, methods
 from regard.data import scene
 from regard.errors import RegardError
 from regard.experiments.benchmark import benchmark
-from regard.look import prove
+from regard.look import verify
 from regard.measures import measures
 from regard.steering import learn_word_weights, replay
 from regard.tap import HeatMap, Select, Tap, attention_layers
@@ -95,7 +95,7 @@ GENERATED = [
 LOOK = [
     *GENERATED,
     *each("words", ["cat", [], [3], ["dog"], 3, {"cat": 1}, [None]]),
-    *each("prove", ["yes", -1, 1.5, None, NAN]),
+    *each("verify", ["yes", -1, 1.5, None, NAN]),
 ]
 
 LOOK_AT = [
@@ -192,7 +192,7 @@ TABLE = [
         for wrong in LEARN
     ],
     *[
-        (prove, lambda: {"model": pipeline(), "look": toy_look()}, wrong)
+        (verify, lambda: {"model": pipeline(), "look": toy_look()}, wrong)
         for wrong in [
             *each("look", [None, 3, "x"]),
             *each("seeds", [0, -1, 1.5, "2", None, True]),

@@ -152,7 +152,7 @@ def test_a_model_may_be_a_folder(tmp_path):
 
 
 def test_a_look_shows_what_it_holds():
-    assert repr(seen()) == f"Look(16x16 pixels; {seen().trace!r}; no proof)"
+    assert repr(seen()) == f"Look(16x16 pixels; {seen().trace!r}; not verified)"
 
 
 def test_a_saved_look_is_a_folder_with_all_its_parts(tmp_path):

@@ -11,7 +11,7 @@ from looks import pipeline, seen
 from regard.cli import app
 from regard.cli.see import artefacts_of
 from regard.errors import ArgumentError, DataError, OutputError, UnknownName
-from regard.look import Look, look, look_at, prove
+from regard.look import Look, look, look_at, verify
 from regard.look import picture as room
 from regard.models import load
 from regard.tap import Tap
@@ -212,7 +212,7 @@ def test_a_model_that_looks_at_pictures_draws_none(folder):
     with pytest.raises(ArgumentError, match=r"looks at images and generates none. Use look_at"):
         look(folder, "a cat")
     with pytest.raises(ArgumentError, match="this look is at an image and has no words"):
-        prove(pipeline(), look_at(folder, picture()))
+        verify(pipeline(), look_at(folder, picture()))
 
 
 # ---------------------------------------------------------------- saving
@@ -330,7 +330,7 @@ def test_without_out_the_folder_is_named_after_picture_and_model(
             "a prompt is for generating, and --image takes an image",
         ),
         (("look", "--image", "x.png", "--seed", 3), "--seed is for generating"),
-        (("look", "--image", "x.png", "--prove"), "--prove is for generating"),
+        (("look", "--image", "x.png", "--verify"), "--verify is for generating"),
         (("look", "a cat", "--queries", "cls"), "--queries is for an image"),
         (("look", "--image", "none.png", "--model", "openmoji-clip"), "none.png could not be read"),
     ],

@@ -170,30 +170,30 @@ def rows(*found, seed=0):
 PADS = [("[pad]", "control", 0.01 * place, "same") for place in range(11)]
 
 
-def test_without_a_proof_nothing_causal_is_said_of_a_word():
+def test_without_a_verification_nothing_causal_is_said_of_a_word():
     for trace in (toy_trace(), trace_of(cat=LEFT, kitty=LEFT * 0.9, the=EVEN, dog=TOP)):
         said = set(word_table(trace)["verdict"])
         assert all(each == "" or each.startswith("looks redundant: ") for each in said)
 
 
-def test_an_older_table_claims_nothing_without_a_proof_either():
+def test_an_older_table_claims_nothing_without_a_verification_either():
     old = word_table(toy_trace()).assign(verdict=["", "matters", *["looks redundant: x"] * 6])
     assert unclaimed(old)["verdict"].tolist() == ["", "", *["looks redundant: x"] * 6]
     assert unclaimed(old).attrs == old.attrs
-    proved = old.assign(pixel_distance=0.1, pad_pixel_distance=0.01)
-    assert unclaimed(proved)["verdict"].tolist() == old["verdict"].tolist()
+    verified = old.assign(pixel_distance=0.1, pad_pixel_distance=0.01)
+    assert unclaimed(verified)["verdict"].tolist() == old["verdict"].tolist()
 
 
-def test_a_proof_says_what_was_needed_whatever_the_maps_made_one_suspect():
+def test_a_verification_says_what_was_needed_whatever_the_maps_made_one_suspect():
     table = word_table(trace_of(cat=LEFT, kitty=LEFT * 0.9, the=EVEN, dog=TOP, rest=EVEN))
-    proof = rows(
+    verification = rows(
         ("cat", "word", 0.3, "cat -> nothing"),
         ("kitty", "word", 0.02, "same"),
         ("the", "word", 0.5, "same"),
         ("dog", "word", 0.0, "same"),
         *PADS,
     )
-    judged = judge(table, proof)
+    judged = judge(table, verification)
     assert column(judged, "verdict") == {
         "cat": "needed at this seed",
         "kitty": "redundant at this seed",
@@ -232,8 +232,8 @@ def test_what_flickers_in_an_image_that_looks_the_same_is_no_evidence():
 
 def test_what_hiding_padding_makes_seen_too_is_no_evidence():
     flicker = "cat, bow -> cat"
-    proof = rows(("the", "word", 0.03, flicker), ("[pad]", "control", 0.03, flicker))
-    assert verdicts(proof)["needed"].tolist() == [False]
+    verification = rows(("the", "word", 0.03, flicker), ("[pad]", "control", 0.03, flicker))
+    assert verdicts(verification)["needed"].tolist() == [False]
     other = rows(("the", "word", 0.03, "cat, bow -> bow"), ("[pad]", "control", 0.03, flicker))
     assert verdicts(other)["needed"].tolist() == [True]
 
@@ -252,8 +252,8 @@ def test_a_distance_is_held_against_the_quantile_of_the_controls_of_its_seed():
 
 
 def test_a_change_that_nobody_sees_is_none_even_if_padding_changed_nothing():
-    proof = rows(("the", "word", 0.099, "same"), ("[pad]", "control", 0.0, "same"))
-    assert verdicts(proof)["needed"].tolist() == [False]
+    verification = rows(("the", "word", 0.099, "same"), ("[pad]", "control", 0.0, "same"))
+    assert verdicts(verification)["needed"].tolist() == [False]
 
 
 def test_pixels_come_last():
@@ -268,7 +268,7 @@ def test_pixels_come_last():
 
 def test_words_that_stand_in_for_one_another_are_needed_together():
     table = word_table(trace_of(big=LEFT, large=TOP, dog=TOP.T))
-    proof = rows(
+    verification = rows(
         ("big", "word", 0.0, "same"),
         ("large", "word", 0.0, "same"),
         ("dog", "word", 0.0, "same"),
@@ -276,7 +276,7 @@ def test_words_that_stand_in_for_one_another_are_needed_together():
         ("big + large", "together", 0.4, "same"),
         ("large + dog", "together", 0.0, "same"),
     )
-    judged = judge(table, proof)
+    judged = judge(table, verification)
     assert column(judged, "verdict") == {
         "big": "redundant beside large at this seed; together needed",
         "large": "redundant beside big at this seed; together needed",
@@ -291,7 +291,7 @@ def test_words_that_stand_in_for_one_another_are_needed_together():
 
 def test_words_may_be_needed_together_at_some_seeds_alone():
     table = word_table(trace_of(big=LEFT, large=TOP))
-    proof = pd.concat(
+    verification = pd.concat(
         [
             rows(
                 ("big", "word", 0.0, "same"),
@@ -302,7 +302,7 @@ def test_words_may_be_needed_together_at_some_seeds_alone():
             for seed in range(2)
         ]
     )
-    assert column(judge(table, proof), "verdict") == {
+    assert column(judge(table, verification), "verdict") == {
         "big": "redundant beside large; together depends on the seed: redundant at 1 of 2",
         "large": "redundant beside big; together depends on the seed: redundant at 1 of 2",
         "big + large": "depends on the seed: redundant at 1 of 2",
@@ -311,7 +311,7 @@ def test_words_may_be_needed_together_at_some_seeds_alone():
 
 def test_a_word_is_redundant_only_where_the_seeds_agree():
     table = word_table(trace_of(cat=LEFT, the=TOP, red=TOP.T))
-    proof = pd.concat(
+    verification = pd.concat(
         [
             rows(
                 ("cat", "word", 0.5, "cat -> nothing"),
@@ -322,7 +322,7 @@ def test_a_word_is_redundant_only_where_the_seeds_agree():
             for seed in range(4)
         ]
     )
-    judged = judge(table, proof).set_index("word")
+    judged = judge(table, verification).set_index("word")
     assert judged["verdict"].to_dict() == {
         "cat": "needed",
         "the": "redundant",
@@ -335,7 +335,7 @@ def test_a_word_is_redundant_only_where_the_seeds_agree():
     centre, half = 3 + z * z / 2, z * np.sqrt(3 / 4 + z * z / 4)
     low, high = (centre - half) / (4 + z * z), (centre + half) / (4 + z * z)
     assert judged.loc["red", ["share_low", "share_high"]].tolist() == pytest.approx([low, high])
-    loose = judge(table, proof, thresholds=Thresholds(agree=0.75)).set_index("word")
+    loose = judge(table, verification, thresholds=Thresholds(agree=0.75)).set_index("word")
     assert loose.loc["red", "verdict"] == "redundant"
 
 
@@ -349,24 +349,24 @@ def test_an_interval_of_a_share_is_the_one_of_scipy(trials):
 
 def test_the_own_key_explains_and_decides_nothing():
     table = word_table(trace_of(cat=LEFT))
-    proof = rows(("cat", "word", 0.0, "same"), ("cat", "own key", 0.9, "cat -> nothing"))
-    judged = judge(table, proof)
+    verification = rows(("cat", "word", 0.0, "same"), ("cat", "own key", 0.9, "cat -> nothing"))
+    judged = judge(table, verification)
     assert judged["verdict"].tolist() == ["redundant at this seed"]
     assert judged["own_key_distance"].tolist() == [0.9]
 
 
 def test_judging_twice_is_judging_once():
     table = word_table(trace_of(cat=LEFT, the=EVEN))
-    proof = rows(
+    verification = rows(
         ("cat", "word", 0.0, "same"),
         ("the", "word", 0.0, "same"),
         ("cat + the", "together", 0.0, "same"),
     )
-    once = judge(table, proof)
-    pd.testing.assert_frame_equal(judge(once, proof), once)
+    once = judge(table, verification)
+    pd.testing.assert_frame_equal(judge(once, verification), once)
 
 
-def test_a_proof_that_does_not_fit_is_refused():
+def test_a_verification_that_does_not_fit_is_refused():
     table = word_table(trace_of(cat=LEFT))
     good = rows(("cat", "word", 0.1, "same"))
     with pytest.raises(ArgumentError, match="no column 'seen'; it has"):
@@ -377,9 +377,9 @@ def test_a_proof_that_does_not_fit_is_refused():
         ArgumentError, match="kind is 'pad' and must be one of word, together, control"
     ):
         judge(table, good.assign(kind="pad"))
-    with pytest.raises(ArgumentError, match="the proof has no word"):
+    with pytest.raises(ArgumentError, match="the verification has no word"):
         judge(table, good.assign(kind="control"))
-    with pytest.raises(ArgumentError, match="the proof has 'cat' twice at one seed"):
+    with pytest.raises(ArgumentError, match="the verification has 'cat' twice at one seed"):
         judge(table, pd.concat([good, good]))
     with pytest.raises(UnknownName, match="no word is named 'dog'"):
         judge(table, good.assign(word="dog"))

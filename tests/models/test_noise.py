@@ -8,7 +8,7 @@ from joint import tiny_flux_pipeline
 from looks import PROMPT, generated
 from regard.errors import ArgumentError
 from regard.generation import Request
-from regard.look import look, prove
+from regard.look import look, verify
 from regard.methods import drop, prompt_to_prompt
 from regard.models.noise import noise_of, seeded
 from regard.steering import steer
@@ -185,9 +185,9 @@ def test_what_no_seed_decides_is_said_and_not_compared():
     with pytest.raises(ArgumentError, match="steer: OfItsOwn draws noise that the seed does not"):
         steer(model, PROMPT, [drop("cat")], num_inference_steps=2)
     with pytest.raises(ArgumentError, match="images cannot be compared"):
-        prove(model, seen)
+        verify(model, seen)
     with pytest.raises(ArgumentError, match="images cannot be compared"):
-        look(model, PROMPT, num_inference_steps=2, prove=True)
+        look(model, PROMPT, num_inference_steps=2, verify=True)
     with pytest.raises(ArgumentError, match="images cannot be compared"):
         latents(model, {}, {"methods": (drop("cat"),)})
 

@@ -51,15 +51,15 @@ def test_a_trace_without_image_and_table_is_saved_too(trace, tmp_path):
     assert loaded.table is None
 
 
-def test_the_evidence_of_a_proof_is_saved_too(trace, tmp_path):
-    proof = (
+def test_the_evidence_of_a_verification_is_saved_too(trace, tmp_path):
+    verification = (
         trace.words()[["word"]]
         .iloc[[2]]
         .assign(seed=0, kind="word", distance=0.4, pixel_distance=0.25, seen="cat -> nothing")
     )
-    proven = replace(trace, table=judge(trace.words(), proof))
-    proven.save(tmp_path / "proven.zarr")
-    words = Trace.load(tmp_path / "proven.zarr").words().set_index("word")
+    verified = replace(trace, table=judge(trace.words(), verification))
+    verified.save(tmp_path / "verified.zarr")
+    words = Trace.load(tmp_path / "verified.zarr").words().set_index("word")
     assert words.loc["cat", ["pixel_distance", "seen"]].tolist() == [0.25, "cat -> nothing"]
     assert np.isnan(words.loc["dog", "pixel_distance"])
     assert words.loc["dog", "seen"] == ""

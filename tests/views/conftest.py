@@ -98,9 +98,9 @@ def make_trace(prompt: str = PROMPT, **recipe: object) -> Trace:
     return Trace(layers, tokens, {**known, **recipe}, drawing())
 
 
-def with_proof(trace: Trace) -> Trace:
+def with_verification(trace: Trace) -> Trace:
     words = ["a", "blue", "cat", "on", "the", "grass"]
-    proof = pd.DataFrame(
+    verification = pd.DataFrame(
         {
             "word": [*words, "[pad]", "[pad]"],
             "seed": 7,
@@ -110,16 +110,16 @@ def with_proof(trace: Trace) -> Trace:
             "seen": ["same", "blue cat -> black cat", "blue cat -> nothing", *["same"] * 5],
         }
     )
-    return replace(trace, table=judge(word_table(trace), proof))
+    return replace(trace, table=judge(word_table(trace), verification))
 
 
 @pytest.fixture(scope="session")
 def trace() -> Trace:
-    return with_proof(make_trace())
+    return with_verification(make_trace())
 
 
 @pytest.fixture(scope="session")
-def unproved() -> Trace:
+def unverified() -> Trace:
     plain = make_trace(cut="in front of a snowy mountain")
     return replace(plain, table=word_table(plain))
 

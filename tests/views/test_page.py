@@ -128,14 +128,14 @@ def test_a_word_said_twice_shows_which_one_it_is():
     assert (words["a#2"]["text"], words["a#2"]["nth"]) == ("a", 2)
 
 
-def test_marks_say_what_proof_left_standing(trace: Trace, unproved: Trace):
-    proved = {word["name"]: word["mark"] for word in payload(trace)["entries"]}
-    looks = {word["name"]: word["mark"] for word in payload(unproved)["entries"]}
-    assert (proved["a"], proved["blue"], proved["cat"], proved["the"]) == (
-        "proved",
+def test_marks_say_what_verification_left_standing(trace: Trace, unverified: Trace):
+    verified = {word["name"]: word["mark"] for word in payload(trace)["entries"]}
+    looks = {word["name"]: word["mark"] for word in payload(unverified)["entries"]}
+    assert (verified["a"], verified["blue"], verified["cat"], verified["the"]) == (
+        "verified",
         "",
         "",
-        "proved",
+        "verified",
     )
     assert (looks["a"], looks["blue"], looks["cat"], looks["the"]) == ("looks", "looks", "", "")
 
@@ -147,8 +147,8 @@ def test_evidence_stands_with_the_word(trace: Trace):
     assert "image change 0.129, threshold 0.1" in words["blue"]["evidence"]
 
 
-def test_words_hidden_together_have_a_row_and_no_map(unproved: Trace):
-    proof = pd.DataFrame(
+def test_words_hidden_together_have_a_row_and_no_map(unverified: Trace):
+    verification = pd.DataFrame(
         {
             "word": ["a", "the", "a + the"],
             "seed": 7,
@@ -158,7 +158,7 @@ def test_words_hidden_together_have_a_row_and_no_map(unproved: Trace):
             "seen": "",
         }
     )
-    told = payload(replace(unproved, table=judge(unproved.words(), proof)))
+    told = payload(replace(unverified, table=judge(unverified.words(), verification)))
     marks = {word["name"]: word["mark"] for word in told["entries"]}
     assert "a + the" not in marks
     # A word that stands in for another is no more than suspect: one of the two is needed.

@@ -356,17 +356,17 @@ def test_the_caption_tells_the_whole_story(reader: Reader):
 
 def test_redundant_words_are_marked_with_their_evidence(reader: Reader):
     a = reader.tab.locator('[data-chip="a"]')
-    assert a.get_attribute("data-mark") == "proved"
+    assert a.get_attribute("data-mark") == "verified"
     assert "image change 0.004" in a.get_attribute("title")
     row = reader.tab.locator('tr[data-row="a"]')
-    assert row.get_attribute("data-mark") == "proved"
+    assert row.get_attribute("data-mark") == "verified"
     assert "redundant" in row.inner_text()
     assert reader.tab.locator('tr[data-row="blue"]').get_attribute("data-mark") == ""
 
 
-def test_text_that_the_encoder_cut_is_shown(browser: Any, unproved: Trace, tmp_path: Path):
+def test_text_that_the_encoder_cut_is_shown(browser: Any, unverified: Trace, tmp_path: Path):
     path = tmp_path / "page.html"
-    path.write_text(page(unproved), encoding="utf-8")
+    path.write_text(page(unverified), encoding="utf-8")
     reader = Reader(browser, path)
     assert "in front of a snowy mountain" in reader.caption("cut")
     assert reader.tab.inner_text(".cut") == "in front of a snowy mountain"

@@ -92,7 +92,7 @@ def _refuse(given: dict[str, Any], prompt: str | None) -> None:
 
 
 def _name(prompt: str | None, image: Path | None, model: str) -> str:
-    from regard.cli.see import folder_name
+    from regard.saved.named import folder_name
 
     if prompt is not None:
         return f"explained-{folder_name(prompt, 0)}"

@@ -9,8 +9,8 @@ import typer
 
 from regard.cli.options import Config, Device, Dtype, Guidance, Seed, Steps, Variant, given, opened
 from regard.cli.polite import bar
-from regard.cli.see import folder_name
 from regard.errors import ArgumentError
+from regard.saved.named import folder_name
 
 
 def learn_weights(

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
+from regard import progress
 from regard.errors import OutputError, RegardError
 
 MISTAKE, FAILURE, STOPPED = 2, 1, 130
@@ -175,10 +176,7 @@ def how_to_go_on(unfinished: Path, one: str, many: str) -> str:
 
 @contextmanager
 def bar(what: str, *columns: str) -> Iterator[Callable[..., None]]:
-    """A progress bar on stderr for each phase; where that is no terminal, a line a minute.
-
-    It moves to and fro until there is something to count. A phase begins
-    where fewer are done than before: its time left is its own.
+    """`regard.progress.bar`, or a line a minute where standard error is no terminal.
 
     Args:
         what: Written before it.
@@ -187,35 +185,9 @@ def bar(what: str, *columns: str) -> Iterator[Callable[..., None]]:
     Yields:
         ``advance(done, total, **fields)``.
     """
-    from rich.console import Console
-
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield _lines(what)
-        return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-    from rich.progress import TimeRemainingColumn as Left
-
-    shown = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()]
-    shown += [TextColumn(column) for column in columns]
-    with Progress(*shown, Left(compact=True), console=console, transient=True) as progress:
-        phase, last = 1, 0
-        task: Any = None
-        if not columns:  # others have nothing to show in them yet
-            task = progress.add_task(f"{what}: loading", total=None)
-
-        def advance(done: int, total: int, **fields: Any) -> None:
-            nonlocal task, phase, last
-            if task is None:
-                task = progress.add_task(what, total=total, **fields)
-            if last == 0 or done < last:
-                phase += last > 0
-                named = what if phase == 1 else f"{what}, part {phase}"
-                progress.reset(task, total=total, description=named, **fields)
-            progress.update(task, completed=done, total=total, **fields)
-            last = done
-
-        yield advance
+    shown = progress.has_display()
+    with progress.bar(what, *columns) if shown else progress.reporting(_lines(what), what) as told:
+        yield told
 
 
 def _lines(what: str) -> Callable[..., None]:

@@ -18,7 +18,6 @@ from regard.cli.options import (
     Guidance,
     Height,
     Negative,
-    Seed,
     Steps,
     Variant,
     Width,
@@ -27,11 +26,20 @@ from regard.cli.options import (
 )
 from regard.cli.polite import at_once, bar, tell
 from regard.errors import ArgumentError
+from regard.saved.named import folder_name, stem
 
-Prompt = Annotated[str | None, typer.Argument(help="What to generate.")]
+Prompts = Annotated[
+    list[str] | None,
+    typer.Argument(help="What to generate; several prompts write a folder each below --out."),
+]
 Image = Annotated[Path | None, typer.Option(help="An image to look at, instead of generating one.")]
 Out = Annotated[
-    Path | None, typer.Option(help="Folder to write; by default named after the prompt.")
+    Path | None,
+    typer.Option(help="Folder to write; by default named after the prompt, of several 'looks'."),
+]
+Seeds = Annotated[
+    list[int] | None,
+    typer.Option(help="Seed of the initial noise; by default 0. Again for more images."),
 ]
 Model = Annotated[
     str | None,
@@ -74,12 +82,15 @@ Carriers = Annotated[
         "for the model.",
     ),
 ]
-Prove = Annotated[
-    bool, typer.Option("--prove", help="Generate the image again with each word hidden.")
+Verify = Annotated[
+    bool,
+    typer.Option(
+        "--verify", help="Check by leaving one word out: generate the image again with each masked."
+    ),
 ]
-Seeds = Annotated[
+VerifiedSeeds = Annotated[
     int | None,
-    typer.Option(help="Prove at this many seeds, the first of which is --seed; by default 1."),
+    typer.Option(help="Verify at this many seeds, the first of which is --seed; by default 1."),
 ]
 Queries = Annotated[
     str | None,
@@ -99,7 +110,7 @@ Overwrite = Annotated[
 
 
 def look(
-    prompt: Prompt = None,
+    prompts: Prompts = None,
     image: Image = None,
     out: Out = None,
     model: Model = None,
@@ -107,7 +118,7 @@ def look(
     dtype: Dtype = None,
     variant: Variant = None,
     config: Config = None,
-    seed: Seed = None,
+    seed: Seeds = None,
     steps: Steps = None,
     guidance: Guidance = None,
     negative: Negative = None,
@@ -119,29 +130,47 @@ def look(
     self_attention: Patches = None,
     self_attention_layers: PatchLayers = None,
     carriers: Carriers = None,
-    prove: Prove = False,
-    seeds: Seeds = None,
+    verify: Verify = False,
+    seeds: VerifiedSeeds = None,
     queries: Queries = None,
     scale: Scale = "each",
     overwrite: Overwrite = False,
 ) -> None:
     """Generate an image and see which regions attend to each word; or look at an image."""
+    name, of = _opening(model, image, device=device, dtype=dtype, variant=variant, config=config)
+    target = {"out": out, "scale": scale, "overwrite": overwrite}
+    of_prompt = given(
+        seed=seed, num_inference_steps=steps, guidance_scale=guidance, negative_prompt=negative,
+        height=height, width=width, words=words, keep=keep, self_attention=self_attention,
+        self_attention_layers=self_attention_layers, carriers=carriers, verify=verify or None,
+        seeds=seeds,
+    )  # fmt: skip
+    if image is not None:
+        _refuse([*(["a prompt"] if prompts else []), *map(_option, of_prompt)])
+        _of_image(of, image, name, size, queries, **target)
+    else:
+        _check_no_image_options(prompts, size, queries)
+        _of_prompts(of, prompts or [], of_prompt, **target)
+
+
+def _opening(
+    model: str | None, image: Path | None, **placement: Any
+) -> tuple[str, Callable[[], Any]]:
+    """The name of the model, and what opens it."""
     name = model or ("openmoji" if image is None else "fashion-vit")
     at_once(f"opening {name}")
-    of = partial(opened, name, device=device, dtype=dtype, variant=variant, config=config)
-    if image is not None:
-        drawing = {"a prompt": prompt, "--seed": seed, "--num-inference-steps": steps}
-        drawing |= {"--guidance-scale": guidance, "--negative-prompt": negative}
-        drawing |= {"--height": height, "--width": width, "--words": words, "--keep": keep}
-        drawing |= {"--self-attention": self_attention}
-        drawing |= {"--self-attention-layers": self_attention_layers}
-        drawing |= {"--carriers": carriers, "--prove": prove or None, "--seeds": seeds}
-        _refuse([name for name, value in drawing.items() if value is not None])
-        asked = None if queries is None else _listed(queries)
-        folder = out or Path(f"{_stem(image.stem)}-{_stem(Path(name).name)}")
-        _look_at(image, of, folder, _size(size), asked, scale, overwrite=overwrite)
-        return
-    if prompt is None:
+    return Path(name).name, partial(opened, name, **placement)
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _check_no_image_options(
+    prompts: list[str] | None, size: str | None, queries: str | None
+) -> None:
+    """Refuse what is for an image that exists, and a call without a prompt."""
+    if not prompts:
         raise ArgumentError(
             "look: give a prompt, such as 'a cat on the beach', or an image with --image IMAGE."
         )
@@ -151,21 +180,6 @@ def look(
         )
     if size is not None:
         raise ArgumentError("look: --size is for --image. Give --height and --width instead.")
-    sampling = given(
-        negative_prompt=negative,
-        seed=seed,
-        num_inference_steps=steps,
-        guidance_scale=guidance,
-        height=height,
-        width=width,
-    )
-    _check(prompt, sampling)
-    tried = _seeds(seeds, prove=prove)
-    patches = _patches(self_attention, self_attention_layers)
-    kept = {"words": words, "keep": keep, "carriers": carriers, "self_attention": patches}
-    made = partial(_made, prompt, sampling, of, kept, tried)
-    folder = out or Path(folder_name(prompt, seed or 0))
-    _generate(made, folder, scale, prove=tried, overwrite=overwrite)
 
 
 def _refuse(options: list[str]) -> None:
@@ -196,94 +210,103 @@ def _patches(text: str | None, layers: str | None) -> dict[str, Any] | None:
     return {"patches": patches, "layers": None if layers is None else _listed(layers)}
 
 
-def _check(prompt: str, sampling: dict[str, Any]) -> None:
-    """Say at once what is wrong with the request, before anything slow is imported."""
-    from regard.generation import Request
-
-    Request.of(prompt, sampling)
-
-
-def _generate(
-    made: Callable[[], Any], folder: Path, scale: str, *, prove: int, overwrite: bool
+def _of_prompts(
+    of: Callable[[], Any],
+    prompts: list[str],
+    options: dict[str, Any],
+    *,
+    out: Path | None,
+    scale: str,
+    overwrite: bool,
 ) -> None:
-    from regard.look.output import FOLDER
+    """Look at one prompt, or at several prompts or seeds."""
+    from regard.generation import Sampling
+    from regard.look import output, several
+    from regard.look.asked import requests_of
     from regard.zoo.memory import keep_memory
 
-    keep_memory()  # the process is ours, and ends with this look
-    with FOLDER.claim(folder, overwrite=overwrite):
-        seen = made()
+    sampling = {name: options[name] for name in Sampling.__annotations__ if name in options}
+    seeds = sampling.pop("seed", [0])
+    sampling["seed"] = seeds[0] if len(seeds) == 1 else seeds
+    prompt = prompts[0] if len(prompts) == 1 else prompts
+    requests, many = requests_of(prompt, sampling)  # a mistake is told before torch is loaded
+    kept = _kept(options) | {"verify": _verified_seeds(options)}
+    keep_memory()  # the process is ours, and ends with this
+    name = "looks" if many else folder_name(requests[0].prompt, requests[0].seed)
+    kind, folder = several.FOLDER if many else output.FOLDER, out or Path(name)
+    with kind.claim(folder, overwrite=overwrite):
+        seen = _made(of, prompt, {**sampling, **kept})
         seen.save(folder, overwrite=overwrite, scale=scale)
+    for each in seen if many else [seen]:
+        _tell_of(each, named=many)
+    page = "the page.html of each" if many else folder / "page.html"
+    typer.echo(f"Wrote {folder}. Open {page} in a browser.")
+
+
+def _kept(options: dict[str, Any]) -> dict[str, Any]:
+    """What is kept of attention, as `look` takes it."""
+    patches = _patches(options.get("self_attention"), options.get("self_attention_layers"))
+    lists = {name: _listed(options[name]) for name in ("words", "keep") if name in options}
+    return {**lists, "self_attention": patches, "carriers": options.get("carriers")}
+
+
+def _verified_seeds(options: dict[str, Any]) -> int:
+    """At how many seeds to leave words out; 0 for none."""
+    seeds = options.get("seeds")
+    if seeds is not None and seeds < 1:
+        raise ArgumentError(
+            f"look: --seeds is {seeds} and must be 1 or more; 5 show whether seeds agree."
+        )
+    return int("verify" in options) if seeds is None else int(seeds)
+
+
+def _made(of: Callable[[], Any], prompt: str | list[str], options: dict[str, Any]) -> Any:
+    from regard.look import look as generate
+
+    with bar("looking") as advance:
+        return generate(of(), prompt, progress=advance, **options)
+
+
+def _tell_of(seen: Any, *, named: bool) -> None:
+    """What one look found; with its prompt and seed before it where there are several."""
+    recipe = seen.trace.recipe
+    if named:
+        typer.echo(f"{recipe['prompt']}, seed {recipe['seed']}")
     if seen.cut:
         tell(f"the prompt is longer than the text encoder takes; it was cut before: '{seen.cut}'.")
-    if seen.trace.recipe["void"]:
-        tell(f"the image shows nothing: {seen.trace.recipe['void']}.")
-    partly = seen.trace.recipe["partly_cut"]
+    if recipe["void"]:
+        tell(f"the image shows nothing: {recipe['void']}.")
+    partly = recipe["partly_cut"]
     if partly != seen.cut:
         tell(
             f"the prompt is longer than one of the text encoders takes, and only the other read on "
             f"from: '{partly}'."
         )
     typer.echo(text_of(seen.trace.words()))
-    if prove:
-        typer.echo(f"\n{_wrapped(seen.trace.recipe['proof'])}")
+    if seen.verification is not None:
+        typer.echo(f"\n{_wrapped(recipe['verification'])}")
     typer.echo(f"\nHeat maps: {shown_as(seen.trace)}.")
-    typer.echo(f"Wrote {folder}. Open {folder / 'page.html'} in a browser.")
 
 
-def _seeds(seeds: int | None, *, prove: bool) -> int:
-    """At how many seeds to prove; 0 for no proof."""
-    if seeds is not None and seeds < 1:
-        raise ArgumentError(
-            f"look: --seeds is {seeds} and must be 1 or more; 5 show whether seeds agree."
-        )
-    return int(prove) if seeds is None else seeds
-
-
-def _made(
-    prompt: str,
-    sampling: dict[str, Any],
+def _of_image(
     of: Callable[[], Any],
-    kept: dict[str, Any],
-    prove: int,
-) -> Any:
-    """The look, with the proof that was asked for under a bar of its own."""
-    from regard.look import look as generate
-    from regard.look import prove as hide
-    from regard.look.asked import KEEPABLE
-
-    model = of()
-    with bar("looking") as advance:
-        seen = generate(
-            model,
-            prompt,
-            words=None if kept["words"] is None else _listed(kept["words"]),
-            keep=KEEPABLE if kept["keep"] is None else _listed(kept["keep"]),
-            self_attention=kept["self_attention"],
-            carriers=kept["carriers"],
-            progress=advance,
-            **sampling,
-        )
-    if not prove:
-        return seen
-    with bar("hiding words") as advance:
-        return seen.with_proof(hide(model, seen, seeds=prove, progress=advance))
-
-
-def _look_at(
     image: Path,
-    of: Callable[[], Any],
-    folder: Path,
-    size: tuple[int, int] | None,
-    queries: list[str] | None,
-    scale: str,
+    model: str,
+    size: str | None,
+    queries: str | None,
     *,
+    out: Path | None,
+    scale: str,
     overwrite: bool,
 ) -> None:
+    """Look at an image that exists."""
     from regard.look import look_at
     from regard.look.output import FOLDER
 
+    asked = None if queries is None else _listed(queries)
+    sides, folder = _size(size), out or Path(f"{stem(image.stem)}-{stem(model)}")
     with FOLDER.claim(folder, overwrite=overwrite):
-        seen = look_at(of(), image, size=size, queries=queries)
+        seen = look_at(of(), image, size=sides, queries=asked)
         seen.save(folder, overwrite=overwrite, scale=scale)
     recipe = seen.trace.recipe
     if recipe["interpolated"]:
@@ -331,24 +354,9 @@ def words(
     found = Trace.load(trace)
     typer.echo(found.recipe.get("prompt", ""))
     typer.echo(text_of(unclaimed(found.words())))
-    if found.recipe.get("proof"):
-        typer.echo(f"\n{_wrapped(found.recipe['proof'])}")
-
-
-def folder_name(prompt: str, seed: int) -> str:
-    """The folder that a look is written to if none is named.
-
-    Example:
-        >>> folder_name("A cat and a blue car", 0)
-        'a-cat-and-a-blue-car-seed0'
-    """
-    return f"{_stem(prompt)}-seed{seed}"
-
-
-def _stem(text: str) -> str:
-    # File systems take 255 bytes, a letter may be four of them, and two stems make a name.
-    plain = re.sub(r"[\W_]+", "-", text.casefold())[:50]
-    return plain.encode()[:100].decode(errors="ignore").strip("-") or "look"
+    note = found.recipe.get("verification") or found.recipe.get("proof")  # its name in older traces
+    if note:
+        typer.echo(f"\n{_wrapped(note)}")
 
 
 def shown_as(trace: Any) -> str:
@@ -385,23 +393,23 @@ LEFT = ("word", "seen", "suspicion", "verdict")
 
 
 def text_of(table: Any) -> str:
-    """A table of words for the terminal: what the maps say, then what a proof says of each word.
+    """A table of words for the terminal: what the maps say, then what leaving it out says.
 
     Each change stands beside the threshold that it is held to, as in ``0.273 > 0.100``.
     """
     if "seeds" not in table:
         return _columns(table, ["word", "mass", "entropy", "verdict"])
     maps = table[table["role"] != "together"]
-    proof = table[table["seeds"].notna()].copy()
+    checked = table[table["seeds"].notna()].copy()
     for name, limit in (("distance", "threshold"), ("pixel_distance", "pixel_threshold")):
-        pairs = zip(proof[name], proof[limit], strict=True)
-        proof[name] = [_held(value, against) for value, against in pairs]
-    share = zip(proof["share_low"], proof["share_high"], strict=True)
-    proof["share"] = [f"{low:.0%}-{high:.0%}" for low, high in share]
-    several = ["redundant_share", "share"] if (proof["seeds"] > 1).any() else []
-    shown = [name for name in ("distance", "seen") if proof[name].ne("").any()]
+        pairs = zip(checked[name], checked[limit], strict=True)
+        checked[name] = [_held(value, against) for value, against in pairs]
+    share = zip(checked["share_low"], checked["share_high"], strict=True)
+    checked["share"] = [f"{low:.0%}-{high:.0%}" for low, high in share]
+    several = ["redundant_share", "share"] if (checked["seeds"] > 1).any() else []
+    shown = [name for name in ("distance", "seen") if checked[name].ne("").any()]
     first = _columns(maps, ["word", "mass", "entropy", "suspicion"])
-    second = _columns(proof, ["word", *shown, "pixel_distance", *several, "verdict"])
+    second = _columns(checked, ["word", *shown, "pixel_distance", *several, "verdict"])
     return f"{first}\n\nwith the word hidden:\n{second}"
 
 

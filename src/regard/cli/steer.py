@@ -23,8 +23,8 @@ from regard.cli.options import (
     opened,
 )
 from regard.cli.polite import bar
-from regard.cli.see import folder_name
 from regard.errors import ArgumentError
+from regard.saved.named import folder_name
 
 # Options of generation default to None, so that a given one can be told from a default.
 Prompt = Annotated[str | None, typer.Argument(help="The prompt.")]

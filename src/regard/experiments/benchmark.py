@@ -16,7 +16,7 @@ from regard.experiments.images import ImageCase, ImagePlan, Variant, shared_reci
 from regard.experiments.meter import counting
 from regard.experiments.result import Result
 from regard.generation import Request, Sampling
-from regard.look.asked import check_progress
+from regard.progress import Progress, check_progress
 
 SETS = ("animals", "animals_objects", "objects")
 CONTENDERS = (
@@ -41,7 +41,7 @@ def benchmark(
     captioner: str | os.PathLike[str] | None = "openmoji-captioner",
     store: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
-    progress: Callable[[int, int], Any] | None = None,
+    progress: Progress = None,
     **sampling: Unpack[Sampling],
 ) -> Result:
     """Generate prompts with two subjects bare and under methods, and count what is neglected.
@@ -63,7 +63,8 @@ def benchmark(
             and the result reads its images there: keep it until that is saved. None keeps all in
             memory.
         overwrite: Whether what other settings left unfinished in the store may be deleted.
-        progress: Called with the number of images generated so far, and of all.
+        progress: None shows a progress bar on a terminal, True always, False never; a function is
+            called with the number of images generated so far, and of all.
         **sampling: As in `regard.generation.Sampling`, but for seed and latents.
 
     Returns:
@@ -232,7 +233,7 @@ def _judges_of(model: Any, encoder: Any, captioner: Any) -> tuple[list[Any], lis
         ArgumentError: the encoder reads no texts.
     """
     from regard.models.captioner import captions
-    from regard.scores.evidence import bundled_judges
+    from regard.scores.change import makes_scenes
     from regard.scores.judges import Captions, Fit, Presence
     from regard.scores.pairs import open_encoder
 
@@ -243,7 +244,7 @@ def _judges_of(model: Any, encoder: Any, captioner: Any) -> tuple[list[Any], lis
             f"image fits its prompt. Take one of images and texts, such as 'openmoji-clip'."
         )
     judges, notes = [Fit(opened)], []
-    if bundled_judges(model) is not None:
+    if makes_scenes(model):
         judges.insert(0, Presence())
     else:
         notes.append(

@@ -18,6 +18,7 @@ from regard.experiments.plan import Plan
 from regard.experiments.result import Kind, Result, paged
 from regard.experiments.run import run
 from regard.experiments.store import Done
+from regard.progress import check_progress
 from regard.views import Plate, Section, contact_sheet, report
 from regard.zoo import recipes, weights_folder
 from regard.zoo.cards import FIGURES, GOALS
@@ -61,7 +62,7 @@ def evaluate(
     quick: bool = False,
     store: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
 ) -> Evaluation:
     """Measure every figure that the card of a bundled model quotes.
 
@@ -71,7 +72,8 @@ def evaluate(
         store: A folder to which what each chunk of images gave is written at once; a call with the
             same settings and folder goes on from there. None keeps all in memory.
         overwrite: Whether what other settings left unfinished in the store may be deleted.
-        progress: Called with what is being done, the images measured, and all of them.
+        progress: None shows a progress bar on a terminal, True always, False never; a function is
+            called with what is being done, the images done and the images there are.
 
     Returns:
         An `Evaluation`; its ``figures`` is one flat mapping of shares and accuracies in 0..1,
@@ -82,6 +84,7 @@ def evaluate(
         DataError: its weights, or those of a judge, are not there.
         OutputError: the store holds something else, or cannot be written.
     """
+    check_progress(progress)
     if name not in _TASKS:
         raise unknown("bundled model", name, recipes())
     store = None if store is None else pathlike(store, "store", "evaluate")

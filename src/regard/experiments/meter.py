@@ -11,7 +11,7 @@ class Meter:
     """Counts work in units of the experiment's own, such as images, and reports each change.
 
     Args:
-        progress: Called at each change; None reports nothing.
+        progress: Called at each change; None reports nothing. It may be set later.
         total: How much work there is, about.
         what: What is being done at first.
 
@@ -24,7 +24,7 @@ class Meter:
     """
 
     def __init__(self, progress: Progress | None, total: int, what: str = "") -> None:
-        self._progress = progress or (lambda what, done, total: None)
+        self.progress = progress
         self.total, self.what, self.done = total, what, 0
 
     def begin(self, what: str) -> None:
@@ -49,14 +49,18 @@ class Meter:
         return lambda done, steps: self._report(min(self.total, self.done + done * amount // steps))
 
     def _report(self, done: int) -> None:
-        self._progress(self.what, done, self.total)
+        if self.progress is not None:
+            self.progress(self.what, done, self.total)
 
 
-def counting(progress: Callable[[int, int], Any] | None) -> Progress | None:
-    """For whoever wants to know how much is done, and not what.
+def counting(progress: Any) -> Any:
+    """For a function that wants to know how much is done, and not what; anything else as it is.
 
     Example:
         >>> counting(print)("generating", 1, 2)
         1 2
+        >>> counting(None)
     """
-    return None if progress is None else lambda what, done, total: progress(done, total)
+    if not callable(progress):
+        return progress
+    return lambda what, done, total: progress(done, total)

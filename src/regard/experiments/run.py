@@ -4,10 +4,11 @@ import os
 import time
 from typing import Any
 
-from regard.experiments.meter import Progress
+from regard.experiments.meter import Progress, counting
 from regard.experiments.plan import Plan
 from regard.experiments.result import Result
 from regard.experiments.store import Store
+from regard.progress import reporting
 
 
 def run(
@@ -15,7 +16,7 @@ def run(
     *,
     store: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
 ) -> Result:
     """Do every case of a plan that is not in the store yet.
 
@@ -25,7 +26,8 @@ def run(
         plan: What to do.
         store: A folder for finished cases; None keeps them in memory.
         overwrite: Whether cases in the store that have other settings may be deleted.
-        progress: Called with what is being done, how much is done, and how much there is.
+        progress: As for `regard.progress.reporting`; a function is called with what is being done,
+            how much is done, and how much there is.
 
     Returns:
         The result, whose cases are read from the store.
@@ -36,10 +38,13 @@ def run(
     """
     started = time.perf_counter()
     keys = {case.name: plan.key(case) for case in plan.cases}
-    meter = plan.meter(progress)
     rows: list[dict[str, Any]] = []
-    how: dict[str, Any] = {"overwrite": overwrite, "grows": plan.grows}
-    with Store(store, plan.recipe, who=plan.kind.name, **how) as kept:
+    name = plan.kind.name
+    with (
+        reporting(progress, name) as advance,
+        Store(store, plan.recipe, who=name, overwrite=overwrite, grows=plan.grows) as kept,
+    ):
+        meter = plan.meter(advance if callable(progress) else counting(advance))
         cases = kept.cases(keys)
         for group in plan.groups():
             done = {case.name: kept.get(keys[case.name]) for case in group}

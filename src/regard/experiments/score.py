@@ -1,7 +1,7 @@
 """Score a folder of images: against their prompts, against other images, or both."""
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,11 @@ from PIL import Image
 from regard.data.pictures import Pictures, captions_of
 from regard.errors import ArgumentError
 from regard.experiments.score_report import SCORE, Scores
+from regard.progress import Advance, Progress, check_progress, reporting
 from regard.scores import clip, fidelity, pairs, perceptual
 from regard.stats.ends import LEAST
 from regard.stats.means import Interval, bootstrap, paired
 
-Progress = Callable[[int, int], Any]
 Said = Mapping[str, tuple[str, ...]]
 
 COLUMNS = ["measure", "of", "value", "low", "high", "p", "n", "clusters", "unit", "warning"]
@@ -41,7 +41,7 @@ def score(
     prefix: str = "",
     level: float = 0.95,
     seed: int = 0,
-    progress: Progress | None = None,
+    progress: Progress = None,
 ) -> Scores:
     """Every number that can be had of a folder of images, with its interval.
 
@@ -59,7 +59,8 @@ def score(
         prefix: As for `regard.scores.clip.clip_score`.
         level: Share of such intervals that hold the true value.
         seed: Of the bootstrap, of exchanges, and of the subsets of KID.
-        progress: Called with the number of images encoded so far, and of all.
+        progress: None shows a progress bar on a terminal, True always, False never; a function is
+            called with the number of images encoded so far, and of all.
 
     Returns:
         `Scores`.
@@ -72,19 +73,21 @@ def score(
     """
     if against is None and said is None:
         raise ArgumentError("score: there is nothing to score against. Give prompts, or images.")
+    check_progress(progress)
     check_numbers(level, seed)
     clip.check_scale(scale)
     texts = None if said is None else captions_of(images.names, said)
     theirs = against if against is not None and _same_names(images, against) else None
     which = pairs.open_encoder(encoder)
     total = len(images) + len(against or ())
-    which = remembering(which, total, progress or (lambda done, total: None))
-    run = _Run(which, scale, prefix, level, seed, clusters=_clusters(images, texts))
-    if texts is not None:
-        run.fit(images, texts, theirs)
-    if against is not None:
-        run.pairs(images, theirs)
-        run.sets(images, against)
+    with reporting(progress, "score") as advance:
+        which = remembering(which, total, advance)
+        run = _Run(which, scale, prefix, level, seed, clusters=_clusters(images, texts))
+        if texts is not None:
+            run.fit(images, texts, theirs)
+        if against is not None:
+            run.pairs(images, theirs)
+            run.sets(images, against)
     if not run.rows:
         raise ArgumentError(f"score: {'; '.join(run.notes)}. Give more images, or prompts.")
     told = {"encoder": which.name, **which.recipe, "level": level, "seed": seed}
@@ -210,7 +213,7 @@ class _Run:
         self.rows.append({"measure": name, "of": of, **ends, **counts})
 
 
-def remembering(which: Any, total: int, progress: Progress) -> Any:
+def remembering(which: Any, total: int, progress: Advance) -> Any:
     """The same encoder, which encodes no image twice, and tells how many it has encoded.
 
     Args:

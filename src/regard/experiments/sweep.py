@@ -1,7 +1,7 @@
 """One call: ablate each head, layer, word or stage, one at a time, and see what that did."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Unpack
 
@@ -13,7 +13,7 @@ from regard.experiments.meter import counting
 from regard.experiments.result import Result
 from regard.experiments.sweep_report import SWEEP
 from regard.generation import Request, Sampling
-from regard.look.asked import check_progress
+from regard.progress import Progress, check_progress
 
 OVER = ("heads", "layers", "words", "places")
 BUNDLED = "openmoji-clip"
@@ -30,7 +30,7 @@ def sweep(
     encoder: Any = None,
     store: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
-    progress: Callable[[int, int], Any] | None = None,
+    progress: Progress = None,
     **sampling: Unpack[Sampling],
 ) -> Result:
     """Take away each head, layer, word or place, and say what became of the image without it.
@@ -55,7 +55,8 @@ def sweep(
             and the result reads its images there: keep it until that is saved. None keeps all in
             memory.
         overwrite: Whether what other settings left unfinished in the store may be deleted.
-        progress: Called with the number of images generated so far, and of all.
+        progress: None shows a progress bar on a terminal, True always, False never; a function is
+            called with the number of images generated so far, and of all.
         **sampling: As in `regard.generation.Sampling`, but for seed and latents.
 
     Returns:
@@ -172,11 +173,11 @@ def _judges_of(model: Any, encoder: Any, prompts: Sequence[str]) -> tuple[list[A
     Raises:
         RegardError: the encoder cannot be opened.
     """
-    from regard.scores.evidence import bundled_judges
+    from regard.scores.change import makes_scenes
     from regard.scores.judges import Losses, Pixels, Shift
     from regard.scores.pairs import open_encoder
 
-    if encoder is None and bundled_judges(model) is None:
+    if encoder is None and not makes_scenes(model):
         return [Pixels()], [
             "Only pixels are compared: no encoder is known to understand the images of this "
             "model. Name one with encoder= (--encoder)."

@@ -1,13 +1,56 @@
 """Arguments of a look that are no settings of the image, checked before any model is opened."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from regard.arguments import caller, flag, listed, shown, whole_or_none
 from regard.axes import HEAD, LAYER, STEP
 from regard.errors import ArgumentError
+from regard.generation import Request
 
 KEEPABLE = (STEP, LAYER, HEAD)
+
+
+def requests_of(
+    prompt: Any, sampling: Mapping[str, Any], methods: Sequence[Any] = ()
+) -> tuple[list[Request], bool]:
+    """The requests of prompts and seeds pair by pair, and whether either was a list.
+
+    Raises:
+        PromptError: a prompt is empty, or no text.
+        ArgumentError: prompts and seeds cannot be paired, initial noise was given for several
+            seeds, or another argument lies outside what it may be.
+
+    Example:
+        >>> requests, several = requests_of("a cat", {"seed": [3, 5]})
+        >>> [each.seed for each in requests], several
+        ([3, 5], True)
+    """
+    prompts = None if isinstance(prompt, str | bytes) else listed(prompt)
+    seed = sampling.get("seed", 0)
+    seeds = (
+        None if isinstance(seed, str | bytes) or whole_or_none(seed) is not None else listed(seed)
+    )
+    if prompts is None and seeds is None:
+        return [Request.of(prompt, sampling, methods)], False
+    prompts = [prompt] if prompts is None else prompts
+    seeds = [seed] if seeds is None else seeds
+    count = max(len(prompts), len(seeds))
+    if not prompts or not seeds or {len(prompts), len(seeds)} - {1, count}:
+        raise ArgumentError(
+            f"{caller()}: there are {len(prompts)} prompts and {len(seeds)} seeds, and each image "
+            f"has one of both. Give several prompts with one seed, several seeds with one prompt, "
+            f"or as many of both."
+        )
+    if sampling.get("latents") is not None and len(seeds) > 1:
+        raise ArgumentError(
+            f"{caller()}: latents are initial noise, which has no seed, and there are "
+            f"{len(seeds)} seeds. Leave one of them out."
+        )
+    prompts = prompts * count if len(prompts) == 1 else prompts
+    seeds = seeds * count if len(seeds) == 1 else seeds
+    pairs = zip(prompts, seeds, strict=True)
+    return [Request.of(own, {**sampling, "seed": n}, methods) for own, n in pairs], True
 
 
 def check_keep(keep: Any) -> None:
@@ -32,37 +75,41 @@ def check_keep(keep: Any) -> None:
         )
 
 
-def check_progress(progress: Any) -> None:
-    """Refuse what cannot be told of progress.
-
-    Raises:
-        ArgumentError: it is no function.
-    """
-    if progress is not None and not callable(progress):
-        raise ArgumentError(
-            f"{caller()}: progress is {shown(progress)} and must be a function of the steps done "
-            f"and the steps there are, or None."
-        )
-
-
-def seeds_of_proof(prove: Any) -> int:
-    """At how many seeds words are proved: none, one, or as many as were asked for.
+def seeds_to_verify(verify: Any) -> int:
+    """At how many seeds words are verified: none, one, or as many as were asked for.
 
     Raises:
         ArgumentError: it is neither a flag nor a number of seeds.
 
     Example:
-        >>> seeds_of_proof(False), seeds_of_proof(True), seeds_of_proof(3)
+        >>> seeds_to_verify(False), seeds_to_verify(True), seeds_to_verify(3)
         (0, 1, 3)
     """
-    number = whole_or_none(prove)
-    if number is None and "bool" not in type(prove).__name__:
+    number = whole_or_none(verify)
+    if number is None and "bool" not in type(verify).__name__:
         raise ArgumentError(
-            f"{caller()}: prove is {shown(prove)} and must be True, False or a number of seeds."
+            f"{caller()}: verify is {shown(verify)} and must be True, False or a number of seeds."
         )
     if number is not None and number < 0:
-        raise ArgumentError(f"{caller()}: prove is {number} and must be 0 seeds or more.")
-    return int(flag(prove, "prove", caller())) if number is None else number
+        raise ArgumentError(f"{caller()}: verify is {number} and must be 0 seeds or more.")
+    return int(flag(verify, "verify", caller())) if number is None else number
+
+
+def check_judges(judges: Any) -> None:
+    """Refuse what is no list of judges; None is for the model's own.
+
+    Raises:
+        ArgumentError: it is one judge alone, empty, or holds what gives no columns with units.
+    """
+    if judges is None:
+        return
+    several = [] if isinstance(judges, str | bytes) else listed(judges) or []
+    for each in several or [judges]:
+        if not several or isinstance(each, type) or not callable(getattr(each, "recipe", None)):
+            raise ArgumentError(
+                f"{caller()}: judges is {shown(judges)} and must be a list of judges of "
+                f"regard.scores, such as [Likeness(), Seen()]."
+            )
 
 
 def check_names(names: Sequence[str] | None, name: str, such: str) -> None:

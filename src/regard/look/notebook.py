@@ -3,6 +3,7 @@
 import base64
 import html
 import io
+from collections.abc import Iterable
 from typing import Any
 
 import pandas as pd
@@ -12,12 +13,12 @@ LEAST = 256
 """Pixels that an image is shown wide at least."""
 
 
-def shown(images: dict[str, Image.Image], table: pd.DataFrame | None, text: str) -> str:
-    """Images side by side with their captions, a table below them, and a line of text, as HTML."""
+def shown(images: Iterable[tuple[str, Image.Image]], table: pd.DataFrame | None, text: str) -> str:
+    """Images side by side under their captions, a table below them, and a line of text, as HTML."""
     figures = "".join(
         f'<figure style="display:inline-block;margin:0 8px 0 0">{_element(image)}'
         f"<figcaption>{html.escape(caption)}</figcaption></figure>"
-        for caption, image in images.items()
+        for caption, image in images
     )
     rows: Any = (
         "" if table is None else table.to_html(index=False, na_rep="", float_format="{:.3g}".format)

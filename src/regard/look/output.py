@@ -13,7 +13,7 @@ from regard.saved.folder import SavedFolder, listed
 from regard.trace import Trace
 from regard.trace.names import file_names
 
-__all__ = ["FOLDER", "check_folder", "file_names", "write"]
+__all__ = ["FOLDER", "check_folder", "file_names", "foreign", "write"]
 
 PICTURE, WORDS, MAPS, STORE, PAGE = "image.png", "words.csv", "heatmaps", "trace.zarr", "page.html"
 PREDICTIONS = "predictions.csv"
@@ -113,7 +113,7 @@ def _of_layer(trace: Trace, layer: str) -> tuple[str, Any]:
     return query, trace.attention(query, layers=[layer])
 
 
-def _foreign(folder: Path) -> str | None:
+def foreign(folder: Path) -> str | None:
     """Something in a folder that is no part of a saved look; None if all of it is."""
     there = listed(folder)
     for found in there:
@@ -159,5 +159,5 @@ def _saved_layers(store: Path) -> list[str]:
     return sorted(each.name for g in groups if g.is_dir() for each in g.iterdir() if each.is_dir())
 
 
-FOLDER = SavedFolder("Look.save", "look", _foreign)
+FOLDER = SavedFolder("Look.save", "look", foreign)
 check_folder = FOLDER.check

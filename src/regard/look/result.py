@@ -22,18 +22,19 @@ class Look:
             one that was looked at.
         trace: Where every word was looked at, the table of words, and the recipe; or where every
             patch looks.
-        proof: What hiding each word changed, as `prove` returns it; None if not asked for.
+        verification: What hiding each word changed, as `verify` returns it; None if not asked for.
     """
 
     image: Image.Image
     latents: Any  # a tensor; not named, so that this module does not import torch
     trace: Trace
-    proof: pd.DataFrame | None = None
+    verification: pd.DataFrame | None = None
 
     def __repr__(self) -> str:
         columns, rows = self.image.size
-        proved = "no proof" if self.proof is None else f"{len(_proved(self.proof))} words proved"
-        return f"Look({rows}x{columns} pixels; {self.trace!r}; {proved})"
+        found = self.verification
+        checked = "not verified" if found is None else f"{len(_verified(found))} words verified"
+        return f"Look({rows}x{columns} pixels; {self.trace!r}; {checked})"
 
     def _repr_html_(self) -> str:
         recipe = self.trace.recipe
@@ -41,7 +42,7 @@ class Look:
         words = self.trace.words() if self.trace.layers else None
         kept = ["word", "mass", "entropy", "verdict"]
         return notebook.shown(
-            {caption: self.image}, None if words is None else words[kept], repr(self)
+            [(caption, self.image)], None if words is None else words[kept], repr(self)
         )
 
     @property
@@ -49,23 +50,25 @@ class Look:
         """The end of the prompt that the text encoder did not take; empty if all fitted."""
         return str(self.trace.recipe.get("cut", ""))
 
-    def with_proof(self, proof: pd.DataFrame) -> "Look":
-        """The same look, its table of words judged by a proof.
+    def with_verification(self, verification: pd.DataFrame) -> "Look":
+        """The same look, its table of words judged by a verification.
 
         Args:
-            proof: As `prove` returns it.
+            verification: As `verify` returns it.
 
         Returns:
             A new look; the recipe says what the words were compared with.
 
         Raises:
-            UnknownName: the proof has a word that the look has not.
+            UnknownName: the verification has a word that the look has not.
         """
-        table = judge(self.trace.words(), proof)
-        table.attrs["note"] = proof.attrs.get("note", "")
-        recipe = {**self.trace.recipe, "proof": table.attrs["note"]}
+        table = judge(self.trace.words(), verification)
+        table.attrs["note"] = verification.attrs.get("note", "")
+        recipe = {**self.trace.recipe, "verification": table.attrs["note"]}
         return replace(
-            self, trace=replace(self.trace, table=table, recipe=recipe), proof=proof.copy()
+            self,
+            trace=replace(self.trace, table=table, recipe=recipe),
+            verification=verification.copy(),
         )
 
     def save(
@@ -91,5 +94,5 @@ class Look:
         output.write(self.image, self.trace, folder, overwrite=overwrite, scale=scale)
 
 
-def _proved(proof: pd.DataFrame) -> set[str]:
-    return set(proof.loc[proof["kind"] == WORD, "word"])
+def _verified(verification: pd.DataFrame) -> set[str]:
+    return set(verification.loc[verification["kind"] == WORD, "word"])

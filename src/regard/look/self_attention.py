@@ -28,8 +28,8 @@ class SelfAttention:
             down and a quarter to the right, which is a patch of every grid. None for every patch.
         layers: Which self-attention and joint layers, as `regard.layers` has them called; None for
             all.
-        max_bytes: Bytes of weights to keep at most: 4 for each patch and key of each layer, step
-            and head that is kept.
+        max_bytes: Bytes of weights to keep of an image at most: 4 for each patch and key of each
+            layer, step and head that is kept.
 
     Raises:
         ArgumentError: an argument is none of these.
@@ -103,16 +103,25 @@ class PatchRows:
         model: A `TextToImage`.
         keep: As `look` has it; layers are kept apart in any case, as their grids differ.
         steps: How many steps there will be.
+        sample: Which image of the batch.
     """
 
-    def __init__(self, asked: SelfAttention, model: Any, keep: Sequence[str], steps: int) -> None:
+    def __init__(
+        self,
+        asked: SelfAttention,
+        model: Any,
+        keep: Sequence[str],
+        steps: int,
+        *,
+        sample: int = 0,
+    ) -> None:
         from regard.tap import Select
         from regard.tap.observers import ImageRows
 
         asked.check_among(model.layers)
         self.averaged = [axis for axis in (STEP, HEAD) if axis not in keep]
         patches = checked_patches(asked.patches, name="self_attention", caller=caller())
-        self.rows = ImageRows(patches, keep=keep, steps=steps, most=asked.max_bytes)
+        self.rows = ImageRows(patches, keep=keep, steps=steps, most=asked.max_bytes, sample=sample)
         self.observers = [(Select(query="image", key="image", layers=asked.layers), self.rows)]
 
     def finish(self) -> None:

@@ -1,4 +1,4 @@
-"""Which words of a prompt look redundant by their maps, and which are, by proof."""
+"""Which words of a prompt look redundant by their maps, and which are, by leaving them out."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -29,12 +29,12 @@ TOGETHER = "together"
 
 COLUMNS = ["word", "role", "mass", "entropy", "duplicate_of", "verdict"]
 
-PROOF = ["word", "seed", "kind", "distance", "pixel_distance", "seen"]
-"""The columns of a proof."""
+VERIFICATION = ["word", "seed", "kind", "distance", "pixel_distance", "seen"]
+"""The columns of a verification."""
 
 WORD, CONTROL, OWN_KEY = "word", "control", "own key"
 KINDS = (WORD, TOGETHER, CONTROL, OWN_KEY)
-"""What a row of a proof is about."""
+"""What a row of a verification is about."""
 
 LEVEL = 0.95
 """Of the interval of a share of seeds."""
@@ -56,14 +56,14 @@ UNITS = {
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Where a word begins to look redundant, and what a proof must show.
+    """Where a word begins to look redundant, and what a verification must show.
 
     Args:
         mass: Little mass is less than this share of the mean mass of the words of the prompt.
             0.25: the start token takes a part of all attention that differs from model to model,
             so a word is held against the other words; at a quarter of their mean, four such words
             together weigh as one. In 16 images of `openmoji` four of 83 words were below it, none
-            of them a subject; three of the four were proved redundant.
+            of them a subject; three of the four were verified redundant.
         entropy: A map is near-uniform from this normalised entropy on. 0.999: no subject of those
             16 images reached it (the greatest was 0.9989), and 6 % of the words did; 70 % of them
             reached 0.99. On 16x16 patches it is reached when a quarter of the image gets a
@@ -133,7 +133,8 @@ def word_table(trace: Trace, *, thresholds: Thresholds | None = None) -> pd.Data
         kept, with the columns word, role, mass (share of attention), entropy (0 on one patch, 1
         even; NaN without mass), duplicate_of (the heavier word with nearly the same map, else
         empty) and verdict: ``looks redundant`` with the reason, or empty. Maps alone say nothing of
-        what an image needs; `judge` has the verdict of a proof. ``attrs["units"]`` has the units.
+        what an image needs; `judge` has the verdict of a verification.
+        ``attrs["units"]`` has the units.
 
     Example:
         >>> from regard.trace import toy_trace
@@ -167,7 +168,7 @@ def word_table(trace: Trace, *, thresholds: Thresholds | None = None) -> pd.Data
     return table
 
 
-def verdicts(proof: pd.DataFrame, *, thresholds: Thresholds | None = None) -> pd.DataFrame:
+def verdicts(verification: pd.DataFrame, *, thresholds: Thresholds | None = None) -> pd.DataFrame:
     """Whether each word, or words together, were needed at each seed, by what hiding it changed.
 
     It was needed for the first of these reasons: something else is seen in the image without it,
@@ -176,7 +177,7 @@ def verdicts(proof: pd.DataFrame, *, thresholds: Thresholds | None = None) -> pd
     that of the controls; the mean distance of pixels is, likewise.
 
     Args:
-        proof: One row for each thing hidden at each seed, with the columns word, seed, kind
+        verification: One row for each thing hidden at each seed, with the columns word, seed, kind
             (``word``, ``together``, ``control`` or ``own key``), distance (perceptual; NaN where
             there is none), pixel_distance, and seen: ``same``, or what was seen before and after,
             or "" where nothing was asked. Controls count at their own seed.
@@ -191,10 +192,10 @@ def verdicts(proof: pd.DataFrame, *, thresholds: Thresholds | None = None) -> pd
         ArgumentError: a column is missing, a value is not of its kind, or something is there twice.
 
     Example:
-        >>> proof = pd.DataFrame({"word": ["and", "cat", "[pad]"], "seed": 0,
+        >>> verification = pd.DataFrame({"word": ["and", "cat", "[pad]"], "seed": 0,
         ...     "kind": ["word", "word", "control"], "distance": [0.01, 0.4, 0.02],
         ...     "pixel_distance": [0.001, 0.2, 0.01], "seen": ["same", "cat -> nothing", "same"]})
-        >>> verdicts(proof)[["word", "threshold", "needed"]].values.tolist()
+        >>> verdicts(verification)[["word", "threshold", "needed"]].values.tolist()
         [['and', 0.1, False], ['cat', 0.1, True]]
 
     Source:
@@ -202,9 +203,9 @@ def verdicts(proof: pd.DataFrame, *, thresholds: Thresholds | None = None) -> pd
         Models": what an output needs is what is missed when it is deleted.
     """
     limits = thresholds or Thresholds()
-    _check_proof(proof)
+    _check_verification(verification)
     found = []
-    for _, rows in proof.groupby("seed", sort=False):
+    for _, rows in verification.groupby("seed", sort=False):
         controls = rows[rows["kind"] == CONTROL]
         least = [
             max([limit, *_quantile(controls[name], limits.quantile)])
@@ -221,9 +222,9 @@ def verdicts(proof: pd.DataFrame, *, thresholds: Thresholds | None = None) -> pd
 
 
 def judge(
-    table: pd.DataFrame, proof: pd.DataFrame, *, thresholds: Thresholds | None = None
+    table: pd.DataFrame, verification: pd.DataFrame, *, thresholds: Thresholds | None = None
 ) -> pd.DataFrame:
-    """The table of words with the evidence of a proof, and the verdict that it comes to.
+    """The table of words with the evidence of a verification, and the verdict that it comes to.
 
     A word that was found redundant alone, but not together with another that was, is
     ``redundant beside`` that other. With one seed a verdict says that it is of this seed. With
@@ -232,8 +233,8 @@ def judge(
 
     Args:
         table: As `word_table` returns it.
-        proof: As `verdicts` takes it.
-        thresholds: What a proof must show; by default `Thresholds()`.
+        verification: As `verdicts` takes it.
+        thresholds: What a verification must show; by default `Thresholds()`.
 
     Returns:
         The table, then a row for words that were hidden together. ``suspicion`` is what the verdict
@@ -245,14 +246,14 @@ def judge(
 
     Raises:
         ArgumentError: as for `verdicts`.
-        UnknownName: the proof has a word that the table has not.
+        UnknownName: the verification has a word that the table has not.
 
     Example:
         >>> from regard.trace import toy_trace
-        >>> proof = pd.DataFrame({"word": ["and", "cat"], "seed": 0, "kind": "word",
+        >>> verification = pd.DataFrame({"word": ["and", "cat"], "seed": 0, "kind": "word",
         ...     "distance": [0.01, 0.4], "pixel_distance": [0.001, 0.2],
         ...     "seen": ["same", "cat -> nothing"]})
-        >>> judged = judge(word_table(toy_trace()), proof)
+        >>> judged = judge(word_table(toy_trace()), verification)
         >>> judged.set_index("word").loc[["and", "cat"], "verdict"].to_dict()
         {'and': 'redundant at this seed', 'cat': 'needed at this seed'}
 
@@ -261,13 +262,13 @@ def judge(
         Inference".
     """
     limits = thresholds or Thresholds()
-    by_seed = verdicts(proof, thresholds=limits)
+    by_seed = verdicts(verification, thresholds=limits)
     own = by_seed[by_seed["kind"] == WORD]
     known = table.loc[table["role"] == "word", "word"].tolist()
     for word in own["word"]:
         if word not in known:
             raise unknown("word", word, known)
-    evidence = _evidence(by_seed, proof)
+    evidence = _evidence(by_seed, verification)
     plain = table.loc[table["role"] != TOGETHER]
     suspicion = plain["suspicion"] if "suspicion" in plain else plain["verdict"]
     plain = plain[COLUMNS].assign(suspicion=suspicion, verdict="")
@@ -295,7 +296,7 @@ def joined(words: Sequence[str]) -> str:
 
 
 def unclaimed(table: pd.DataFrame) -> pd.DataFrame:
-    """A table of words that says nothing of what an image needs unless a proof did.
+    """A table of words that says nothing of what an image needs unless a verification did.
 
     Older tables call a word ``matters`` for its map alone.
 
@@ -415,9 +416,9 @@ def _reason(row: "pd.Series[Any]", noise: Collection[str], least: float) -> str:
     return "pixels" if row["pixel_distance"] > row["pixel_threshold"] else ""
 
 
-def _evidence(by_seed: pd.DataFrame, proof: pd.DataFrame) -> pd.DataFrame:
+def _evidence(by_seed: pd.DataFrame, verification: pd.DataFrame) -> pd.DataFrame:
     """One row for each word, and for words together: means over seeds, and how often not needed."""
-    kept = proof[proof["kind"] == OWN_KEY].groupby("word")["distance"].mean()
+    kept = verification[verification["kind"] == OWN_KEY].groupby("word")["distance"].mean()
     rows: list[dict[str, Any]] = []
     for (word, kind), own in by_seed.groupby(["word", "kind"], sort=False):
         changed = [seen for seen in own["seen"] if seen not in (SAME, "")]
@@ -476,25 +477,27 @@ def _agreed(needed: "pd.Series[bool]", share: float) -> str:
     return f"{DEPENDS}: redundant at {int((~needed).sum())} of {len(needed)}"
 
 
-def _check_proof(proof: pd.DataFrame) -> None:
-    lacking = [name for name in PROOF if name not in proof.columns]
+def _check_verification(verification: pd.DataFrame) -> None:
+    lacking = [name for name in VERIFICATION if name not in verification.columns]
     if lacking:
         raise ArgumentError(
-            f"judge: the proof has no column '{lacking[0]}'; it has {list(proof.columns)}. "
-            f"Give {', '.join(PROOF)}, as regard.look.prove does."
+            f"judge: the verification has no column '{lacking[0]}'; it has "
+            f"{list(verification.columns)}. "
+            f"Give {', '.join(VERIFICATION)}, as regard.look.verify does."
         )
-    strange = sorted({str(kind) for kind in proof["kind"]} - set(KINDS))
+    strange = sorted({str(kind) for kind in verification["kind"]} - set(KINDS))
     if strange:
         raise ArgumentError(f"judge: kind is '{strange[0]}' and must be one of {', '.join(KINDS)}.")
-    if not np.isfinite(proof["pixel_distance"].to_numpy(dtype=np.float64)).all():
+    if not np.isfinite(verification["pixel_distance"].to_numpy(dtype=np.float64)).all():
         raise ArgumentError(
             "judge: pixel_distance has a value that is no number. Leave that word out."
         )
-    tried = proof[proof["kind"] != CONTROL]
-    if not proof["kind"].isin((WORD, TOGETHER)).any():
-        raise ArgumentError("judge: the proof has no word. Give one row per word and seed.")
+    tried = verification[verification["kind"] != CONTROL]
+    if not verification["kind"].isin((WORD, TOGETHER)).any():
+        raise ArgumentError("judge: the verification has no word. Give one row per word and seed.")
     twice = tried["word"][tried.duplicated(["word", "seed", "kind"])].tolist()
     if twice:
         raise ArgumentError(
-            f"judge: the proof has '{twice[0]}' twice at one seed. Give one row per word and seed."
+            f"judge: the verification has '{twice[0]}' twice at one seed. Give one row per word "
+            f"and seed."
         )

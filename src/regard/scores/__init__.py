@@ -1,37 +1,23 @@
 """Numbers of images: how well they fit a text, how far apart they are, and what they show.
 
-`scores` lists them; each is an attribute of this package too, such as `regard.scores.clip_score`.
-Most need an encoder, and load torch when they are called. `regard.scores.judges` has what
-experiments ask of each image, and `regard.scores.evidence` who says what changed from one image to
-another.
+`scores` lists functions of images and texts; each is an attribute of this package too, such as
+`regard.scores.clip_score`. `judges` lists classes that compare generated images with a baseline,
+as `regard.look.verify` and the experiments take them: a judge is called with images, their requests
+and the baseline, and gives columns with units. Most need an encoder, and load torch when they are
+called.
 """
 
 from typing import TYPE_CHECKING, Any
 
-from regard.registry import Registry, hand_out
+from regard.registry import hand_out
+from regard.scores.named import judges, scores
 
 if TYPE_CHECKING:
 
-    def __getattr__(name: str) -> Any: ...  # each of the table
+    def __getattr__(name: str) -> Any: ...  # each of the tables
 
 
-__all__ = ["scores"]
+__all__ = ["judges", "scores"]
 
-scores = Registry(
-    "score",
-    {
-        "caption_similarity": "regard.scores.templates:caption_similarity",
-        "clip_score": "regard.scores.clip:clip_score",
-        "fid": "regard.scores.fidelity:fid",
-        "image_similarity": "regard.scores.clip:image_similarity",
-        "kid": "regard.scores.fidelity:kid",
-        "misbound_colours": "regard.scores.presence:misbound_colours",
-        "neglected_subjects": "regard.scores.presence:neglected_subjects",
-        "perceptual_distance": "regard.scores.perceptual:perceptual_distance",
-        "prompt_similarity": "regard.scores.templates:prompt_similarity",
-        "text_similarity": "regard.scores.clip:text_similarity",
-        "weaker_half": "regard.scores.templates:weaker_half",
-    },
-)
-
-hand_out(__name__, {}, scores)
+# A module is called like the registry of judges, which the package hands out all the same.
+hand_out(__name__, {"judges": "regard.scores.named:judges"}, scores, judges)

@@ -8,8 +8,9 @@ import numpy as np
 from PIL import Image
 
 from regard.data.scenes import mentions_in
-from regard.measures.words import SAME, pixel_distance
+from regard.measures.words import pixel_distance
 from regard.scores import clip, perceptual, templates
+from regard.scores.change import before_after
 from regard.scores.presence import misbound_colours, neglected_subjects
 
 Columns = dict[str, list[Any]]
@@ -113,17 +114,14 @@ class Losses:
         seen = detect([baseline, *images])
         neglected = neglected_subjects([prompt] * len(seen), seen).values
         first, *others = [set(each.subjects) for each in seen]
-        before = named & first
+        before, subjects = named & first, [list(each.subjects) for each in seen]
         return {
             "neglected": neglected[1:].tolist(),
             "neglected_change": (neglected[1:] - neglected[0]).tolist(),
             "still_shown": [
                 len(before & each) / len(before) if before else np.nan for each in others
             ],
-            "segmenter": [
-                SAME if own == first else f"{_listed(seen[0])} -> {_listed(each)}"
-                for own, each in zip(others, seen[1:], strict=True)
-            ],
+            "segmenter": [before_after(subjects[0], each) for each in subjects[1:]],
         }
 
 
@@ -229,7 +227,3 @@ def arrays(images: Sequence[Image.Image]) -> list[np.ndarray]:
         (2, 3, 3)
     """
     return [np.asarray(each.convert("RGB")) for each in images]
-
-
-def _listed(seen: Any) -> str:
-    return ", ".join(seen.subjects) or "nothing"

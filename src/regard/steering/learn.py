@@ -12,6 +12,7 @@ from regard.data.pictures import as_rgb
 from regard.errors import ArgumentError
 from regard.generation import Request
 from regard.look.asked import check_words
+from regard.progress import Progress, check_progress, reporting
 from regard.stats.means import bootstrap
 from regard.steering.weights import END, PAD, WordWeights
 from regard.trace import Prompt
@@ -34,7 +35,7 @@ def learn_word_weights(
     decay: float = 1e-4,
     smooth: float = 1e-3,
     draws: int = 32,
-    progress: Any = None,
+    progress: Progress = None,
 ) -> WordWeights:
     """Learn how much attention each word of a prompt should get to give an image; 1 is neutral.
 
@@ -55,7 +56,8 @@ def learn_word_weights(
         decay: Factor of the squared logarithms in the loss.
         smooth: Factor of the squared differences between neighbouring parts in the loss.
         draws: Noisy targets, the same for all, on which the result is measured and none is trained.
-        progress: Called after each iteration with those done and those there are, of all seeds.
+        progress: As for `regard.look`; a function is called after each iteration with those done
+            and those there are, of all seeds.
 
     Returns:
         The weights with intervals over seeds, and the loss on held-out noise with them, without
@@ -82,24 +84,25 @@ def learn_word_weights(
     """
     request = Request(prompt, num_inference_steps=1, guidance_scale=1.0)
     check_words(words)
+    check_progress(progress)
     _check_numbers(seeds, iterations, rate, batch, groups, decay, smooth, draws)
     picture = as_rgb(target)
     from regard.models.text_to_image import TextToImage  # these load torch
     from regard.steering.denoising import Training, gates_of, judged, task_of, trained
 
-    model = TextToImage.of(model)
-    text = model.tokenize(prompt, whole=True)
-    names = _names(text, words)
-    task = task_of(model, model.decide(request), picture, gates_of(text, names), groups)
-    found = np.zeros((seeds, groups, len(names)))
-    for seed in range(seeds):
+    with reporting(progress, "learning") as advance:
+        model = TextToImage.of(model)
+        text = model.tokenize(prompt, whole=True)
+        names = _names(text, words)
+        task = task_of(model, model.decide(request), picture, gates_of(text, names), groups)
+        found = np.zeros((seeds, groups, len(names)))
+        for seed in range(seeds):
 
-        def advance(done: int, before: int = seed) -> None:
-            if progress is not None:
-                progress(before * iterations + done, seeds * iterations)
+            def iterated(done: int, before: int = seed) -> None:
+                advance(before * iterations + done, seeds * iterations)
 
-        course = Training(seed, iterations, rate, batch, decay, smooth)
-        found[seed] = trained(task, len(names), course, advance).numpy()
+            course = Training(seed, iterations, rate, batch, decay, smooth)
+            found[seed] = trained(task, len(names), course, iterated).numpy()
     recipe = {
         "prompt": prompt, "words": names, "seeds": seeds, "iterations": iterations, "rate": rate,
         "batch": batch, "groups": groups, "decay": decay, "smooth": smooth, "draws": draws,

@@ -32,7 +32,7 @@ class Steered:
         return f"Steered({self.recipe['prompt']!r}; {names}; {len(self.table)} measures)"
 
     def _repr_html_(self) -> str:
-        images = {"before": self.before.image, "after": self.after.image}
+        images = [("before", self.before.image), ("after", self.after.image)]
         return notebook.shown(images, self.table, repr(self))
 
     def save(self, folder: str | os.PathLike[str], *, overwrite: bool = False) -> None:

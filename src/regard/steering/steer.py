@@ -11,8 +11,9 @@ from regard.errors import ArgumentError, DataError, RegardError
 from regard.generation import Request, Sampling
 from regard.generation.outcome import RAISED, refuse_void
 from regard.look import look
-from regard.look.asked import KEEPABLE, check_keep, check_progress
+from regard.look.asked import KEEPABLE, check_keep
 from regard.look.recipe import check_same_model, field_of, request_from
+from regard.progress import Advance, Progress, check_progress, reporting
 from regard.steering.result import Steered
 from regard.steering.table import changes
 
@@ -27,7 +28,7 @@ def steer(
     *,
     keep: Sequence[str] = KEEPABLE,
     on_step: Any = None,
-    progress: Any = None,
+    progress: Progress = None,
     **sampling: Unpack[Sampling],
 ) -> Steered:
     """Generate a prompt without and with some methods, from the same initial noise, and compare.
@@ -39,7 +40,7 @@ def steer(
             have the second image read another prompt.
         keep: Which of ``step``, ``layer`` and ``head`` the traces keep.
         on_step: As for `regard.look`, for both images; that under the methods comes first.
-        progress: Called after each step with the steps done and the steps there are, of both.
+        progress: As for `regard.look`; a function is called with the steps of both images.
         **sampling: As in `regard.generation.Sampling`: seed, num_inference_steps, guidance_scale,
             negative_prompt, height, width and latents.
 
@@ -67,12 +68,13 @@ def steer(
         raise ArgumentError("steer: there is no method. Give at least one, such as drop('cat').")
     from regard.models.text_to_image import TextToImage
 
-    model = TextToImage.of(model)
-    model.noise(model.decide(request).num_inference_steps).check()
-    shared: dict[str, Any] = {"keep": keep, "on_step": on_step, **sampling}
-    # First what may be refused: a method that does not fit says so before anything is generated.
-    after = look(model, prompt, methods=methods, progress=_half(progress, 0), **shared)
-    before = look(model, prompt, progress=_half(progress, 1), **shared)
+    with reporting(progress, "steering") as advance:
+        model = TextToImage.of(model)
+        model.noise(model.decide(request).num_inference_steps).check()
+        shared: dict[str, Any] = {"keep": keep, "on_step": on_step, **sampling}
+        # First what may be refused: a method that does not fit says so before anything is made.
+        after = look(model, prompt, methods=methods, progress=_half(advance, 0), **shared)
+        before = look(model, prompt, progress=_half(advance, 1), **shared)
     refuse_void([before.trace.recipe["void"]])
     refuse_void([after.trace.recipe["void"]], even=False)
     return Steered(before, after, changes(before, after, methods, model), _recipe(before, after))
@@ -195,8 +197,6 @@ def _recipe(before: Any, after: Any) -> dict[str, Any]:
     }
 
 
-def _half(progress: Any, number: int) -> Any:
+def _half(advance: Advance, number: int) -> Advance:
     """The steps of one of two runs, counted as steps of both."""
-    if progress is None:
-        return None
-    return lambda done, steps: progress(number * steps + done, 2 * steps)
+    return lambda done, steps: advance(number * steps + done, 2 * steps)

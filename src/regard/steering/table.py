@@ -8,8 +8,9 @@ import pandas as pd
 import xarray as xr
 
 from regard.look import Look
+from regard.look.recipe import request_from
 from regard.measures.words import pixel_distance
-from regard.scores.evidence import bundled_judges
+from regard.scores.change import judges_for, makes_scenes
 from regard.trace import resize
 
 SHARE = 0.2
@@ -100,15 +101,16 @@ def finest_map(look: Look, word: str) -> xr.DataArray:
 
 def _judged(before: Look, after: Look, model: Any) -> list[tuple[Any, ...]]:
     """The scores of the bundled scorers; nothing for models that they were not made for."""
-    judges = bundled_judges(model)
-    if judges is None:
+    if not makes_scenes(model):
         return []
     from regard.scores.clip import clip_score
 
     images = [before.image, after.image]
-    prompt, other = (each.trace.recipe["prompt"] for each in (before, after))
-    alike = float(judges.likeness(before.image, [after.image])[0])
-    seen = [", ".join(sight) or "nothing" for sight in judges.sight(images)]
+    requests = [request_from(each.trace.recipe) for each in (before, after)]
+    prompt, other = (each.prompt for each in requests)
+    likeness, objects = judges_for(model)
+    (alike,) = likeness(images[1:], requests[1:], before.image)["similarity"]
+    seen = objects(images, requests, before.image)["shown"]
     texts = {"clip_score": prompt} | ({"clip_score new prompt": other} if other != prompt else {})
     fits = {name: clip_score(images, [text] * 2).values for name, text in texts.items()}
     return [

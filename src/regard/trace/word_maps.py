@@ -84,7 +84,7 @@ class TracedWords:
 
         Returns:
             A copy: word, role, mass (share of attention), entropy (0 on one patch, 1 even),
-            duplicate_of and verdict, in prompt order; after a proof also its evidence.
+            duplicate_of and verdict, in prompt order; after a verification also its evidence.
 
         Raises:
             TraceError: no table was stored, or the trace is of an image.

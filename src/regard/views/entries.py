@@ -20,9 +20,12 @@ MEANINGS = {
     "duplicate_of": ("same map as", "Another word whose map is nearly the same"),
     "verdict": (
         "verdict",
-        "What a proof found; without one, why the maps make a word look redundant",
+        "What leaving the word out showed; without that, why the maps make a word look redundant",
     ),
-    "suspicion": ("by the maps", "Why the maps made the word look redundant, before the proof"),
+    "suspicion": (
+        "by the maps",
+        "Why the maps made the word look redundant, before it was left out",
+    ),
     "distance": ("image change", "Perceptual change when the word is hidden, same initial noise"),
     "threshold": ("threshold", "Up to this change the word was not needed"),
     "seen": ("objects seen", "What is seen to change when the word is hidden"),
@@ -146,12 +149,12 @@ def _spelled(entry: Entry) -> tuple[str, int]:
 
 
 def _mark(row: dict[str, Any]) -> str:
-    """How the page marks a word: by its numbers alone, by proof, or not at all."""
+    """How the page marks a word: by its numbers alone, by verification, or not at all."""
     verdict = str(row.get("verdict") or "")
     if verdict.startswith(BESIDE):
         return "looks"
     if verdict.startswith(REDUNDANT):
-        return "proved"
+        return "verified"
     return "looks" if verdict.startswith(f"{LOOKS}:") else ""
 
 

@@ -7,6 +7,7 @@ from regard.errors import ArgumentError
 from regard.experiments.meter import Progress
 from regard.experiments.run import run
 from regard.experiments.studies.study import Study
+from regard.progress import check_progress
 
 if TYPE_CHECKING:  # which imports torch
     from regard.experiments.studies.removal_plan import PromptBudget
@@ -22,13 +23,13 @@ def redundancy(
     budget: "PromptBudget | None" = None,
     store: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
 ) -> Study:
-    """Test on held-out prompts whether the proof of redundancy says what deletion says.
+    """Test on held-out prompts whether the leave-one-word-out check says what deletion says.
 
-    Each word of each prompt is hidden as a proof hides it, and deleted from the prompt. Both images
-    are judged by the same rule against the same controls. Then words are hidden that were planted
-    so that they cannot matter, beside such as must.
+    Each word of each prompt is hidden as `regard.look.verify` hides it, and deleted from the
+    prompt. Both images are judged by the same rule against the same controls. Then words are hidden
+    that were planted so that they cannot matter, beside such as must.
 
     Args:
         model: `openmoji`, or another text-to-image model of the same world; its name, folder or
@@ -39,7 +40,8 @@ def redundancy(
         store: A folder to which each finished prompt is written at once; a call with the same
             settings and folder goes on from there. None keeps nothing until the end.
         overwrite: Whether what other settings left unfinished in the store may be deleted.
-        progress: Called with what is being done, the prompts done and the prompts there are.
+        progress: None shows a progress bar on a terminal, True always, False never; a function is
+            called with what is being done, the prompts done and the prompts there are.
 
     Returns:
         A `Study`.
@@ -54,6 +56,7 @@ def redundancy(
             "study redundancy: data is given, and its prompts are captions of scenes. Leave --data "
             "out."
         )
+    check_progress(progress)
     from regard.experiments.studies.removal_plan import FULL, QUICK, RemovalPlan
     from regard.models.text_to_image import TextToImage
 

@@ -1,4 +1,4 @@
-"""Words removed from prompts: hidden as a proof hides them, deleted, or at their own key."""
+"""Words removed from prompts: hidden as `verify` hides them, deleted, or at their own key."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,7 +14,7 @@ GUIDANCE = 4.0
 
 HIDDEN, DELETED = "hidden", "deleted"
 WAYS = (HIDDEN, DELETED, OWN_KEY)
-"""How a word is removed: as the proof does it, the reference, and its own key alone."""
+"""How a word is removed: as `verify` does it, the reference, and its own key alone."""
 
 
 def removed(model: Any, prompt: str, seed: int, ways: Sequence[str], *, steps: int) -> pd.DataFrame:
@@ -36,12 +36,12 @@ def removed(model: Any, prompt: str, seed: int, ways: Sequence[str], *, steps: i
     from regard.generation.batches import generate_to_compare
     from regard.generation.hidden import hide_words, masking
     from regard.look import look
-    from regard.look.proof import controls
+    from regard.look.left_out import controls
     from regard.look.recipe import request_from
-    from regard.scores.evidence import evidence, judges_of
+    from regard.scores.change import bundled_objects, compared, judges_for, makes_scenes
 
-    judges = judges_of(model)
-    if judges is None or judges.sight is None:
+    judges = judges_for(model)
+    if not makes_scenes(model):
         raise ArgumentError(
             "study redundancy: nobody says what is seen in the images of this model. Give a "
             "model of the world of scenes, such as 'openmoji'."
@@ -53,6 +53,7 @@ def removed(model: Any, prompt: str, seed: int, ways: Sequence[str], *, steps: i
         seed=seed,
         num_inference_steps=steps,
         guidance_scale=GUIDANCE,
+        progress=False,  # the study has its own
     ).trace
     names, request = list(trace.word_names), request_from(trace.recipe)
     groups = [trace.tokens_of(name) for name in names]
@@ -64,14 +65,18 @@ def removed(model: Any, prompt: str, seed: int, ways: Sequence[str], *, steps: i
     if OWN_KEY in ways:
         own = [replace(request, methods=(masking(each),)) for each in groups]
         made[OWN_KEY] = generate_to_compare(model, own)
-    rows = [evidence(baseline, images[len(names) :], judges).assign(word="[pad]", way=CONTROL)]
+
+    def against(others: list[Any]) -> pd.DataFrame:
+        return compared(baseline, others, [request] * len(others), judges)
+
+    rows = [against(images[len(names) :]).assign(word="[pad]", way=CONTROL)]
     table = trace.words().set_index("word").loc[names]
     for way, without in made.items():
-        own = evidence(baseline, without, judges).assign(word=names, way=way)
+        own = against(without).assign(word=names, way=way)
         own["place"], own["mass"] = range(len(names)), table["mass"].to_numpy()
         own["looks"] = table["verdict"].str.startswith(LOOKS).to_numpy()
         rows.append(own)
-    whole = ", ".join(judges.sight([baseline])[0])
+    whole = ", ".join(bundled_objects([baseline])[0])
     found = pd.concat(rows, ignore_index=True)
     return found.assign(prompt=prompt, seed=seed, sees=whole)
 

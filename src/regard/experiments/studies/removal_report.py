@@ -41,9 +41,9 @@ PLANTED_FOUND = Hypothesis(
     0.8,
 )
 MAPS_POORER = Hypothesis(
-    "proof-beats-suspicion",
-    "The proof finds planted words better than the mass of their maps does.",
-    "area of the proof less that of the mass",
+    "check-beats-suspicion",
+    "The leave-one-word-out check finds planted words better than the mass of their maps does.",
+    "area of the check less that of the mass",
     0.0,
 )
 
@@ -105,7 +105,7 @@ def scores_of(words: pd.DataFrame) -> pd.DataFrame:
     return far.assign(
         **{
             "distance without the word": -far[HIDDEN] - far["needed"].astype(float),
-            "verdict of the proof": -far["needed"].astype(float),
+            "verdict of the check": -far["needed"].astype(float),
             "distance without its own key": -far[OWN_KEY],
             "little mass": -far["mass"],
             "suspicion (looks redundant)": far["looks"].astype(float),
@@ -115,7 +115,7 @@ def scores_of(words: pd.DataFrame) -> pd.DataFrame:
 
 SCORES = (
     "distance without the word",
-    "verdict of the proof",
+    "verdict of the check",
     "distance without its own key",
     "little mass",
     "suspicion (looks redundant)",
@@ -125,17 +125,17 @@ SCORES = (
 def _found(words: pd.DataFrame) -> Iterable[Finding]:
     table = scores_of(words)
     labels = table["planted"].to_numpy() == 1
-    proof, mass = (table[name].to_numpy() for name in (SCORES[0], "little mass"))
+    check, mass = (table[name].to_numpy() for name in (SCORES[0], "little mass"))
     yield Finding(
         PLANTED_FOUND,
-        resampled(lambda rows: area(proof[rows], labels[rows]), table["prompt"], bound=0.8),
+        resampled(lambda rows: area(check[rows], labels[rows]), table["prompt"], bound=0.8),
         "prompts",
         f"{labels.sum()} words cannot matter and {(~labels).sum()} must.",
     )
     yield Finding(
         MAPS_POORER,
         resampled(
-            lambda rows: area(proof[rows], labels[rows]) - area(mass[rows], labels[rows]),
+            lambda rows: area(check[rows], labels[rows]) - area(mass[rows], labels[rows]),
             table["prompt"],
         ),
         "prompts",
@@ -150,8 +150,8 @@ def _agreement_part(words: pd.DataFrame) -> Section:
     rows.append(_agreement_row("all words", needed))
     text = (
         "Each word of each prompt was taken away in two ways: hidden in the text encoder and in "
-        "the denoiser, as a proof does; and deleted from the prompt. Both are judged by one rule "
-        "and held against the same padding tokens.",
+        "the denoiser, as the leave-one-word-out check does; and deleted from the prompt. Both are "
+        "judged by one rule and held against the same padding tokens.",
     )
     columns = ["prompt", "seed", "word", "class", "way", "seen", "distance", "threshold", "needed"]
     tables = {"agreement": pd.DataFrame(rows), "words": words[columns]}

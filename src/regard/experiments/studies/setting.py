@@ -11,7 +11,7 @@ from torch import Tensor
 
 from regard.data.fashion_mnist import FashionMNIST
 from regard.errors import ArgumentError
-from regard.experiments.meter import Meter, Progress
+from regard.experiments.meter import Meter
 from regard.experiments.studies.budget import Budget
 from regard.explain.layers import reader
 from regard.models import Vision, vision_of
@@ -102,7 +102,7 @@ class Setting:
             self.meter.add(len(part))
 
 
-def opened(model: Any, data: FashionMNIST, budget: Budget, progress: Progress | None) -> Setting:
+def opened(model: Any, data: FashionMNIST, budget: Budget) -> Setting:
     """Open a model and see that it can be studied on this data.
 
     Raises:
@@ -117,7 +117,7 @@ def opened(model: Any, data: FashionMNIST, budget: Budget, progress: Progress | 
     patches = shape.grid[0] * shape.grid[1]
     total = budget.passes(len(data), layers=len(shape.layers), heads=shape.heads, patches=patches)
     order = balanced(data.labels, budget.seed)
-    return Setting(vision, data, budget, shape, Meter(progress, total), columns, order)
+    return Setting(vision, data, budget, shape, Meter(None, total), columns, order)
 
 
 def shape_of(vision: Vision, pixels: Tensor) -> Shape:

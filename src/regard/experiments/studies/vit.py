@@ -8,6 +8,7 @@ from regard.experiments.meter import Progress
 from regard.experiments.run import run
 from regard.experiments.studies.budget import FULL, QUICK, Budget
 from regard.experiments.studies.study import Study
+from regard.progress import check_progress
 
 MODEL = "fashion-vit"
 
@@ -20,7 +21,7 @@ def vit(
     budget: Budget | None = None,
     store: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
 ) -> Study:
     """Test what is often said of the attention of vision transformers on one of them.
 
@@ -37,8 +38,8 @@ def vit(
         store: A folder to which what each part measured is written at once; a call with the same
             settings and folder goes on from there. None keeps nothing until the end.
         overwrite: Whether what other settings left unfinished in the store may be deleted.
-        progress: Called with what is being done, the images evaluated so far, and about how many
-            there are in all.
+        progress: None shows a progress bar on a terminal, True always, False never; a function is
+            called with what is being done, the images done and the images there are.
 
     Returns:
         A `Study`: findings, tables, figures and ``save(folder)``.
@@ -51,12 +52,15 @@ def vit(
         OutputError: the store holds something else, or cannot be written, or another process
             writes there.
     """
+    check_progress(progress)
     test = data if isinstance(data, FashionMNIST) else fashion_mnist("test", data)
     # These import torch, so they wait until the data is known to be there.
     from regard.experiments.studies.setting import opened
     from regard.experiments.studies.vit_plan import VitPlan
 
-    setting = opened(model, test, budget or (QUICK if quick else FULL), progress)
-    found = run(VitPlan.of(setting, quick=quick), store=store, overwrite=overwrite)
+    setting = opened(model, test, budget or (QUICK if quick else FULL))
+    found = run(
+        VitPlan.of(setting, quick=quick), store=store, overwrite=overwrite, progress=progress
+    )
     assert isinstance(found, Study)
     return found

@@ -85,6 +85,7 @@ class VitPlan(Plan[StudyPart]):
 
     def meter(self, progress: Progress | None) -> Meter:
         """That of the setting, which counts evaluated images."""
+        self.setting.meter.progress = progress
         return self.setting.meter
 
     def work(

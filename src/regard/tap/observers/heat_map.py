@@ -23,6 +23,7 @@ class HeatMap(TextMaps):
         keep: Which of "step", "layer" and "head" to keep; the others are averaged while running.
         condition: Which rows of the batch: 'cond' or 'uncond'.
         rest: More tokens, such as the padding; the sum of their maps comes after the others.
+        sample: Which image of the batch; None keeps all.
 
     Raises:
         ArgumentError: no tokens, a negative one, or an axis that cannot be kept.
@@ -47,12 +48,13 @@ class HeatMap(TextMaps):
         keep: Sequence[str] = KEEPABLE,
         condition: str = "cond",
         rest: Sequence[int] = (),
+        sample: int | None = None,
     ) -> None:
         more = indices(rest, "rest", "HeatMap")
         if not isinstance(more, list):
             raise ArgumentError(f"HeatMap: rest is {shown(rest)} and must be indices, or empty.")
         self.rest = more
-        super().__init__(tokens, self.rest, keep, condition)
+        super().__init__(tokens, self.rest, keep, condition, sample)
 
     def __repr__(self) -> str:
         return f"HeatMap(tokens={self.tokens}, keep={self.keep}, condition={self.condition!r})"

@@ -60,6 +60,7 @@ class ImageRows:
         steps: How many steps there will be, to know what will be kept.
         most: Bytes to keep at most.
         condition: Which rows of the batch: 'cond' or 'uncond'.
+        sample: Which image of the batch.
 
     Example:
         >>> ImageRows([(0.5, 0.5)], keep=("head",), steps=30, most=2**20)
@@ -74,7 +75,9 @@ class ImageRows:
         steps: int,
         most: int,
         condition: str = "cond",
+        sample: int = 0,
     ) -> None:
+        self.sample = sample
         self.patches = None if patches is None else tuple(patches)
         self.keep, self.steps, self.most, self.condition = tuple(keep), steps, most, condition
         self._run = 0
@@ -105,7 +108,8 @@ class ImageRows:
         if self._asked <= self.most:
             about = self._about[name]
             running = self._running.setdefault(name, RunningMaps(call, keep=STEP in self.keep))
-            running.add(call, self._rows(call, slice(rows.start, rows.start + 1), about))
+            own = rows.start + self.sample
+            running.add(call, self._rows(call, slice(own, own + 1), about))
 
     def take(self) -> list[LayerRows]:
         """The rows of the last generation, which are forgotten here, layer by layer.

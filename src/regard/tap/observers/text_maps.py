@@ -108,12 +108,18 @@ class TextMaps(ABC):
         tokens: Indices into the text.
         keep: Which of "step", "layer" and "head" are kept; the others are averaged.
         condition: Which rows of the batch.
+        sample: Which image of the batch; None for all.
     """
 
     _name: str
 
     def __init__(
-        self, tokens: Sequence[int], more: Sequence[int], keep: Sequence[str], condition: str
+        self,
+        tokens: Sequence[int],
+        more: Sequence[int],
+        keep: Sequence[str],
+        condition: str,
+        sample: int | None = None,
     ) -> None:
         numbers = indices(tokens, "tokens", self._name)
         if not isinstance(numbers, list) or not numbers or min((*numbers, *more)) < 0:
@@ -132,6 +138,7 @@ class TextMaps(ABC):
                 f"{', '.join(self._keepable())}."
             )
         self.tokens, self.keep, self.condition = numbers, tuple(keep), condition
+        self.sample = sample
         self._largest = max((*numbers, *more))
         self._run = 0
         self._start()
@@ -152,6 +159,9 @@ class TextMaps(ABC):
             query="image", key="text"
         ):
             return
+        if self.sample is not None:
+            own = rows.start + self.sample
+            rows = slice(own, own + 1)
         maps = self._checked_maps(call, rows)
         group = f"{call.layer}#{call.index}" if LAYER in self.keep else tuple(maps.shape[-2:])
         running = self._groups.setdefault(group, RunningMaps(call, keep=STEP in self.keep))

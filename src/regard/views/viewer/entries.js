@@ -32,7 +32,7 @@ function buildChip(view, entry, i) {
 // The legend of words: what the marks mean, and the switches that only words have.
 function buildWordsLegend(view) {
   const { part, data } = view;
-  for (const mark of ["looks", "proved"]) {
+  for (const mark of ["looks", "verified"]) {
     part[`${mark}-legend`].hidden = !data.entries.some((entry) => entry.mark === mark);
   }
   part["next-label"].hidden = !data.entries.some((entry) => entry.next);

@@ -96,7 +96,7 @@ const skeleton = (kind, data) => `<div class="sheet">
 const WORDS_LEGEND = `
     <span><i class="tint"></i>tint: share of attention (mass)</span>
     <span data-part="looks-legend"><i class="mark looks"></i>looks redundant</span>
-    <span data-part="proved-legend"><i class="mark proved"></i>redundant, proved</span>
+    <span data-part="verified-legend"><i class="mark verified"></i>redundant, verified</span>
     <span>click a word, shift-click to compare</span>
     <label data-part="next-label" title="A causal text encoder leaves part of a word at the token after it: its map is added to the word's own"><input type="checkbox" data-part="next"> with the next token</label>
     <label><input type="checkbox" data-part="show-special"> special tokens</label>`;

@@ -1,8 +1,7 @@
-"""Proof by leaving out: generate the image again without each word, from the same noise."""
+"""The leave-one-word-out check: generate the image again without each word, from the same noise."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -13,29 +12,23 @@ from regard.arguments import caller, shown, verb, whole
 from regard.errors import ArgumentError
 from regard.generation import Request
 from regard.generation.outcome import refuse_void, voids
-from regard.look.asked import check_progress
+from regard.look.asked import check_judges
+from regard.look.left_out import CONTROLS, controls, pairs, spared
 from regard.look.recipe import check_same_model, request_from
 from regard.look.result import Look
 from regard.measures.words import (
     CONTROL,
     OWN_KEY,
-    PROOF,
     TOGETHER,
+    VERIFICATION,
     WORD,
     joined,
     pixel_distance,
     verdicts,
 )
-from regard.scores.evidence import Judges, evidence, judges_of
+from regard.progress import Advance, Progress, check_progress, reporting
+from regard.scores.change import Likeness, Seen, compared, judges_for
 from regard.trace import Trace
-
-__all__ = ["Judges", "evidence", "prove", "verdicts"]
-
-CONTROLS = 8
-"""How many images hide what is no word, at each seed."""
-
-PAIRS = 8
-"""How many pairs of words are hidden together at most."""
 
 REPEATED = 0.02
 """Mean pixel distance from a look up to which an image from the same noise is the same image.
@@ -48,19 +41,19 @@ CARRIERS = (
     "The map of a word is no measure of its need: in a causal text encoder the tokens behind a "
     "word carry it too, and the image may read it there."
 )
-"""What maps and proof have to do with one another."""
+"""What maps and the check have to do with one another."""
 
 
 @verb
-def prove(
+def verify(
     model: Any,
     look: Look,
     *,
-    judges: Judges | None = None,
+    judges: Sequence[Any] | None = None,  # of Judge; its module imports torch
     seeds: int = 1,
     own_key: bool = False,
     latents: Any = None,  # a tensor; not named, so that this module does not import torch
-    progress: Any = None,
+    progress: Progress = None,
 ) -> pd.DataFrame:
     """What each word did for the image, by generating it again without: distances from 0, nothing.
 
@@ -74,13 +67,16 @@ def prove(
     Args:
         model: The model that made the look, or its name or folder.
         look: What `look` returned, made without methods.
-        judges: Who compares images; None takes the bundled ones for bundled models, and for others
-            the distance in the latents of their own autoencoder.
+        judges: What compares images, of `regard.scores.judges`: those that give ``distance`` or
+            ``seen``, such as `Likeness` and `Seen`; pixels are compared in any case. None takes the
+            bundled encoder and segmenter for bundled models, and for others the distance in the
+            latents of their own autoencoder.
         seeds: At how many seeds to try: that of the look, and those that follow it.
         own_key: Also mask only the word's own key in the denoiser, which tells where a word is read
             and nothing of whether it is needed.
         latents: The initial noise that the look was made from, if it was given one.
-        progress: Called after each step with the steps done and the steps there are so far.
+        progress: As for `look`; a function is called with the steps done and the steps there are so
+            far.
 
     Returns:
         One row for each thing hidden at each seed, with the columns word, seed, kind (``word``,
@@ -98,8 +94,8 @@ def prove(
         >>> from regard import load
         >>> from regard.look import look
         >>> model = load("openmoji")
-        >>> proof = prove(model, look(model, "a cat", num_inference_steps=2))
-        >>> proof[proof["kind"] == "word"]["word"].tolist()
+        >>> verification = verify(model, look(model, "a cat", num_inference_steps=2))
+        >>> verification[verification["kind"] == "word"]["word"].tolist()
         ['a', 'cat']
 
     Source:
@@ -115,31 +111,34 @@ def prove(
     seeds = whole(seeds, "seeds", caller(), cure="5 tell a tendency.")
     _check_asked(look.trace, seeds, latents)
     check_progress(progress)
+    check_judges(judges)
     model = TextToImage.of(model)
     request = replace(request_from(look.trace.recipe), latents=latents)
     model.noise(request.num_inference_steps).check()
     check_same_model(model, look.trace.recipe)
     refuse_void([look.trace.recipe.get("void", "")])
-    trial = _Trial(model, look, request, judges or judges_of(model), seeds, progress)
-    trial.words()
-    trial.together()
-    if own_key:
-        trial.own_keys()
-    proof = pd.DataFrame(trial.rows)[PROOF]
-    proof.attrs["note"] = trial.note
-    return proof
+    chosen = judges_for(model) if judges is None else list(judges)
+    with reporting(progress, "hiding words") as advance:
+        trial = _Trial(model, look, request, chosen, seeds, advance)
+        trial.words()
+        trial.together()
+        if own_key:
+            trial.own_keys()
+    verification = pd.DataFrame(trial.rows)[VERIFICATION]
+    verification.attrs["note"] = trial.note
+    return verification
 
 
 @dataclass
 class _Trial:
-    """A proof on its way: what was hidden so far, and what that changed."""
+    """A check under way: what was hidden so far, and what that changed."""
 
     model: Any
     look: Look
     request: Request
-    judges: Judges | None
+    judges: Sequence[Any]
     seeds: int
-    progress: Any
+    advance: Advance
     rows: list[dict[str, Any]] = field(default_factory=list)
     baselines: dict[int, Image.Image] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -176,13 +175,13 @@ class _Trial:
 
     def together(self) -> None:
         """Hide together the words that were not needed: all of them, and then two at a time."""
-        spared = _spared(self.trace, pd.DataFrame(self.rows))
-        if len(spared) < 2:
+        left = spared(self.trace, pd.DataFrame(self.rows))
+        if len(left) < 2:
             return
-        self._hide_together([spared])
+        self._hide_together([left])
         whole = verdicts(pd.DataFrame(self.rows)).query("kind == @TOGETHER")
-        if len(spared) > 2 and whole["needed"].any():
-            self._hide_together(_pairs(self.trace, spared))
+        if len(left) > 2 and whole["needed"].any():
+            self._hide_together(pairs(self.trace, left))
 
     def _hide_together(self, sets: Sequence[Sequence[str]]) -> None:
         tokens = self.trace.tokens_of
@@ -230,8 +229,7 @@ class _Trial:
 
         def advance(done: int, steps: int) -> None:
             self.done = before + done
-            if self.progress is not None:
-                self.progress(self.done, before + steps)
+            self.advance(self.done, before + steps)
 
         return advance
 
@@ -242,79 +240,20 @@ class _Trial:
         kinds: Sequence[str],
         images: Sequence[Image.Image],
     ) -> None:
-        found = evidence(self.baselines[seed], images, self.judges)
+        requests = [replace(self.request, seed=seed)] * len(images)
+        found = compared(self.baselines[seed], images, requests, self.judges)
         for name, kind, (_, row) in zip(hidden, kinds, found.iterrows(), strict=True):
             self.rows.append({"word": name, "seed": seed, "kind": kind, **row.to_dict()})
 
 
-def _spared(trace: Trace, rows: pd.DataFrame) -> list[str]:
-    """The words that were needed at no seed, in the order of the prompt; punctuation is none."""
-    found = verdicts(rows)
-    needed = set(found.loc[found["needed"].astype(bool), "word"])
-    names = [name for name in trace.word_names if any(letter.isalnum() for letter in name)]
-    return [name for name in names if name not in needed]
-
-
-def _pairs(trace: Trace, words: Sequence[str]) -> list[tuple[str, str]]:
-    """Two of the words at a time, those that are likeliest to stand in for one another first.
-
-    That is a word and its repetition, then neighbours, then words of nearly the same map, then the
-    others as they lie near each other.
-    """
-    place = {name: at for at, name in enumerate(trace.word_names)}
-    alike = _alike(trace)
-
-    def said(name: str) -> str:
-        return name.casefold().rpartition("#")[0] or name.casefold()
-
-    def unlikely(pair: tuple[str, str]) -> tuple[int, int]:
-        first, second = pair
-        apart = place[second] - place[first]
-        if said(first) == said(second):
-            return 0, apart
-        if apart == 1:
-            return 1, 0
-        return (2 if frozenset(pair) in alike else 3), apart
-
-    return sorted(combinations(words, 2), key=unlikely)[:PAIRS]
-
-
-def _alike(trace: Trace) -> set[frozenset[str]]:
-    """Words with nearly the same map."""
-    table = trace.words()
-    pairs = zip(table["word"], table["duplicate_of"], strict=True)
-    return {frozenset(pair) for pair in pairs if pair[1]}
-
-
-def _compared_by(judges: Judges | None) -> str:
-    if judges is None:
-        return "Images are compared by their pixels."
-    seen = "by what is seen in them, then " if judges.sight is not None else ""
-    return f"Images are compared {seen}by 1 - cosine in {judges.name}."
-
-
-def controls(trace: Trace) -> tuple[list[int], str]:
-    """Tokens that are no word, to compare words with, and a line that says which they are.
-
-    Args:
-        trace: What was seen of the prompt.
-
-    Returns:
-        Up to `CONTROLS` padding tokens, evenly from the first to the last; none where the prompt
-        leaves no room for any, and then the initial noise is shaken instead.
-    """
-    pads = [token.index for token in trace.tokens if token.role == "pad"]
-    if not pads:
-        return [], (
-            f"The prompt leaves no room for padding: words are compared with a change of the "
-            f"initial noise, {CONTROLS} times at each seed."
-        )
-    places = np.linspace(0, len(pads) - 1, min(CONTROLS, len(pads))).round().astype(int)
-    chosen = [pads[place] for place in places]
-    return chosen, (
-        f"Words are compared with {len(chosen)} of {len(pads)} padding tokens, hidden one at a "
-        f"time in the same way at each seed."
-    )
+def _compared_by(judges: Sequence[Any]) -> str:
+    """What images are compared by, for the note."""
+    seen = ["what is seen in them"] if any(isinstance(each, Seen) for each in judges) else []
+    spaces = [each.space for each in judges if isinstance(each, Likeness) and each.cosine]
+    others = [each for each in judges if not isinstance(each, Likeness | Seen)]
+    by = [*seen, *(f"1 - cosine in {space}" for space in spaces)]
+    by += [f"the judge {each.recipe().get('judge')}" for each in others]
+    return f"Images are compared by {', then by '.join(by) or 'their pixels'}."
 
 
 def _check_asked(trace: Trace, seeds: int, latents: Any) -> None:

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -11,11 +12,14 @@ from looks import PROMPT, generated, pipeline, seen
 from regard.errors import ArgumentError
 from regard.generation import Request, batches
 from regard.generation.hidden import hide_words, masking
-from regard.look import Judges, look, proof, prove
+from regard.look import left_out, look, verify
 from regard.methods import drop
-from regard.models import TextToImage, detector
-from regard.scores import evidence
+from regard.models import TextToImage
+from regard.scores.change import Likeness, Seen
 from regard.tap import Tap, hide
+from unchecked import unchecked
+
+module = import_module("regard.look.verify")
 
 
 def hidden_in(request, groups):
@@ -44,7 +48,7 @@ def words_of(found):
 
 
 def test_a_distance_is_that_of_the_image_without_the_word():
-    found = words_of(prove(pipeline(), seen()))
+    found = words_of(verify(pipeline(), seen()))
     whole = Request(PROMPT, num_inference_steps=2)
     made = hidden_in(whole, [seen().trace.tokens_of("turtle")])
     expected = np.abs(np.asarray(made[0]).astype(float) - seen().trace.image).mean() / 255
@@ -54,7 +58,7 @@ def test_a_distance_is_that_of_the_image_without_the_word():
 
 
 def test_every_word_has_a_row_and_beside_them_padding_is_hidden():
-    found = prove(pipeline(), seen())
+    found = verify(pipeline(), seen())
     assert found.columns.tolist() == ["word", "seed", "kind", "distance", "pixel_distance", "seen"]
     assert tuple(words_of(found).index) == seen().trace.word_names
     assert (found["kind"] == "control").sum() == 2
@@ -66,7 +70,7 @@ def test_every_word_has_a_row_and_beside_them_padding_is_hidden():
 
 
 def test_a_distance_is_that_of_the_latents_of_the_autoencoder():
-    found = words_of(prove(pipeline(), seen()))
+    found = words_of(verify(pipeline(), seen()))
     made = hidden_in(Request(PROMPT, num_inference_steps=2), [seen().trace.tokens_of("cat")])
     encoded = []
     for each in (seen().image, made[0]):
@@ -80,11 +84,11 @@ def test_a_distance_is_that_of_the_latents_of_the_autoencoder():
 
 
 def test_batches_change_nothing_and_progress_counts_through_them(monkeypatch):
-    whole = words_of(prove(pipeline(), seen()))
+    whole = words_of(verify(pipeline(), seen()))
     monkeypatch.setattr(batches, "ROWS", 4)
-    monkeypatch.setattr(proof, "_spared", lambda trace, rows: [])
+    monkeypatch.setattr(module, "spared", lambda trace, rows: [])
     told = []
-    parted = prove(pipeline(), seen(), progress=lambda done, steps: told.append((done, steps)))
+    parted = verify(pipeline(), seen(), progress=lambda done, steps: told.append((done, steps)))
     np.testing.assert_allclose(
         words_of(parted)["pixel_distance"], whole["pixel_distance"], atol=1e-3
     )
@@ -94,15 +98,17 @@ def test_batches_change_nothing_and_progress_counts_through_them(monkeypatch):
 
 def test_judges_say_what_changed():
     first = len(seen().trace.word_names)
-    judges = Judges(
-        likeness=lambda image, others: [1.0 - place / 10 for place in range(len(others))],
-        sight=lambda images: (
+    likeness = Likeness(
+        lambda image, others: [1.0 - place / 10 for place in range(len(others))], "a made-up space"
+    )
+    seen_in = Seen(
+        lambda images: (
             [("blue car", "cat"), ("cat", "blue car"), ("cat",), ()]
             + [("cat", "blue car")] * len(images)
-        )[: len(images)],
-        name="a made-up space",
+        )[: len(images)]
     )
-    found = prove(pipeline(), seen(), judges=judges)
+    judges = [likeness, seen_in]
+    found = verify(pipeline(), seen(), judges=judges)
     assert found["seen"].tolist()[:4] == [
         "same",
         "blue car, cat -> cat",
@@ -117,7 +123,7 @@ def test_judges_say_what_changed():
 
 def alike():
     """Judges to whom all images are the same."""
-    return Judges(likeness=lambda image, others: [1.0] * len(others), name="nothing")
+    return [Likeness(lambda image, others: [1.0] * len(others), "nothing")]
 
 
 def changing(*needed):
@@ -128,7 +134,7 @@ def changing(*needed):
         changed = next(comparisons)
         return [0.0 if place in changed else 1.0 for place in range(len(others))]
 
-    return Judges(likeness)
+    return [Likeness(likeness)]
 
 
 def together_of(found):
@@ -136,9 +142,9 @@ def together_of(found):
 
 
 def test_words_that_were_not_needed_are_hidden_together_the_likeliest_first(monkeypatch):
-    monkeypatch.setattr(proof, "PAIRS", 3)
+    monkeypatch.setattr(left_out, "PAIRS", 3)
     twice = look(pipeline(), "a big cat, a cat", num_inference_steps=1)
-    found = prove(pipeline(), twice, judges=changing([0], []))
+    found = verify(pipeline(), twice, judges=changing([0], []))
     # All of them; then words that are said twice, the nearest first, and then neighbours.
     assert together_of(found) == [
         "a + big + cat + a#2 + cat#2",
@@ -155,39 +161,39 @@ def test_words_that_were_not_needed_are_hidden_together_the_likeliest_first(monk
 
 def test_where_all_together_change_nothing_no_pair_is_tried():
     short = look(pipeline(), "a cat on grass", num_inference_steps=1)
-    assert together_of(prove(pipeline(), short, judges=alike())) == ["a + cat + on + grass"]
+    assert together_of(verify(pipeline(), short, judges=alike())) == ["a + cat + on + grass"]
 
 
 def test_a_word_that_was_needed_is_hidden_with_none():
     def likeness(image, others):
         return [0.0 if place == 1 else 1.0 for place in range(len(others))]
 
-    found = prove(
+    found = verify(
         pipeline(),
         look(pipeline(), "a cat on grass", num_inference_steps=1),
-        judges=Judges(likeness),
+        judges=[Likeness(likeness)],
     )
     assert together_of(found) == ["a + on + grass"]
 
 
 def test_several_seeds_are_each_compared_with_their_own_image():
     short = look(pipeline(), "a cat", num_inference_steps=1, seed=5)
-    found = prove(pipeline(), short, seeds=2)
+    found = verify(pipeline(), short, seeds=2)
     assert words_of(found)["seed"].tolist() == [5, 5, 6, 6]
     other = look(pipeline(), "a cat", num_inference_steps=1, seed=6)
-    alone = prove(pipeline(), other)
+    alone = verify(pipeline(), other)
     np.testing.assert_allclose(
         words_of(found[found["seed"] == 6])["pixel_distance"],
         words_of(alone)["pixel_distance"],
         atol=1e-3,
     )
-    assert (found[found["kind"] == "control"].groupby("seed").size() == proof.CONTROLS).all()
-    judged = short.with_proof(found).trace.words()
+    assert (found[found["kind"] == "control"].groupby("seed").size() == left_out.CONTROLS).all()
+    judged = short.with_verification(found).trace.words()
     assert judged["seeds"].dropna().unique().tolist() == [2]
 
 
 def test_the_own_key_is_masked_in_the_denoiser_alone():
-    found = prove(pipeline(), seen(), own_key=True)
+    found = verify(pipeline(), seen(), own_key=True)
     own = found[found["kind"] == "own key"].set_index("word")
     with Tap(pipeline(), edit=[hide([5, 6, 7, 8, 9, 10])]):
         dropped = image()
@@ -196,15 +202,15 @@ def test_the_own_key_is_masked_in_the_denoiser_alone():
     assert own.loc["turtle", "pixel_distance"] != words_of(found).loc["turtle", "pixel_distance"]
 
 
-def test_a_look_that_had_its_own_initial_noise_is_proved_from_it():
+def test_a_look_that_had_its_own_initial_noise_is_verified_from_it():
     noise = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(3))
-    proved = look(pipeline(), "a cat", num_inference_steps=2, latents=noise, prove=True)
-    assert len(words_of(proved.proof)) == 2
+    verified = look(pipeline(), "a cat", num_inference_steps=2, latents=noise, verify=True)
+    assert len(words_of(verified.verification)) == 2
     with pytest.raises(ArgumentError, match="gave another image, .* pass latents= if the look had"):
-        prove(pipeline(), look(pipeline(), "a cat", num_inference_steps=2, latents=noise))
+        verify(pipeline(), look(pipeline(), "a cat", num_inference_steps=2, latents=noise))
 
 
-def test_an_image_that_does_not_come_again_proves_nothing():
+def test_an_image_that_does_not_come_again_verifies_nothing():
     # The fault: every word was called redundant where the scheduler drew noise of its own.
     from diffusers import DDPMScheduler
 
@@ -213,68 +219,84 @@ def test_an_image_that_does_not_come_again_proves_nothing():
     short = look(stochastic, "a cat", num_inference_steps=2)
     other = replace(short, image=look(stochastic, "a cat", num_inference_steps=2, seed=1).image)
     with pytest.raises(ArgumentError, match="gave another image"):
-        prove(stochastic, other)
+        verify(stochastic, other)
 
 
-def test_an_empty_image_proves_nothing():
+def test_an_empty_image_verifies_nothing():
     empty = replace(seen(), image=Image.new("RGB", (16, 16)))
     with pytest.raises(
-        ArgumentError, match="prove: an image shows nothing: all of it is one colour"
+        ArgumentError, match="verify: an image shows nothing: all of it is one colour"
     ):
-        prove(pipeline(), empty)
+        verify(pipeline(), empty)
 
 
-def test_what_prove_is_asked_is_checked():
+def test_what_verify_is_asked_is_checked():
     with pytest.raises(ArgumentError, match="seeds is 0 and must be 1 or more"):
-        prove(pipeline(), seen(), seeds=0)
+        verify(pipeline(), seen(), seeds=0)
     with pytest.raises(ArgumentError, match="initial noise was given, which has no seed"):
-        prove(pipeline(), seen(), seeds=2, latents=torch.zeros(1, 4, 8, 8))
+        verify(pipeline(), seen(), seeds=2, latents=torch.zeros(1, 4, 8, 8))
     steered = look(pipeline(), "a cat", num_inference_steps=1, methods=[drop("cat")])
     with pytest.raises(ArgumentError, match="made under drop, and words are hidden from the bare"):
-        prove(pipeline(), steered)
+        verify(pipeline(), steered)
 
 
-def test_only_objects_are_named_with_their_colour(monkeypatch):
-    mask = np.ones((2, 2), bool)
-    shown = {
-        "cat": detector.Detection(mask, "gray", 0.5),
-        "car": detector.Detection(mask, "blue", 0.4),
-    }
-    monkeypatch.setattr(
-        detector, "detect", lambda images: [detector.Detections(shown)] * len(images)
-    )
-    assert evidence._sight([seen().image]) == [("cat", "blue car")]
+class Even:
+    """A judge of one's own: every image is half as far away as can be."""
+
+    units = {"distance": "1"}
+
+    def recipe(self):
+        return {"judge": "even"}
+
+    def __call__(self, images, requests, baseline):
+        assert {each.prompt for each in requests} == {PROMPT}
+        return {"distance": [0.5] * len(images), "more": [1] * len(images)}
 
 
-def test_a_proof_changes_the_verdicts_and_is_told_in_the_recipe():
-    proved = look(pipeline(), PROMPT, num_inference_steps=2, prove=True)
-    table = proved.trace.words()
+def test_a_judge_of_ones_own_gives_the_columns_that_it_knows():
+    found = verify(pipeline(), seen(), judges=[Even()])
+    assert set(found["distance"]) == {0.5}
+    assert (found["pixel_distance"] > 0).any()
+    assert (found["seen"] == "").all()
+    assert found.columns.tolist() == ["word", "seed", "kind", "distance", "pixel_distance", "seen"]
+    assert "Images are compared by the judge even." in found.attrs["note"]
+
+
+@pytest.mark.parametrize("wrong", [Even(), [], [Even], "even", [3]])
+def test_what_is_no_list_of_judges_is_refused(wrong):
+    with pytest.raises(ArgumentError, match="verify: judges is .* must be a list of judges of"):
+        unchecked(verify, pipeline(), seen(), judges=wrong)
+
+
+def test_a_verification_changes_the_verdicts_and_is_told_in_the_recipe():
+    verified = look(pipeline(), PROMPT, num_inference_steps=2, verify=True)
+    table = verified.trace.words()
     tried = table[table["role"] == "word"]
     assert tried["pixel_distance"].notna().all()
     assert tried["verdict"].str.contains("at this seed").all()
-    assert proved.trace.recipe["proof"] == proved.proof.attrs["note"]
-    assert repr(proved).endswith("7 words proved)")
+    assert verified.trace.recipe["verification"] == verified.verification.attrs["note"]
+    assert repr(verified).endswith("7 words verified)")
 
 
 def test_without_padding_the_initial_noise_is_shaken_instead_and_the_note_says_so():
     full = "a cat and a dog on the road in the snow with a red"
     short = look(pipeline(), full, num_inference_steps=1)
-    found = prove(pipeline(), short)
+    found = verify(pipeline(), short)
     assert (
         "no room for padding: words are compared with a change of the initial"
         in (found.attrs["note"])
     )
     noise = found[found["kind"] == "control"]
-    assert noise["word"].tolist() == ["[noise]"] * proof.CONTROLS
+    assert noise["word"].tolist() == ["[noise]"] * left_out.CONTROLS
     assert noise["pixel_distance"].nunique() > 1
-    part = prove(pipeline(), look(pipeline(), full, num_inference_steps=1, words=["cat"]))
+    part = verify(pipeline(), look(pipeline(), full, num_inference_steps=1, words=["cat"]))
     assert tuple(words_of(part).index) == ("cat",)
 
 
-def test_another_model_proves_nothing():
+def test_another_model_verifies_nothing():
     other = tiny.tiny_pipeline(channels=(8, 24))
     with pytest.raises(
         ArgumentError,
-        match="prove: this is not the model that the recipe was made with: its weights",
+        match="verify: this is not the model that the recipe was made with: its weights",
     ):
-        prove(other, seen())
+        verify(other, seen())
