@@ -35,7 +35,7 @@ def weights():
 
 @pytest.fixture(scope="module")
 def setting():
-    return opened(fashion.vision(), DATA, fashion.TINY, lambda *told: None)
+    return opened(fashion.vision(), DATA, fashion.TINY)
 
 
 def test_the_row_of_the_answer_is_that_of_the_class_token(weights, setting):

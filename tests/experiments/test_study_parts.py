@@ -20,7 +20,7 @@ DATA = fashion.clothes()
 
 @pytest.fixture(scope="module")
 def setting():
-    return opened(fashion.knowing(), DATA, fashion.TINY, lambda *told: None)
+    return opened(fashion.knowing(), DATA, fashion.TINY)
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,9 @@ from visions import tiny_vision
 
 
 def setting(vision=None, data=None, budget=fashion.TINY, report=lambda *told: None):
-    return opened(vision or fashion.vision(), data or fashion.clothes(), budget, report)
+    made = opened(vision or fashion.vision(), data or fashion.clothes(), budget)
+    made.meter.progress = report
+    return made
 
 
 def test_every_beginning_of_the_order_has_as_many_of_each_class():

@@ -59,8 +59,7 @@ def vit(
     from regard.experiments.studies.vit_plan import VitPlan
 
     setting = opened(model, test, budget or (QUICK if quick else FULL))
-    found = run(
-        VitPlan.of(setting, quick=quick), store=store, overwrite=overwrite, progress=progress
-    )
+    plan = VitPlan.of(setting, quick=quick)
+    found = run(plan, store=store, overwrite=overwrite, progress=progress)
     assert isinstance(found, Study)
     return found
