@@ -8,7 +8,8 @@ import torch
 from regard.data.fashion_mnist import PACKAGED
 from regard.experiments import evaluate
 from regard.zoo.cards import FIGURES, GOALS, figures
-from regard.zoo.train import Job, task_of, train
+from regard.zoo.job import Job
+from regard.zoo.train import task_of, train
 from small_recipes import NAMES, small
 
 EVALUATE = sys.modules["regard.experiments.evaluate"]

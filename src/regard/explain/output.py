@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -25,12 +26,12 @@ from regard.generation import Request, Sampling, generate
 from regard.look.recipe import recipe_of
 from regard.models import fingerprint, name_of, vision_of
 from regard.models.text_to_image import TextToImage
-from regard.saved.folder import SavedFolder, stranger
+from regard.saved.folder import RECIPE, SavedFolder, unlisted
 from regard.trace.names import file_names
 
-PICTURE, MAPS, VALUES, RECIPE = "image.png", "maps", "values.csv", "recipe.json"
-PARTS = {PICTURE, MAPS, VALUES, RECIPE}
-FOLDER = SavedFolder("explain", "explanation", lambda at: stranger(at, PARTS, {RECIPE, VALUES}))
+PICTURE, MAPS, VALUES = "image.png", "maps", "values.csv"
+STAMP = "regard-explanation"
+FOLDER = SavedFolder("explain", "explanation", partial(unlisted, stamp=STAMP))
 
 OF_PROMPTS = {"word-rollout": word_rollout, "propagated-words": propagated_words}
 """What says of a prompt which patches come of which word."""
@@ -77,8 +78,9 @@ class Explained:
             figure = overlay(shown, heat.clip(min=0.0).assign_attrs(heat.attrs), title=name)
             figure.savefig(folder / MAPS / f"{names[name]}.png", metadata={"Software": None})
         table_of(self.maps).to_csv(folder / VALUES, index=False, float_format="%.6g")
-        told = json.dumps(self.recipe, indent=1)
-        (folder / RECIPE).write_text(f"{told}\n", encoding="utf-8")
+        files = [PICTURE, VALUES, RECIPE, *(f"{MAPS}/{name}.png" for name in names.values())]
+        recipe = json.dumps({**self.recipe, "format": STAMP, "files": files}, indent=1)
+        (folder / RECIPE).write_text(f"{recipe}\n", encoding="utf-8")
 
 
 def table_of(maps: dict[str, xr.DataArray]) -> pd.DataFrame:
@@ -140,7 +142,6 @@ def explain_image(
     heat = explain(vision.model, pixels, torch.tensor([number]))
     label = vision.labels[number]
     recipe = {
-        "format": "regard-explanation",
         "version": 1,
         "model": name_of(vision),
         "weights_sha256": fingerprint(vision),
@@ -200,7 +201,6 @@ def explain_prompt(
     (made,) = generate(model, [request])
     recipe = {
         **recipe_of(model, request),
-        "format": "regard-explanation",
         "version": 2,
         "method": method,
         "of": kept,

@@ -291,12 +291,13 @@ def stranger(folder: Path, parts: Collection[str], needed: Collection[str]) -> s
     return None if set(needed) <= set(names) else names[0]
 
 
-def unlisted(folder: Path, stamp: str) -> str | None:
+def unlisted(folder: Path, stamp: str, recipe: str = RECIPE) -> str | None:
     """Something in a folder that the recipe in it does not list; None if it lists all.
 
     Args:
         folder: Not empty.
         stamp: What marks the recipe, as ``format``; its ``files`` are all that were written.
+        recipe: The name of its file.
 
     Example:
         >>> import tempfile
@@ -306,7 +307,7 @@ def unlisted(folder: Path, stamp: str) -> str | None:
         'notes.txt'
     """
     try:
-        saved: Any = json.loads((folder / RECIPE).read_bytes())
+        saved: Any = json.loads((folder / recipe).read_bytes())
         files = set(saved["files"]) if saved["format"] == stamp else set()
     except (OSError, ValueError, KeyError, TypeError):
         files = set()

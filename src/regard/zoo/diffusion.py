@@ -14,9 +14,9 @@ from regard.data.scenes import scene
 from regard.saved.claim import claim
 from regard.zoo.autoencoder import save_half
 from regard.zoo.bundled import ready, weights_folder, weights_sha256
+from regard.zoo.checkpoint import write_tensors
 from regard.zoo.pixels import to_tensor
 from regard.zoo.recipe import Recipe
-from regard.zoo.train import write_tensors
 from regard.zoo.words import with_filler
 
 
