@@ -11,7 +11,7 @@ from regard.errors import ArgumentError, unknown
 
 
 class Registry:
-    """What a room offers, by name; other packages add to it through an entry-point group.
+    """What a package offers, by name; other packages add to it through an entry-point group.
 
     Listing the names imports nothing. A package adds an entry under ``regard.<kind>``.
 

@@ -166,7 +166,7 @@ def test_no_space_or_no_permission_while_saving(at, model, monkeypatch, code):
     command = ("look", "a cat", "--model", model, "--num-inference-steps", 1)
     said = refused(*command, "--out", "new")
     assert f"could not be written: {os.strerror(code)}" in said
-    assert "make room or choose another folder" in said
+    assert "free some space or choose another folder" in said
     refused(*command, "--out", "out", "--overwrite")
     assert files(at) == before
 

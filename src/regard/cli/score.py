@@ -30,7 +30,8 @@ def score(
     ] = False,
 ) -> None:
     """Score pictures: with their prompts, against other images, with intervals."""
-    from regard.data.pictures import captions, pictures
+    from regard.data.captions import captions
+    from regard.data.pictures import pictures
     from regard.experiments.score import check_numbers
 
     check_numbers(0.95, seed)

@@ -150,10 +150,10 @@ def _random_areas(
     steps: int | None,
     inserting: bool,
 ) -> Float[NDArray, "order sample"]:
-    draw = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     areas = []
     for _ in range(orders):
-        heat = like.copy(data=draw.random(like.shape))
+        heat = like.copy(data=rng.random(like.shape))
         curve = answer_curve(question, heat, substrate=substrate, steps=steps, inserting=inserting)
         areas.append(area(curve).values)
     return np.stack(areas)

@@ -90,8 +90,8 @@ def knock_out(
     text, blame = model.tokenize(prompt, whole=True), _found(blame, model)
     heat = HeatMap(text.spelled([blame.word]), keep=("layer", "head"))
     generate(model, [request], observe=[heat])
-    draw = np.random.default_rng(request.seed)
-    removed = knocked(blame, text, heat.result(), controls, draw)
+    rng = np.random.default_rng(request.seed)
+    removed = knocked(blame, text, heat.result(), controls, rng)
     requests = [request, *(replace(request, methods=(each,)) for each in removed.values())]
     images = generate_to_compare(model, requests)
     first, *others = (np.asarray(image.convert("RGB")) for image in images)

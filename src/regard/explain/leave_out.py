@@ -75,8 +75,8 @@ def word_deletion(
     text = model.tokenize(prompt, whole=True)
     spelling = {word: text.spelled([word]) for word in blame}
     words = sorted(blame, key=lambda word: -blame[word])
-    draw = np.random.default_rng(request.seed)
-    every = [words, *([str(word) for word in draw.permutation(words)] for _ in range(orders))]
+    rng = np.random.default_rng(request.seed)
+    every = [words, *([str(word) for word in rng.permutation(words)] for _ in range(orders))]
     hidden = {frozenset(order[:count]) for order in every for count in range(len(words) + 1)}
     hidden |= {frozenset(order[count:]) for order in every for count in range(len(words) + 1)}
     value = _likenesses(model, request, sorted(hidden, key=sorted), spelling, likeness)

@@ -115,7 +115,7 @@ def free(
 
     Args:
         folder: As the user named it.
-        who: Who asks, for messages.
+        who: Who writes, for messages.
         what: What such a folder holds, such as 'study'.
         foreign: From a folder to the name of something in it that is no part of such a thing.
         overwrite: Whether another such thing may be replaced.
@@ -254,7 +254,7 @@ class SavedFolder:
     def claim(
         self, folder: str | os.PathLike[str], *, overwrite: bool = False
     ) -> AbstractContextManager[Path]:
-        """Hold the place from before the work until it is written, so that nobody else does.
+        """Hold the place from before the work until it is written; others are refused meanwhile.
 
         Args:
             folder: As for `check`.

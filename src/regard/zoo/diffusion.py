@@ -1,4 +1,4 @@
-"""Task: a latent diffusion model that draws what a caption says."""
+"""Task: a latent diffusion model that generates what a caption says."""
 
 import json
 import os

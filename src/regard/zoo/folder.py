@@ -255,7 +255,7 @@ def _odd(folder: Path, name: str, value: Any, why: str) -> DataError:
 
 
 def _head(file: Path) -> dict[str, tuple[int, ...]]:
-    """The shapes in a file of safetensors: its first 8 bytes tell how long the JSON after is."""
+    """The shapes in a file of safetensors, from the JSON whose length its first 8 bytes give."""
     plain_file(file, who="load")
     try:
         with file.open("rb") as opened:

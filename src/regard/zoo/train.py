@@ -137,6 +137,6 @@ def _found(folder: Path, asked: dict[str, Any], resume: bool) -> dict[str, Any] 
 
 
 def _clear(folder: Path) -> None:
-    """Remove what a killed training left; whoever calls holds the folder."""
+    """Remove what a killed training left; the caller holds the folder."""
     (folder / CHECKPOINT).with_suffix(".partial").unlink(missing_ok=True)
     shutil.rmtree(folder / f".{MODEL}.partial", ignore_errors=True)

@@ -124,7 +124,7 @@ def _check_unexpected(folder: Path, opened: Any, told: dict[str, Any], *, strict
 
 
 def _belongs_inside(name: str, opened: Any) -> bool:
-    """Whether a tensor lies in a part that the network has; a head that it has not does not."""
+    """Whether a tensor lies in a part that the network has; a head that it lacks does not."""
     parts = name.split(".")
     modules = {path for path, _ in opened.named_modules() if path}
     # The outermost part is often the whole tower, and then a head of it may be left out; a list
