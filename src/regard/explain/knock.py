@@ -73,17 +73,14 @@ def knock_out(
         Petsiuk et al. (2018), arXiv 1806.07421, for deletion; the controls and the split are ours.
     """
     request = Request.of(prompt, sampling)
-    controls = whole(controls, "controls", "knock_out")
-    share = number(share, "share", "knock_out")
+    controls = whole(controls, "controls", "knock_out", least=1)
+    share = number(share, "share", "knock_out", least=0, most=1, above=True)
+    if share == 1:
+        raise ArgumentError("knock_out: share is 1, so there is no outside. Give less, as 0.2.")
     if not isinstance(blame, Word | Head | Region):
         raise ArgumentError(
             f"knock_out: blame is {shown(blame)} and must be a Word, a Head or a Region of "
             f"regard.explain, such as Word('cat')."
-        )
-    if controls < 1 or not 0 < share < 1:
-        raise ArgumentError(
-            f"knock_out: controls is {controls} and must be 1 or more; share is {share} and must "
-            f"lie between 0 and 1."
         )
     model = TextToImage.of(model)
     request = model.decide(request)

@@ -18,10 +18,8 @@ from regard.arguments import verb
 from regard.axes import SAMPLE, STEP, TOKEN, X, Y
 from regard.data.pictures import as_rgb
 from regard.errors import ArgumentError, unknown
-from regard.explain.named import explanations
-from regard.explain.propagate import propagated_words
+from regard.explain.named import explanations, word_explanations
 from regard.explain.question import logits_of
-from regard.explain.words import word_rollout
 from regard.generation import Request, Sampling, generate
 from regard.look.recipe import recipe_of
 from regard.models import fingerprint, name_of, vision_of
@@ -32,9 +30,6 @@ from regard.trace.names import file_names
 PICTURE, MAPS, VALUES = "image.png", "maps", "values.csv"
 STAMP = "regard-explanation"
 FOLDER = SavedFolder("explain", "explanation", partial(unlisted, stamp=STAMP))
-
-OF_PROMPTS = {"word-rollout": word_rollout, "propagated-words": propagated_words}
-"""What says of a prompt which patches come of which word."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,17 +153,17 @@ def explain_image(
 def explain_prompt(
     model: Any,
     prompt: str,
-    method: str = "word-rollout",
+    method: str = "word_rollout",
     *,
     words: Sequence[str] | None = None,
     **sampling: Unpack[Sampling],
 ) -> Explained:
-    """Which patches of a generated image come of which word, mean over the denoising steps.
+    """Which patches of a generated image come from which word, mean over the denoising steps.
 
     Args:
         model: A text-to-image model, as `regard.look` takes it.
         prompt: What to generate.
-        method: ``word-rollout`` or ``propagated-words``.
+        method: One of `regard.explain.word_explanations`.
         words: Which words; None for all.
         **sampling: As in `regard.generation.Sampling`.
 
@@ -177,7 +172,7 @@ def explain_prompt(
 
     Raises:
         UnknownName: there is no such model, method or word.
-        RegardError: as `regard.explain.word_rollout` and `propagated_words`.
+        RegardError: as the explanation itself.
 
     Example:
         >>> found = explain_prompt("openmoji", "a cat", words=["cat"], num_inference_steps=1)
@@ -185,28 +180,34 @@ def explain_prompt(
         ['cat']
 
     Source:
-        As for `regard.explain.word_rollout` and `regard.explain.propagated_words`.
+        Each explanation names its own.
     """
-    if method not in OF_PROMPTS:
-        raise unknown("explanation of a prompt", str(method), OF_PROMPTS)
+    explain = word_explanations.get(str(method))
     model = TextToImage.of(model)
     request = model.decide(Request.of(prompt, sampling))
-    maps = OF_PROMPTS[method](model, prompt, words=words, **sampling).mean(STEP)
-    names = list(dict.fromkeys(str(name) for name in maps["word"].values))
-    kept = [name for name in names if not name.startswith("[")]
-    by_word = {
-        name: maps.isel({TOKEN: maps["word"].values == name}).sum(TOKEN).assign_attrs(maps.attrs)
-        for name in kept
-    }
+    maps = explain(model, prompt, words=words, **sampling)
+    by_word = _by_word(maps)
     (made,) = generate(model, [request])
     recipe = {
         **recipe_of(model, request),
         "version": 2,
         "method": method,
-        "of": kept,
+        "of": list(by_word),
         "units": str(maps.attrs.get("units", "")),
     }
     return Explained(made.image, by_word, recipe)
+
+
+def _by_word(maps: xr.DataArray) -> dict[str, xr.DataArray]:
+    """The map of each word: the mean over steps, and the sum over its tokens."""
+    whole = maps.mean(STEP) if STEP in maps.dims else maps
+    over = TOKEN if TOKEN in maps.dims else "word"
+    names = dict.fromkeys(str(name) for name in maps["word"].values)
+    return {
+        name: whole.isel({over: maps["word"].values == name}).sum(over).assign_attrs(maps.attrs)
+        for name in names
+        if not name.startswith("[")  # a start, an end, a pad
+    }
 
 
 def _class(labels: Sequence[str], target: Any) -> int | None:

@@ -216,7 +216,7 @@ def class_sensitivity(
         classes = logits_of(model, question.pixels[:1]).shape[-1]
     if classes < 2:
         raise ArgumentError(f"class_sensitivity: the model has {classes} class and needs two.")
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(whole(seed, "seed", "class_sensitivity", least=0))
     shift = torch.randint(1, classes, question.target.shape, generator=generator)
     other = (question.target + shift.to(question.target.device)) % classes
     rows = []

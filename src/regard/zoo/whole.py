@@ -8,7 +8,8 @@ import torch
 
 from regard.data.files import reason
 from regard.errors import DataError
-from regard.zoo.folder import check_settings, config_of, stored
+from regard.zoo.folder import check_settings, config_of
+from regard.zoo.stored import stored
 
 LOCAL: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
 """How anything of diffusers or transformers is opened: no network, no code but the library's."""
