@@ -7,7 +7,7 @@ from typing import Any
 
 import tiny
 from regard.generation import Request, generate
-from regard.generation.batches import Planner
+from regard.generation.rows import Planner
 from regard.look import Look, look
 from regard.methods import Run
 from regard.models import TextToImage

@@ -1,7 +1,7 @@
 """Look at, measure and steer attention in text-to-image diffusion models and image transformers.
 
 * ``load``: open a bundled model by name, or a folder of your own.
-* ``look``: make an image and see where each word was looked at; a ``Look`` holds both, and
+* ``look``: generate an image and see which patches attend to each word; a ``Look`` holds both, and
   ``Looks`` those of several prompts or seeds.
 * ``look_at``: show an image to a vision transformer and see where each patch looks.
 * ``steer``: make it twice, with attention changed the second time, and see what that did.

@@ -111,7 +111,7 @@ def whole(
     Args:
         value: What was given.
         name: What it is called.
-        caller: Who asks.
+        caller: The function to name in errors.
         least: The smallest that will do; None for any.
         most: The largest that will do; None for any.
         cure: One sentence on what to do, the last of the message.
@@ -151,7 +151,7 @@ def number(
     Args:
         value: What was given.
         name: What it is called.
-        caller: Who asks.
+        caller: The function to name in errors.
         least: The smallest that will do.
         most: The largest that will do.
         above: Whether it must be larger than ``least``.
@@ -205,7 +205,7 @@ def pair(
     Args:
         value: What was given.
         name: What it is called.
-        caller: Who asks.
+        caller: The function to name in errors.
         least: The smallest that will do for each.
         both: Whether one number will do for both.
         cure: One sentence on what to do, the last of the message.
@@ -258,7 +258,7 @@ def names(value: Any, name: str, caller: str, *, cure: str) -> list[str]:
     Args:
         value: A text, or several.
         name: What they are called.
-        caller: Who asks.
+        caller: The function to name in errors.
         cure: One sentence on what to do, the last of the message.
 
     Raises:
@@ -317,7 +317,7 @@ def indices(value: Any, name: str, caller: str) -> list[int] | slice | None:
     Args:
         value: What was given.
         name: What they are called.
-        caller: Who asks.
+        caller: The function to name in errors.
 
     Returns:
         Whole numbers; a slice as it is.
@@ -361,7 +361,7 @@ def each_checked(
     Args:
         value: What was given.
         name: What they are called.
-        caller: Who asks.
+        caller: The function to name in errors.
         check: Whether a part will do.
         wanted: What they must be, with an example.
 

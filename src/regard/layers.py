@@ -88,9 +88,9 @@ def chosen(
     """The wanted layers, in running order.
 
     Args:
-        layers: Those that there are, in running order.
+        layers: The layers of the model, in running order.
         wanted: What a user said of them; see `LayerQuery`. None for all.
-        caller: Who asks, for messages.
+        caller: The function to name in errors.
         noun: What they are, for messages.
 
     Returns:

@@ -11,7 +11,7 @@ from regard.errors import ArgumentError, unknown
 
 
 class Registry:
-    """What a room offers, by name; other packages add to it through an entry-point group.
+    """What a package offers, by name; other packages add to it through an entry-point group.
 
     Listing the names imports nothing. A package adds an entry under ``regard.<kind>``.
 
@@ -100,7 +100,7 @@ class Registry:
         return f"Registry({self.kind}: {', '.join(self.names()) or 'empty'})"
 
 
-class _Room(ModuleType):
+class _Package(ModuleType):
     """A package that hands out public names when they are first used, and lists them.
 
     A name may be that of a submodule too, as a method and the module that it stands in: importing
@@ -140,22 +140,23 @@ def hand_out(package: str, homes: Mapping[str, str], *registries: Registry) -> N
 
     Example:
         >>> import sys
-        >>> room = sys.modules["a_room"] = ModuleType("a_room")
-        >>> hand_out("a_room", {"pi": "math:pi"}, Registry("shape", {"inner-e": "math:e"}))
-        >>> room.pi > 3, room.inner_e > 2, [name for name in dir(room) if name[0] != "_"]
+        >>> package = sys.modules["a_package"] = ModuleType("a_package")
+        >>> hand_out("a_package", {"pi": "math:pi"}, Registry("shape", {"inner-e": "math:e"}))
+        >>> names = [name for name in dir(package) if name[0] != "_"]
+        >>> package.pi > 3, package.inner_e > 2, names
         (True, True, ['inner_e', 'pi'])
     """
-    # Our own entries are known now; those of other packages when somebody asks.
+    # Our own entries are known now; those of other packages when one is asked for.
     own = {name: place for each in registries for name, place in each.table.items()}
-    room = sys.modules[package]
-    room.__dict__["_homes"] = {**{_spelled(name): own[name] for name in own}, **homes}
-    room.__dict__["_more"] = lambda: {
+    module = sys.modules[package]
+    module.__dict__["_homes"] = {**{_spelled(name): own[name] for name in own}, **homes}
+    module.__dict__["_more"] = lambda: {
         _spelled(name): place for each in registries for name, place in each.places().items()
     }
-    for name in room.__dict__["_homes"]:  # submodules that were imported before
-        if isinstance(vars(room).get(name), ModuleType):
-            del room.__dict__[name]
-    room.__class__ = _Room
+    for name in module.__dict__["_homes"]:  # submodules that were imported before
+        if isinstance(vars(module).get(name), ModuleType):
+            del module.__dict__[name]
+    module.__class__ = _Package
 
 
 def _spelled(name: str) -> str:

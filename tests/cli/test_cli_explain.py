@@ -69,7 +69,7 @@ def test_a_prompt_is_explained_word_by_word(tmp_path):
         (["{image}", "--target", "10"], "Or a number, 0..9"),
         (["{image}", "--model", "openmoji-clip"], "names no classes"),
         (["{image}", "--model", "nowhere"], "nowhere"),
-        (["--prompt", "a cat", "--method", "rollout"], "word-rollout"),
+        (["--prompt", "a cat", "--method", "rollout"], "word_rollout"),
         (["--prompt", "a cat", "--num-inference-steps", "0"], "steps is 0"),
         (["--prompt", " "], "the prompt is empty"),
     ],

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from regard.data import coco
 from regard.data.coco import categories, run_lengths, write_coco
 from regard.data.drawings import SUBJECTS
 from regard.data.scenes import scene
@@ -90,13 +89,6 @@ def test_progress_counts_the_scenes_written(tmp_path):
     assert len(list((tmp_path / "scenes" / "test").iterdir())) == 3
 
 
-def test_a_folder_that_exists_is_refused_and_left_alone(tmp_path):
-    (tmp_path / "mine.txt").write_text("mine")
-    with pytest.raises(OutputError, match="exists; name a folder that does not, or remove it"):
-        write_coco(tmp_path, 1)
-    assert [each.name for each in tmp_path.iterdir()] == ["mine.txt"]
-
-
 def test_no_scenes_are_refused(tmp_path):
     with pytest.raises(ArgumentError, match="count is 0 and must be 1 or more"):
         write_coco(tmp_path / "scenes", 0)
@@ -111,16 +103,3 @@ def test_an_interrupted_export_leaves_nothing(tmp_path, interruption):
     with pytest.raises((KeyboardInterrupt, OutputError)):
         write_coco(tmp_path / "scenes", 3, on_scene=stop)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_disk_that_cannot_be_written_is_named_in_one_line(tmp_path, monkeypatch):
-    def full(path, content):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(coco, "_dump", full)
-    with pytest.raises(OutputError) as raised:
-        write_coco(tmp_path / "scenes", 1)
-    assert str(raised.value) == (
-        f"scenes: '{tmp_path / 'scenes'}' could not be written: No space left on device. "
-        f"Nothing was left there; make room or choose another folder."
-    )

@@ -75,15 +75,12 @@ def test_an_interrupted_benchmark_goes_on_and_makes_no_image_twice(tmp_path, mon
         benchmark(pipeline(), **{**how, "methods": ["nudge"]})
 
 
-def test_saved_it_is_complete_and_not_replaced_unasked(found, tmp_path):
+def test_a_folder_has_all_of_it(found, tmp_path):
     folder = found.save(tmp_path / "b")
     told = json.loads((folder / "recipe.json").read_text())
     assert all((folder / name).is_file() for name in told["files"])
     assert len(pd.read_csv(folder / "table.csv")) == 8
     assert "The Attend-and-Excite benchmark" in (folder / "report.html").read_text()
-    with pytest.raises(OutputError, match="holds a benchmark"):
-        BENCHMARK.folder.check(folder, overwrite=False)
-    assert found.save(folder, overwrite=True) == folder
 
 
 def made_up(**columns):

@@ -1,6 +1,5 @@
 """The whole study of a tiny classifier, and the folder that it is saved as."""
 
-import errno
 import html
 import json
 import os
@@ -13,10 +12,10 @@ from PIL import Image
 
 import fashion
 from regard.data import fashion_mnist
-from regard.errors import ArgumentError, DataError, OutputError, UnknownName
-from regard.experiments.studies import STUDY, Study, studies, vit
+from regard.errors import ArgumentError, DataError, UnknownName
+from regard.experiments.studies import studies, vit
 from regard.experiments.studies.hypotheses import ALL
-from regard.views.report import Plate, Section
+from small_study import small_study
 
 
 @pytest.fixture(scope="module")
@@ -24,26 +23,6 @@ def saved(study, tmp_path_factory):
     folder = tmp_path_factory.mktemp("room") / "out"
     assert study.save(folder) == Path(os.path.realpath(folder))
     return folder
-
-
-@pytest.fixture
-def small():
-    """A study that is quickly saved."""
-    findings = pd.DataFrame(
-        {
-            "name": ["rises"], "verdict": ["fails"], "claim": ["It <rises> | falls."],
-            "predicted": ["above 0"], "value": [0.5], "low": [0.25], "high": [float("nan")],
-            "unit": ["1"], "n": [9], "of": ["images"], "p": [0.5], "p_holm": [float("nan")],
-            "answer": ["It fails."],
-        }
-    )  # fmt: skip
-    part = Section(
-        "One", ("Text.",), {"numbers": pd.DataFrame({"x": [1.0, 2.5]})},
-        {"square": Plate(Image.new("RGB", (2, 2)), "A square.")},
-    )  # fmt: skip
-    recipe = {"study": "small", "model": "tiny"}
-    how = {"title": "Found", "sections": (part,), "notes": ("Mind this.",)}
-    return Study(STUDY, findings, recipe, **how)
 
 
 def files(folder):
@@ -138,46 +117,8 @@ def test_the_summary_tells_every_answer(study, saved):
     assert "](" not in text  # a page of the docs must not point at what is not there
 
 
-def test_a_saved_study_is_replaced_only_when_asked_and_only_if_it_is_one(small, tmp_path):
-    folder = tmp_path / "out"
-    small.save(folder)
-    with pytest.raises(OutputError, match=r"holds a study\. .* overwrite=True \(--overwrite\)"):
-        small.save(folder)
-    small.save(folder, overwrite=True)
-    (folder / "tables" / "mine.csv").write_text("mine")
-    before = files(tmp_path)
-    with pytest.raises(OutputError, match=r"holds 'tables/mine\.csv', which no study wrote"):
-        small.save(folder, overwrite=True)
-    assert files(tmp_path) == before
-
-
-def test_other_folders_and_files_are_left_alone(small, tmp_path):
-    (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(OutputError, match=r"holds 'notes\.txt', which no study wrote"):
-        STUDY.folder.check(tmp_path, overwrite=True)
-    with pytest.raises(OutputError, match="is a file"):
-        small.save(tmp_path / "notes.txt")
-    with pytest.raises(OutputError, match="no folder at"):
-        small.save(tmp_path / "notes.txt" / "deeper")
-    (tmp_path / "empty").mkdir()
-    assert small.save(tmp_path / "empty").name == "empty"
-
-
-def test_nothing_half_written_stays(small, tmp_path, monkeypatch):
-    def fail(*arguments, **options):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    small.save(tmp_path / "old")
-    before = files(tmp_path)
-    monkeypatch.setattr("regard.experiments.studies.study.report", fail)
-    for name in ("new", "old"):
-        with pytest.raises(OutputError, match="could not be written: No space left"):
-            small.save(tmp_path / name, overwrite=True)
-    assert files(tmp_path) == before
-
-
-def test_text_is_text_in_every_format(small, tmp_path):
-    folder = small.save(tmp_path / "out")
+def test_text_is_text_in_every_format(tmp_path):
+    folder = small_study().save(tmp_path / "out")
     assert "It &lt;rises&gt; | falls." in (folder / "report.html").read_text()
     assert "It <rises> \\| falls." in (folder / "summary.md").read_text()
     (found,) = json.loads((folder / "findings.json").read_text())

@@ -74,7 +74,7 @@ def test_there_is_one_row_per_explanation_with_what_was_done():
 
 def test_wrong_arguments_are_told():
     model, pixels = classifier(), pictures()
-    with pytest.raises(ArgumentError, match="orders is 9 and must be 10 or more"):
+    with pytest.raises(ArgumentError, match="orders is 9 and must be a whole number of 10 or more"):
         faithfulness(model, pixels, ["rollout"], orders=9)
     with pytest.raises(UnknownName, match="no explanation is named 'rolout'. Did you mean"):
         faithfulness(model, pixels, ["rolout"])

@@ -96,7 +96,7 @@ def test_a_generation_is_labelled_and_its_power_zero_is_the_maps():
 
 def test_wrong_arguments_are_told():
     cross, weights = cross_maps(), self_maps()
-    with pytest.raises(ArgumentError, match="power is -1 and must be 0 or more"):
+    with pytest.raises(ArgumentError, match="power is -1 and must be a whole number of 0 or more"):
         propagated(cross, weights, power=-1)
     with pytest.raises(AxisError, match="the maps have 8 patches and the weights 6 x 6"):
         propagated(cross, self_maps(6))

@@ -70,7 +70,7 @@ def test_all_of_a_map_may_stay():
 
 @pytest.mark.parametrize("stay", [-0.1, 1.1, float("nan")])
 def test_a_share_that_cannot_stay_is_refused(stay):
-    with pytest.raises(ArgumentError, match=r"stay is .* and must lie in 0..1"):
+    with pytest.raises(ArgumentError, match=r"stay is .* and must be a finite number in 0..1"):
         Propagation([1], stay=stay)
 
 

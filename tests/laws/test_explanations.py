@@ -1,14 +1,18 @@
-"""What must hold for every explanation in the table."""
+"""What must hold for every explanation in the tables."""
 
 import inspect
 
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from explained import classifier, pictures
+from looks import PROMPT, pipeline
+from regard.cli import app
 from regard.errors import ArgumentError
-from regard.explain import explanations
+from regard.explain import explain_prompt, explanations, word_explanations
+from visions import picture, vision_folder
 
 TARGET = torch.tensor([1, 3])
 
@@ -118,3 +122,67 @@ def test_bad_input_is_told_by_its_name(explain):
         explain(classifier(), pictures()[0])
     with pytest.raises(ArgumentError, match=f"^{explain.__name__}: the model has classes"):
         explain(classifier(), pictures(), torch.tensor([0, 9]))
+
+
+# ---------------------------------------------------------------- of the words of a prompt
+
+FEW = {"num_inference_steps": 1}
+
+
+@pytest.fixture(params=word_explanations)
+def of_words(request):
+    return word_explanations.get(request.param)
+
+
+def test_of_words_its_signature_is_the_common_one(of_words):
+    parameters = inspect.signature(of_words).parameters
+    assert list(parameters)[:3] == ["model", "prompt", "words"]
+    assert list(parameters)[-1] == "sampling"
+    for section in ("Args:", "Returns:", "Raises:", "Example:", "Source:", ">>>"):
+        assert section in inspect.getdoc(of_words), section
+
+
+def test_of_words_it_gives_finite_maps_with_a_unit_and_the_word_of_each(of_words):
+    found = of_words(pipeline(), PROMPT, words=["cat", "turtle"], **FEW)
+    assert {"y", "x"} < set(found.dims)
+    assert set(found["word"].values) == {"cat", "turtle"}
+    assert np.isfinite(found).all()
+    assert found.attrs["units"]
+    again = of_words(pipeline(), PROMPT, words=["cat", "turtle"], **FEW)
+    np.testing.assert_array_equal(found, again)
+
+
+def test_of_words_by_its_name_it_is_a_map_for_each_word(of_words):
+    kept = explain_prompt(pipeline(), PROMPT, of_words.__name__, words=["cat"], **FEW)
+    whole = of_words(pipeline(), PROMPT, words=["cat"], **FEW)
+    summed = whole.mean(set(whole.dims) & {"step"}).sum(set(whole.dims) & {"token", "word"})
+    assert list(kept.maps) == ["cat"]
+    np.testing.assert_allclose(kept.maps["cat"], summed, atol=1e-6)
+    assert kept.recipe["units"] == whole.attrs["units"]
+
+
+# ---------------------------------------------------------------- the command line
+
+
+@pytest.fixture(scope="module")
+def classifier_folder(tmp_path_factory):
+    return vision_folder(tmp_path_factory.mktemp("models"))
+
+
+def written(out, *words):
+    done = CliRunner().invoke(app, ["explain", *map(str, words), "--out", str(out)])
+    assert done.exit_code == 0, done.output
+    return len(list((out / "maps").iterdir()))
+
+
+@pytest.mark.parametrize("name", explanations)
+def test_the_command_line_takes_it_by_its_name(name, classifier_folder, tmp_path):
+    picture().save(tmp_path / "image.png")
+    asked = (tmp_path / "image.png", "--model", classifier_folder, "--method", name)
+    assert written(tmp_path / "out", *asked) == 1
+
+
+@pytest.mark.parametrize("name", word_explanations)
+def test_the_command_line_takes_it_for_a_prompt(name, model, tmp_path):
+    asked = ("--prompt", PROMPT, "--model", model, "--method", name, "--words", "cat,turtle")
+    assert written(tmp_path / "out", *asked, "--num-inference-steps", 1) == 2

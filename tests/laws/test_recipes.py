@@ -9,7 +9,8 @@ from regard.data.fashion_mnist import PACKAGED
 from regard.experiments import evaluate
 from regard.experiments.evaluations.task import chunks
 from regard.zoo.cards import FIGURES, GOALS, figures
-from regard.zoo.train import Job, task_of, train
+from regard.zoo.job import Job
+from regard.zoo.train import task_of, train
 from small_recipes import NAMES, small
 
 SOME = {"scenes": 100, "clothes": 1000}

@@ -216,6 +216,85 @@ TABLE = [
         for wrong in EXPLAINED
     ],
     *[
+        (explain.explain_image, lambda: {"model": "fashion-vit", "image": digit()}, wrong)
+        for wrong in [
+            *each("image", [None, 3, "nowhere.png", [], np.zeros((28, 28))]),
+            *each("method", [None, 3, "rolout", ["rollout"]]),
+            *each("target", ["Spoon", 1.5, -1, 99, [0], True]),
+            *each("model", [None, 3, "nowhere"]),
+        ]
+    ],
+    *[
+        (explain.explain_prompt, lambda: {"model": pipeline(), **RUN}, wrong)
+        for wrong in each("method", [None, 3, "rollout", ["word_rollout"]])
+    ],
+    *[
+        (function, lambda: {"model": pipeline(), **RUN}, wrong)
+        for function in (
+            *(explain.word_explanations.get(name) for name in explain.word_explanations),
+            explain.explain_prompt,
+        )
+        for wrong in [
+            *each("model", [None, 3, "nowhere"]),
+            *each("prompt", PROMPTS[:6]),
+            *each("words", [3, ["bird"], [3], [None], b"cat"]),
+            *each("num_inference_steps", STEPS[:4]),
+        ]
+    ],
+    *[
+        (explain.word_rollout, lambda: {"model": pipeline(), **RUN}, wrong)
+        for wrong in each("residual", [-1, 2, NAN, "1", None, True])
+    ],
+    *[
+        (explain.propagated_words, lambda: {"model": pipeline(), **RUN}, wrong)
+        for wrong in [
+            *each("power", [-1, 1.5, "1", None, True]),
+            *each("gamma", [0, NAN, "1", None]),
+            *each("grid", [3, "8x8", (0, 8), (8,)]),
+        ]
+    ],
+    *[
+        (explain.word_regions, lambda: {"model": pipeline(), **RUN}, wrong)
+        for wrong in [
+            *each("carriers", [3, "yes"]),
+            *each("layers", [True, 1.5, [], "nowhere"]),
+            *each("through", [True, 1.5, [], "nowhere"]),
+        ]
+    ],
+    *[
+        (
+            explain.word_deletion,
+            lambda: {"model": pipeline(), **RUN, "blame": {"cat": 0.9, "grass": 0.1}},
+            wrong,
+        )
+        for wrong in [
+            *each("blame", [None, 3, ["cat"], {}, {"cat": 1.0}, {"cat": "1", "grass": 2.0}]),
+            *each("orders", [9, 10.5, "10", None, True]),
+        ]
+    ],
+    *[
+        (
+            explain.faithfulness,
+            lambda: {"model": classifier(), "pixels": pictures(1), "methods": "random"},
+            wrong,
+        )
+        for wrong in [
+            *each("methods", [None, 3, [], "rolout"]),
+            *each("orders", [9, 10.5, "10", None, True]),
+            *each("seed", [-1, 1.5, "0", None]),
+            *each("substrate", ["x", 3, None]),
+            *each("steps", [0, -1, 1.5, "2", True]),
+        ]
+    ],
+    *[
+        (
+            explain.class_sensitivity,
+            lambda: {"model": classifier(), "pixels": pictures(1), "methods": "random"},
+            wrong,
+        )
+        for wrong in [*each("methods", [None, 3, []]), *each("seed", [-1, 1.5, "0", None])]
+    ],
+    *[
         (
             explain.explanations.get("attention"),
             lambda: {"model": classifier(), "pixels": pictures(1)},

@@ -168,14 +168,6 @@ def test_a_saved_look_is_a_folder_with_all_its_parts(tmp_path):
     assert [each.name for each in (tmp_path / "new").iterdir()] == ["out"]
 
 
-def test_a_look_that_was_saved_can_be_replaced_and_an_empty_folder_filled(tmp_path):
-    seen().save(tmp_path)
-    other = look(pipeline(), "a dog", num_inference_steps=1)
-    other.save(tmp_path, overwrite=True)
-    assert Trace.load(tmp_path / "trace.zarr").word_names == ("a", "dog")
-    assert {each.stem for each in (tmp_path / "heatmaps").iterdir()} == {"a", "dog"}
-
-
 def test_file_names_differ_where_only_capitals_or_signs_do():
     names = file_names(["é" * 300, "CON:", "con_", "a/b"])
     assert names["CON:"] == "CON_"

@@ -3,6 +3,7 @@
 import errno
 import os
 import re
+from pathlib import Path
 
 import pytest
 
@@ -66,6 +67,27 @@ def test_a_failing_work_leaves_nothing(tmp_path):
     with pytest.raises(ValueError, match="mine"), KIND.claim(tmp_path / "a" / "b" / "c"):
         raise ValueError("mine")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_old_folder_comes_back_when_the_new_cannot_be_moved(tmp_path, monkeypatch):
+    def fill(fresh):
+        fresh.mkdir()
+        (fresh / "a").touch()
+
+    KIND.write(tmp_path / "toy", fill, overwrite=False)
+    moved, rename = [], Path.rename
+
+    def failing(path, target):
+        moved.append(path.name)
+        if path.name == "new":
+            raise OSError(errno.EIO, "Input/output error")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", failing)
+    with pytest.raises(OutputError, match="Input/output error"):
+        KIND.write(tmp_path / "toy", fill, overwrite=True)
+    assert moved == ["toy", "new", "old"]
+    assert [each.name for each in tmp_path.rglob("*")] == ["toy", "a"]
 
 
 def test_an_empty_folder_is_taken(tmp_path):

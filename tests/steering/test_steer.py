@@ -7,10 +7,10 @@ import torch
 from PIL import Image
 
 from looks import PROMPT, pipeline
-from regard.errors import ArgumentError, DataError, OutputError, RegardError, UnknownName
+from regard.errors import ArgumentError, DataError, RegardError, UnknownName
 from regard.look import look
 from regard.methods import drop, scale, temperature
-from regard.steering import check_folder, replay, steer
+from regard.steering import replay, steer
 from regard.steering.table import finest_map, region
 
 
@@ -79,17 +79,6 @@ def test_a_folder_has_all_of_it(steered, tmp_path):
     assert "http" not in page.replace("http-equiv", "")
     recipe = json.loads((tmp_path / "out" / "recipe.json").read_text())
     assert recipe["methods"][0] == {"method": "drop", "words": "cat"}
-
-
-def test_what_is_there_is_not_lost(steered, tmp_path):
-    steered.save(tmp_path / "out")
-    with pytest.raises(OutputError, match="'.*out' holds a steering. Choose another folder, or"):
-        steered.save(tmp_path / "out")
-    steered.save(tmp_path / "out", overwrite=True)
-    (tmp_path / "out" / "mine.txt").write_text("kept")
-    with pytest.raises(OutputError, match="holds 'mine.txt', which no steering wrote"):
-        check_folder(tmp_path / "out", overwrite=True)
-    assert (tmp_path / "out" / "mine.txt").read_text() == "kept"
 
 
 def test_progress_counts_the_steps_of_both():

@@ -1,4 +1,3 @@
-import errno
 import json
 import shutil
 from dataclasses import replace
@@ -100,62 +99,6 @@ def test_each_layer_is_one_chunk(saved):
     assert len(chunks) == 2
 
 
-def test_what_is_there_is_not_replaced_unasked(trace, saved):
-    with pytest.raises(
-        OutputError, match=r"exists already. Choose another name, or pass overwrite"
-    ):
-        trace.save(saved)
-    replace(trace, recipe={"prompt": "new"}).save(saved, overwrite=True)
-    assert Trace.load(saved).recipe == {"prompt": "new"}
-    assert contents(saved.parent) == ["trace.zarr"]
-
-
-def test_what_is_no_trace_is_never_replaced(trace, tmp_path):
-    (tmp_path / "letters").mkdir()
-    (tmp_path / "letters" / "mum.txt").write_text("Dear Mum")
-    with pytest.raises(OutputError, match="exists and is no trace, so it is not replaced"):
-        trace.save(tmp_path / "letters", overwrite=True)
-    assert contents(tmp_path / "letters") == ["mum.txt"]
-
-
-@pytest.mark.parametrize(
-    "failure", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()]
-)
-@pytest.mark.parametrize("moment", ["trace.store._to_zarr", "saved.folder.swap"])
-def test_a_save_that_fails_leaves_what_was_there(trace, saved, monkeypatch, failure, moment):
-    def fail(*_):
-        raise failure
-
-    monkeypatch.setattr(f"regard.{moment}", fail)
-    expected = OutputError if isinstance(failure, OSError) else KeyboardInterrupt
-    with pytest.raises(expected) as raised:
-        replace(trace, recipe={}).save(saved, overwrite=True)
-    monkeypatch.undo()
-    if expected is OutputError:
-        assert "could not be written: No space left on device. Nothing was left" in str(
-            raised.value
-        )
-    assert contents(saved.parent) == ["trace.zarr"]
-    assert Trace.load(saved).recipe == trace.recipe
-
-
-def test_the_old_trace_comes_back_when_the_new_cannot_be_moved(trace, saved, monkeypatch):
-    moved = []
-
-    def rename(path, target):
-        moved.append(path.name)
-        if path.name == "new":
-            raise OSError(errno.EIO, "Input/output error")
-        shutil.move(path, target)
-
-    monkeypatch.setattr(store.Path, "rename", rename)
-    with pytest.raises(OutputError, match="Input/output error"):
-        trace.save(saved, overwrite=True)
-    monkeypatch.undo()
-    assert moved == ["trace.zarr", "new", "old"]
-    assert Trace.load(saved).tokens == trace.tokens
-
-
 def test_a_folder_that_is_not_there_or_no_folder_is_named(trace, tmp_path):
     with pytest.raises(OutputError, match="No such file or directory"):
         trace.save(tmp_path / "nowhere" / "trace.zarr")
@@ -197,49 +140,6 @@ def test_a_trace_of_a_later_version_says_what_to_update(saved):
         TraceError, match=r"of version 3; this release reads up to version 2. Update"
     ):
         Trace.load(saved)
-
-
-def as_version_1(trace):
-    """A trace as the first version wrote it: self-attention apart, and a stage called a place."""
-    old = lambda values: values.astype(np.float16).assign_attrs(  # noqa: E731
-        {"place" if key == "stage" else key: each for key, each in values.attrs.items()}
-    )
-    nodes = {}
-    for group, what, layers in (
-        ("layers", "maps", trace.layers),
-        ("weights", "weights", trace.weights),
-    ):
-        for number, (name, values) in enumerate(layers.items()):
-            one = old(values)
-            del one.attrs["stage"]
-            nodes[f"/{group}/{number:03d}-{name}"] = xr.Dataset({what: one}, attrs={"layer": name})
-    new = store.tree_of(trace.layers, trace.tokens, trace.recipe, trace.image, trace.table)
-    kept = [name for name in ("tokens", "words", "image") if name in new.children]
-    nodes |= {f"/{name}": new[name].to_dataset() for name in kept}
-    tree = xr.DataTree.from_dict(nodes)
-    tree.attrs = {"format": "regard-trace", "version": 1, "recipe": json.dumps(trace.recipe)}
-    tree.attrs["digest"] = intact.digest(tree)
-    return tree
-
-
-@pytest.mark.parametrize("kind", ["words", "queries", "both"])
-def test_a_trace_of_the_first_version_still_opens(trace, kind, tmp_path):
-    weights = {} if kind == "words" else toy_vision().weights
-    old = toy_vision() if kind == "queries" else replace(trace, weights=weights)
-    store._to_zarr(as_version_1(old), tmp_path / "t.zarr")
-    found = Trace.load(tmp_path / "t.zarr")
-    assert found.tokens == old.tokens
-    with store.open_layers(tmp_path / "t.zarr") as opened:
-        for had, has, lies in (
-            (old.layers, found.layers, opened.layers),
-            (old.weights, found.weights, opened.weights),
-        ):
-            assert list(has) == list(lies) == list(had)
-            for name, values in had.items():
-                assert has[name].attrs == lies[name].attrs == values.attrs
-                np.testing.assert_allclose(has[name], values, atol=5e-4)
-    found.save(tmp_path / "again.zarr")
-    assert Trace.load(tmp_path / "again.zarr").recipe == old.recipe
 
 
 def chunk_of(saved, array):
@@ -293,8 +193,6 @@ def test_any_tree_that_passes_for_a_trace_is_read_or_refused(trace, saved):
 
 
 def test_a_trace_that_declares_more_than_its_files_hold_is_refused_at_once(tmp_path):
-
-    from regard.trace import toy_vision
 
     toy_vision().save(tmp_path / "t.zarr")
     place = next((tmp_path / "t.zarr" / "layers").glob("*")) / "weights" / "zarr.json"

@@ -12,9 +12,9 @@ from regard.models import load, vision_of
 from regard.models.captioner import LONGEST, captions
 from regard.models.opening import opened_once
 from regard.zoo.captioner import task
+from regard.zoo.job import Job
 from regard.zoo.pixels import scenes_for_judges, to_tensor
 from regard.zoo.recipe import recipe
-from regard.zoo.train import Job
 from small_recipes import small as small_recipe
 
 CPU = torch.device("cpu")

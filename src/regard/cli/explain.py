@@ -18,8 +18,8 @@ Model = Annotated[
 Method = Annotated[
     str | None,
     typer.Option(
-        help="An explanation, by default relevance; for a prompt word-rollout (the default) or "
-        "propagated-words."
+        help="An explanation, by default relevance; for a prompt word_rollout (the default), "
+        "word_regions or propagated_words."
     ),
 ]
 Target = Annotated[
@@ -76,7 +76,7 @@ def explain(
             given = {name: value for name, value in of_prompt.items() if value is not None}
             if words is not None:
                 given["words"] = [word.strip() for word in words.split(",") if word.strip()]
-            found = output.explain_prompt(network, prompt, method or "word-rollout", **given)
+            found = output.explain_prompt(network, prompt, method or "word_rollout", **given)
         found.save(folder, overwrite=overwrite)
     for name, heat in found.maps.items():
         y, x = (int(at) for at in divmod(int(heat.values.argmax()), heat.sizes["x"]))

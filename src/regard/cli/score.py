@@ -37,7 +37,8 @@ def score(
     ] = False,
 ) -> None:
     """Score images: with their prompts, against other images, with intervals."""
-    from regard.data.pictures import captions, pictures
+    from regard.data.captions import captions
+    from regard.data.pictures import pictures
     from regard.experiments.score import check_numbers
     from regard.experiments.score_report import SCORE
 

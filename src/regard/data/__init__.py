@@ -1,6 +1,6 @@
 """Examples with known words, masks and colours; nothing comes from the web.
 
-`scene` draws images of 24 subjects, `write_coco` writes them in COCO's layout,
+`scene` composes images of 24 subjects, `write_coco` writes them in COCO's layout,
 `regard.data.prompts` holds the 276 two-subject prompts of Attend-and-Excite, and `fashion_mnist`
 reads the official files of Fashion-MNIST.
 """

@@ -134,8 +134,8 @@ def sprite(
 ) -> np.ndarray:
     """A subject ready to be placed: uint8 RGBA of shape [h, w, 4], longest side ``extent`` px.
 
-    ``scale`` multiplies both sides after they were rounded, so that a larger image has room
-    wherever the smaller one has.
+    ``scale`` multiplies both sides after they were rounded, so that whatever fits the
+    smaller image fits a larger one.
     """
     image = drawing(subject)
     if colour is not None:

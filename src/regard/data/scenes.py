@@ -172,7 +172,7 @@ def scene(
         seed: Names the data set.
         size: 64 or 128 pixels a side; both show the same scene.
         split: 'train' never shows a pair of `HELD_OUT_PAIRS` and never uses a prompt of the
-            benchmark or of `HELD_OUT_SINGLES`; 'test' shows everything and draws other scenes.
+            benchmark or of `HELD_OUT_SINGLES`; 'test' shows everything, in other scenes.
         count: 1 or 2 subjects; None mixes them, 65 % with one.
 
     Returns:

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from regard.data.pictures import Pictures, captions_of
+from regard.data.captions import captions_of
+from regard.data.pictures import Pictures
 from regard.errors import ArgumentError
 from regard.experiments.score_report import SCORE, Scores
 from regard.progress import Advance, Progress, check_progress, reporting
@@ -52,7 +53,7 @@ def score(
     Args:
         images: As `regard.data.pictures.pictures` reads them.
         against: Real images, or those of another method.
-        said: Texts by file name, as `regard.data.pictures.captions` reads them; the score of an
+        said: Texts by file name, as `regard.data.captions.captions` reads them; the score of an
             image with several is their mean.
         encoder: What `regard.models.encoder.encoder` takes.
         scale: As for `regard.scores.clip.clip_score`.

@@ -5,14 +5,14 @@ its patches; `explanations` lists them. Tables say whether maps find what the an
 (`faithfulness`), whether they change with the model (`model_randomisation`) and with the class
 (`class_sensitivity`).
 
-For text-to-image models, `word_rollout`, `propagated_words` and `word_gradients` say what each
-token of the prompt contributes, and `word_regions` where the objects are; `knock_out` and
-`word_deletion` generate again without what is blamed.
+For text-to-image models, `word_explanations` lists those that return a map for each word of a
+prompt. `word_gradients` says what each token adds to a step; `knock_out` and `word_deletion`
+generate again without what is blamed.
 """
 
 from typing import TYPE_CHECKING
 
-from regard.explain.named import explanations
+from regard.explain.named import explanations, word_explanations
 from regard.registry import hand_out
 
 if TYPE_CHECKING:
@@ -25,14 +25,15 @@ if TYPE_CHECKING:
     from regard.explain.integrated import integrated_gradients
     from regard.explain.knock import knock_out
     from regard.explain.leave_out import word_deletion
-    from regard.explain.named import Explanation
+    from regard.explain.named import Explanation, WordExplanation
     from regard.explain.occlusion import occlusion
     from regard.explain.output import Explained, explain_image, explain_prompt
     from regard.explain.prompt import word_gradients
     from regard.explain.propagate import Propagation, propagated, propagated_words
     from regard.explain.randomise import class_sensitivity, model_randomisation, randomise
     from regard.explain.regions import word_regions
-    from regard.explain.words import WordRollout, time_rollout, word_rollout
+    from regard.explain.time_rollout import time_rollout
+    from regard.explain.word_rollout import WordRollout, word_rollout
 
 __all__ = [
     "Blame",
@@ -42,6 +43,7 @@ __all__ = [
     "Propagation",
     "Region",
     "Word",
+    "WordExplanation",
     "WordRollout",
     "area",
     "attention",
@@ -66,6 +68,7 @@ __all__ = [
     "rollout",
     "time_rollout",
     "word_deletion",
+    "word_explanations",
     "word_gradients",
     "word_regions",
     "word_rollout",
@@ -77,11 +80,12 @@ hand_out(
         "Blame": "regard.explain.blame:Blame",
         "Explained": "regard.explain.output:Explained",
         "Explanation": "regard.explain.named:Explanation",
+        "WordExplanation": "regard.explain.named:WordExplanation",
         "Head": "regard.explain.blame:Head",
         "Propagation": "regard.explain.propagate:Propagation",
         "Region": "regard.explain.blame:Region",
         "Word": "regard.explain.blame:Word",
-        "WordRollout": "regard.explain.words:WordRollout",
+        "WordRollout": "regard.explain.word_rollout:WordRollout",
         "area": "regard.explain.curves:area",
         "class_sensitivity": "regard.explain.randomise:class_sensitivity",
         "deletion": "regard.explain.curves:deletion",
@@ -92,13 +96,11 @@ hand_out(
         "knock_out": "regard.explain.knock:knock_out",
         "model_randomisation": "regard.explain.randomise:model_randomisation",
         "propagated": "regard.explain.propagate:propagated",
-        "propagated_words": "regard.explain.propagate:propagated_words",
         "randomise": "regard.explain.randomise:randomise",
-        "time_rollout": "regard.explain.words:time_rollout",
+        "time_rollout": "regard.explain.time_rollout:time_rollout",
         "word_deletion": "regard.explain.leave_out:word_deletion",
         "word_gradients": "regard.explain.prompt:word_gradients",
-        "word_regions": "regard.explain.regions:word_regions",
-        "word_rollout": "regard.explain.words:word_rollout",
     },
     explanations,
+    word_explanations,
 )

@@ -71,7 +71,7 @@ def knocked(
     text: Prompt,
     heats: Sequence[LayerHeat],
     controls: int,
-    draw: np.random.Generator,
+    rng: np.random.Generator,
 ) -> dict[str, Method]:
     """What knocks out, by name: the blamed, then controls of the same size.
 
@@ -80,22 +80,20 @@ def knocked(
         text: The prompt of the image.
         heats: The map of the word in each layer; they have the layers and heads.
         controls: How many controls; fewer where there are not as many.
-        draw: The generator that samples them.
+        rng: The generator that samples them.
 
     Raises:
         UnknownName: the prompt has no such word, or the model no such layer.
         ArgumentError: there is no such head, no control, or no inside of the region.
     """
     if isinstance(blame, Word):
-        return _words(blame, text, controls, draw)
+        return _words(blame, text, controls, rng)
     if isinstance(blame, Head):
-        return _heads(blame, heats, controls, draw)
-    return _regions(blame, text.spelled([blame.word]), controls, draw)
+        return _heads(blame, heats, controls, rng)
+    return _regions(blame, text.spelled([blame.word]), controls, rng)
 
 
-def _words(
-    blame: Word, text: Prompt, controls: int, draw: np.random.Generator
-) -> dict[str, Method]:
+def _words(blame: Word, text: Prompt, controls: int, rng: np.random.Generator) -> dict[str, Method]:
     blamed, pads = text.spelled([blame.word]), text.pads
     others = [t.index for t in text.tokens if t.role == "word" and t.index not in blamed]
     pool, kind = (pads, "padding") if len(pads) >= len(blamed) else (others, "words")
@@ -104,25 +102,25 @@ def _words(
             f"knock_out: the prompt has too few tokens beside '{blame.word}' to choose controls "
             f"from. Lengthen or shorten it."
         )
-    drawn = _sets(pool, len(blamed), controls, draw)
-    named = [(f"{kind} {', '.join(str(at) for at in hidden)}", hidden) for hidden in drawn]
+    chosen = _sets(pool, len(blamed), controls, rng)
+    named = [(f"{kind} {', '.join(str(at) for at in hidden)}", hidden) for hidden in chosen]
     every = [(blame.word, blamed), *named]
     return {name: masking(hidden) for name, hidden in every}
 
 
 def _sets(
-    pool: Sequence[int], size: int, count: int, draw: np.random.Generator
+    pool: Sequence[int], size: int, count: int, rng: np.random.Generator
 ) -> list[tuple[int, ...]]:
     """Different sets of tokens, as many as wanted or as there are."""
     found: dict[tuple[int, ...], None] = {}
     while len(found) < min(count, math.comb(len(pool), size)):
-        drawn = draw.choice(list(pool), size, replace=False)
-        found[tuple(sorted(int(at) for at in drawn))] = None
+        chosen = rng.choice(list(pool), size, replace=False)
+        found[tuple(sorted(int(at) for at in chosen))] = None
     return list(found)
 
 
 def _heads(
-    blame: Head, heats: Sequence[LayerHeat], controls: int, draw: np.random.Generator
+    blame: Head, heats: Sequence[LayerHeat], controls: int, rng: np.random.Generator
 ) -> dict[str, Method]:
     counts = {heat.layer: heat.heads for heat in heats}
     if blame.layer not in counts:
@@ -143,19 +141,19 @@ def _heads(
             f"knock_out: the model has no other head of attention to text than {blame.layer}, "
             f"head {blame.head}, so there is no control."
         )
-    order = draw.permutation(len(pool))[:controls]
+    order = rng.permutation(len(pool))[:controls]
     chosen = [(blame.layer, blame.head), *(pool[int(place)] for place in order)]
     return {f"{layer}, head {head}": scale_heads(layer, {head: 0.0}) for layer, head in chosen}
 
 
 def _regions(
-    blame: Region, hidden: Sequence[int], controls: int, draw: np.random.Generator
+    blame: Region, hidden: Sequence[int], controls: int, rng: np.random.Generator
 ) -> dict[str, Method]:
     mask = checked_mask(blame.mask)
     if mask.all():
         raise ArgumentError("knock_out: the region is the whole image. Knock out the Word.")
     known = [mask]
-    for shift in draw.permutation(list(np.ndindex(mask.shape))):
+    for shift in rng.permutation(list(np.ndindex(mask.shape))):
         moved = np.roll(mask, shift, axis=(0, 1))
         if len(known) <= controls and not any((moved == each).all() for each in known):
             known.append(moved)

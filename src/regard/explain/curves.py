@@ -7,8 +7,8 @@ import xarray as xr
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from regard.arguments import whole
 from regard.axes import SAMPLE
-from regard.errors import ArgumentError
 from regard.explain.maps import checked_heat
 from regard.explain.patches import substrate_of, without
 from regard.explain.question import BATCH, Classes, Model, Pixels, Question, Score, asked
@@ -135,8 +135,8 @@ def answer_curve(
     """The answer over sample and share, for a question that was checked."""
     values = checked_heat(question.caller, heat, len(question.pixels))
     patches = values[0].numel()
-    if steps is not None and steps < 1:
-        raise ArgumentError(f"{question.caller}: steps is {steps} and must be 1 or more.")
+    if steps is not None:
+        steps = whole(steps, "steps", question.caller, least=1)
     counts = torch.linspace(0, patches, min(steps or patches, patches) + 1).round().long()
     ranks = values.flatten(1).argsort(dim=1, descending=True, stable=True).argsort(dim=1)
     filled = substrate_of(question.caller, question.pixels, substrate)

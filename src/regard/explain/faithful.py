@@ -10,6 +10,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
+from regard.arguments import whole
 from regard.errors import ArgumentError
 from regard.explain.curves import answer_curve, area
 from regard.explain.named import Methods, by_name
@@ -70,8 +71,8 @@ def faithfulness(
     Source:
         Petsiuk et al. (2018), as for `deletion`; the band of random orders and the split are ours.
     """
-    if orders < 10:
-        raise ArgumentError(f"faithfulness: orders is {orders} and must be 10 or more.")
+    orders = whole(orders, "orders", "faithfulness", least=10)
+    seed = whole(seed, "seed", "faithfulness", least=0)
     question = asked("faithfulness", model, pixels, target, score)
     groups = _groups(question, labels)
     maps = {
@@ -79,27 +80,26 @@ def faithfulness(
         for name, explain in by_name(methods).items()
     }
     first = next(iter(maps.values()))
-    whole = question.answers(question.pixels, probability=score is None)
-    whole = whole.cpu().double().numpy()
+    answers = question.answers(question.pixels, probability=score is None).cpu().double().numpy()
     band = {
         inserting: _random_areas(question, first, orders, seed, substrate, steps, inserting)
         for inserting in (False, True)
     }
-    rows = []
-    for name, heat in maps.items():
-        row: dict[str, Any] = {
+
+    def row(name: str, heat: xr.DataArray) -> dict[str, Any]:
+        about: dict[str, Any] = {
             "explanation": name,
             "class_agnostic": heat.attrs.get("class_agnostic"),
             "completeness_error": heat.attrs.get("completeness_error", np.nan),
             "images": len(question.pixels),
         }
+        how: dict[str, Any] = {"substrate": substrate, "steps": steps}
         for inserting in (False, True):
-            curve = answer_curve(
-                question, heat, substrate=substrate, steps=steps, inserting=inserting
-            )
-            row |= _columns(area(curve).values, whole, band[inserting], groups, inserting)
-        rows.append(row)
-    table = pd.DataFrame(rows)
+            areas = area(answer_curve(question, heat, **how, inserting=inserting)).values
+            about |= _columns(areas, answers, band[inserting], groups, inserting)
+        return about
+
+    table = pd.DataFrame([row(name, heat) for name, heat in maps.items()])
     table.attrs = {"substrate": substrate, "steps": steps, "orders": orders, "seed": seed}
     return table
 
@@ -150,10 +150,10 @@ def _random_areas(
     steps: int | None,
     inserting: bool,
 ) -> Float[NDArray, "order sample"]:
-    draw = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     areas = []
     for _ in range(orders):
-        heat = like.copy(data=draw.random(like.shape))
+        heat = like.copy(data=rng.random(like.shape))
         curve = answer_curve(question, heat, substrate=substrate, steps=steps, inserting=inserting)
         areas.append(area(curve).values)
     return np.stack(areas)

@@ -7,6 +7,7 @@ import xarray as xr
 from jaxtyping import Float
 from torch import Tensor
 
+from regard.arguments import whole
 from regard.errors import ArgumentError
 from regard.explain.maps import labelled, pooled
 from regard.explain.patches import SUBSTRATES, substrate_of
@@ -117,8 +118,7 @@ def integrated(
         >>> integrated(linear, torch.zeros(2), torch.ones(2), steps=1)
         (tensor([ 2., -1.]), 1.0)
     """
-    if steps < 1:
-        raise ArgumentError(f"integrated_gradients: steps is {steps} and must be 1 or more.")
+    steps = whole(steps, "steps", "integrated_gradients", least=1)
     total = torch.zeros_like(start)
     for part in ((torch.arange(steps, dtype=torch.float64) + 0.5) / steps).split(AT_ONCE):
         at = part.to(start).reshape(-1, *(1,) * start.ndim)

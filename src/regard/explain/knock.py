@@ -73,25 +73,22 @@ def knock_out(
         Petsiuk et al. (2018), arXiv 1806.07421, for deletion; the controls and the split are ours.
     """
     request = Request.of(prompt, sampling)
-    controls = whole(controls, "controls", "knock_out")
-    share = number(share, "share", "knock_out")
+    controls = whole(controls, "controls", "knock_out", least=1)
+    share = number(share, "share", "knock_out", least=0, most=1, above=True)
+    if share == 1:
+        raise ArgumentError("knock_out: share is 1, so there is no outside. Give less, as 0.2.")
     if not isinstance(blame, Word | Head | Region):
         raise ArgumentError(
             f"knock_out: blame is {shown(blame)} and must be a Word, a Head or a Region of "
             f"regard.explain, such as Word('cat')."
-        )
-    if controls < 1 or not 0 < share < 1:
-        raise ArgumentError(
-            f"knock_out: controls is {controls} and must be 1 or more; share is {share} and must "
-            f"lie between 0 and 1."
         )
     model = TextToImage.of(model)
     request = model.decide(request)
     text, blame = model.tokenize(prompt, whole=True), _found(blame, model)
     heat = HeatMap(text.spelled([blame.word]), keep=("layer", "head"))
     generate(model, [request], observe=[heat])
-    draw = np.random.default_rng(request.seed)
-    removed = knocked(blame, text, heat.result(), controls, draw)
+    rng = np.random.default_rng(request.seed)
+    removed = knocked(blame, text, heat.result(), controls, rng)
     requests = [request, *(replace(request, methods=(each,)) for each in removed.values())]
     images = generate_to_compare(model, requests)
     first, *others = (np.asarray(image.convert("RGB")) for image in images)

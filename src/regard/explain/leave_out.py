@@ -1,5 +1,6 @@
 """Deletion and insertion of words: does the image depend on the words that are blamed most?"""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Unpack
@@ -8,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from regard.arguments import verb
+from regard.arguments import number_or_none, shown, verb, whole
 from regard.errors import ArgumentError
 from regard.generation import Request, Sampling
 from regard.generation.batches import generate_to_compare
@@ -66,38 +67,47 @@ def word_deletion(
         Petsiuk et al. (2018), arXiv 1806.07421, section 4.1, with words in place of pixels.
     """
     request = Request.of(prompt, sampling)
-    if orders < 10 or len(blame) < 2 or not np.isfinite(list(blame.values())).all():
-        raise ArgumentError(
-            f"word_deletion: orders is {orders} and must be 10 or more; blame has {len(blame)} "
-            f"words and must have two or more, each with a finite number."
-        )
+    orders = whole(orders, "orders", "word_deletion", least=10)
+    _check_blame(blame)
     model = TextToImage.of(model)
     text = model.tokenize(prompt, whole=True)
     spelling = {word: text.spelled([word]) for word in blame}
     words = sorted(blame, key=lambda word: -blame[word])
-    draw = np.random.default_rng(request.seed)
-    every = [words, *([str(word) for word in draw.permutation(words)] for _ in range(orders))]
+    rng = np.random.default_rng(request.seed)
+    every = [words, *([str(word) for word in rng.permutation(words)] for _ in range(orders))]
     hidden = {frozenset(order[:count]) for order in every for count in range(len(words) + 1)}
     hidden |= {frozenset(order[count:]) for order in every for count in range(len(words) + 1)}
     value = _likenesses(model, request, sorted(hidden, key=sorted), spelling, likeness)
-    rows = []
-    for kind in ("deletion", "insertion"):
-        curves = np.array([_curve(order, value, kind) for order in every])
-        areas = (curves[:, 1:] + curves[:, :-1]).mean(1) / 2
-        sign = 1 if kind == "insertion" else -1
-        rows.append(
-            {
-                "kind": kind,
-                "area": areas[0],
-                "random": areas[1:].mean(),
-                "random_sd": areas[1:].std(ddof=1),
-                "gap": sign * (areas[0] - areas[1:].mean()),
-                "curve": curves[0].tolist(),
-            }
-        )
-    table = pd.DataFrame(rows)
+    table = pd.DataFrame([_row(every, value, kind) for kind in ("deletion", "insertion")])
     table.attrs = {"order": words, "orders": orders, "seed": request.seed, "pictures": len(value)}
     return table
+
+
+def _check_blame(blame: Any) -> None:
+    several = isinstance(blame, Mapping) and len(blame) > 1
+    numbers = [number_or_none(each) for each in blame.values()] if several else [None]
+    if any(each is None or not math.isfinite(each) for each in numbers):
+        raise ArgumentError(
+            f"word_deletion: blame is {shown(blame)} and must have two or more words, each with a "
+            f"finite number, such as {{'cat': 0.9, 'grass': 0.1}}."
+        )
+
+
+def _row(
+    orders: Sequence[Sequence[str]], value: Mapping[frozenset[str], float], kind: str
+) -> dict[str, Any]:
+    """The first order of words beside the others, which are random."""
+    curves = np.array([_curve(order, value, kind) for order in orders])
+    areas = (curves[:, 1:] + curves[:, :-1]).mean(1) / 2
+    sign = 1 if kind == "insertion" else -1
+    return {
+        "kind": kind,
+        "area": areas[0],
+        "random": areas[1:].mean(),
+        "random_sd": areas[1:].std(ddof=1),
+        "gap": sign * (areas[0] - areas[1:].mean()),
+        "curve": curves[0].tolist(),
+    }
 
 
 def _curve(order: Sequence[str], value: Mapping[frozenset[str], float], kind: str) -> list[float]:

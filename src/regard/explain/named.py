@@ -11,6 +11,9 @@ from regard.registry import Registry
 Explanation = Callable[..., xr.DataArray]
 """``f(model, pixels, target=None, *, score=None, ...)``: a map over sample, y and x."""
 
+WordExplanation = Callable[..., xr.DataArray]
+"""``f(model, prompt, *, words=None, ..., **sampling)``: maps over y and x, by word or by token."""
+
 Methods = Sequence[str] | Mapping[str, Explanation]
 
 explanations = Registry(
@@ -24,6 +27,15 @@ explanations = Registry(
         "random": "regard.explain.baselines:random",
         "relevance": "regard.explain.gradients:relevance",
         "rollout": "regard.explain.attention:rollout",
+    },
+)
+
+word_explanations = Registry(
+    "word-explanation",
+    {
+        "propagated_words": "regard.explain.propagate:propagated_words",
+        "word_regions": "regard.explain.regions:word_regions",
+        "word_rollout": "regard.explain.word_rollout:word_rollout",
     },
 )
 

@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -17,23 +18,18 @@ from regard.arguments import verb
 from regard.axes import SAMPLE, STEP, TOKEN, X, Y
 from regard.data.pictures import as_rgb
 from regard.errors import ArgumentError, unknown
-from regard.explain.named import explanations
-from regard.explain.propagate import propagated_words
+from regard.explain.named import explanations, word_explanations
 from regard.explain.question import logits_of
-from regard.explain.words import word_rollout
 from regard.generation import Request, Sampling, generate
 from regard.look.recipe import recipe_of
 from regard.models import fingerprint, name_of, vision_of
 from regard.models.text_to_image import TextToImage
-from regard.saved.folder import SavedFolder, stranger
+from regard.saved.folder import RECIPE, SavedFolder, unlisted
 from regard.trace.names import file_names
 
-PICTURE, MAPS, VALUES, RECIPE = "image.png", "maps", "values.csv", "recipe.json"
-PARTS = {PICTURE, MAPS, VALUES, RECIPE}
-FOLDER = SavedFolder("explain", "explanation", lambda at: stranger(at, PARTS, {RECIPE, VALUES}))
-
-OF_PROMPTS = {"word-rollout": word_rollout, "propagated-words": propagated_words}
-"""What says of a prompt which patches come of which word."""
+PICTURE, MAPS, VALUES = "image.png", "maps", "values.csv"
+STAMP = "regard-explanation"
+FOLDER = SavedFolder("explain", "explanation", partial(unlisted, stamp=STAMP))
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,8 +73,9 @@ class Explained:
             figure = overlay(shown, heat.clip(min=0.0).assign_attrs(heat.attrs), title=name)
             figure.savefig(folder / MAPS / f"{names[name]}.png", metadata={"Software": None})
         table_of(self.maps).to_csv(folder / VALUES, index=False, float_format="%.6g")
-        told = json.dumps(self.recipe, indent=1)
-        (folder / RECIPE).write_text(f"{told}\n", encoding="utf-8")
+        files = [PICTURE, VALUES, RECIPE, *(f"{MAPS}/{name}.png" for name in names.values())]
+        recipe = json.dumps({**self.recipe, "format": STAMP, "files": files}, indent=1)
+        (folder / RECIPE).write_text(f"{recipe}\n", encoding="utf-8")
 
 
 def table_of(maps: dict[str, xr.DataArray]) -> pd.DataFrame:
@@ -140,7 +137,6 @@ def explain_image(
     heat = explain(vision.model, pixels, torch.tensor([number]))
     label = vision.labels[number]
     recipe = {
-        "format": "regard-explanation",
         "version": 1,
         "model": name_of(vision),
         "weights_sha256": fingerprint(vision),
@@ -157,17 +153,17 @@ def explain_image(
 def explain_prompt(
     model: Any,
     prompt: str,
-    method: str = "word-rollout",
+    method: str = "word_rollout",
     *,
     words: Sequence[str] | None = None,
     **sampling: Unpack[Sampling],
 ) -> Explained:
-    """Which patches of a generated image come of which word, mean over the denoising steps.
+    """Which patches of a generated image come from which word, mean over the denoising steps.
 
     Args:
         model: A text-to-image model, as `regard.look` takes it.
         prompt: What to generate.
-        method: ``word-rollout`` or ``propagated-words``.
+        method: One of `regard.explain.word_explanations`.
         words: Which words; None for all.
         **sampling: As in `regard.generation.Sampling`.
 
@@ -176,7 +172,7 @@ def explain_prompt(
 
     Raises:
         UnknownName: there is no such model, method or word.
-        RegardError: as `regard.explain.word_rollout` and `propagated_words`.
+        RegardError: as the explanation itself.
 
     Example:
         >>> found = explain_prompt("openmoji", "a cat", words=["cat"], num_inference_steps=1)
@@ -184,29 +180,34 @@ def explain_prompt(
         ['cat']
 
     Source:
-        As for `regard.explain.word_rollout` and `regard.explain.propagated_words`.
+        Each explanation names its own.
     """
-    if method not in OF_PROMPTS:
-        raise unknown("explanation of a prompt", str(method), OF_PROMPTS)
+    explain = word_explanations.get(str(method))
     model = TextToImage.of(model)
     request = model.decide(Request.of(prompt, sampling))
-    maps = OF_PROMPTS[method](model, prompt, words=words, **sampling).mean(STEP)
-    names = list(dict.fromkeys(str(name) for name in maps["word"].values))
-    kept = [name for name in names if not name.startswith("[")]
-    by_word = {
-        name: maps.isel({TOKEN: maps["word"].values == name}).sum(TOKEN).assign_attrs(maps.attrs)
-        for name in kept
-    }
+    maps = explain(model, prompt, words=words, **sampling)
+    by_word = _by_word(maps)
     (made,) = generate(model, [request])
     recipe = {
         **recipe_of(model, request),
-        "format": "regard-explanation",
         "version": 2,
         "method": method,
-        "of": kept,
+        "of": list(by_word),
         "units": str(maps.attrs.get("units", "")),
     }
     return Explained(made.image, by_word, recipe)
+
+
+def _by_word(maps: xr.DataArray) -> dict[str, xr.DataArray]:
+    """The map of each word: the mean over steps, and the sum over its tokens."""
+    whole = maps.mean(STEP) if STEP in maps.dims else maps
+    over = TOKEN if TOKEN in maps.dims else "word"
+    names = dict.fromkeys(str(name) for name in maps["word"].values)
+    return {
+        name: whole.isel({over: maps["word"].values == name}).sum(over).assign_attrs(maps.attrs)
+        for name in names
+        if not name.startswith("[")  # a start, an end, a pad
+    }
 
 
 def _class(labels: Sequence[str], target: Any) -> int | None:

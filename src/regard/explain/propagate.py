@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from regard.arguments import verb
+from regard.arguments import number, pair, verb, whole
 from regard.axes import KEY, QUERY, STEP, TOKEN, X, Y
 from regard.errors import ArgumentError, AxisError, NothingObserved
 from regard.explain.flow import LARGEST
@@ -31,7 +31,7 @@ PerPatch = Float[Tensor, "sample patch column"]
 def propagated(
     cross: xr.DataArray, weights: xr.DataArray, *, power: int = 1, gamma: float = 1.0
 ) -> xr.DataArray:
-    """Word maps after self-attention has carried them on; in the unit of the maps.
+    """Word maps after self-attention has propagated them; in the unit of the maps.
 
     C' = S^power C, with S the self-attention, sharpened to rownorm(S^gamma) elementwise.
 
@@ -60,7 +60,7 @@ def propagated(
         Wang et al. (2023), "Diffusion Model is Secretly a Training-free Open Vocabulary Semantic
         Segmenter", arXiv 2309.02773, for power 1; the general form is ours.
     """
-    _check(power, gamma)
+    _check(power, gamma, "propagated")
     check_attention(weights, over=KEY, caller="propagated")
     if set(weights.dims) != {QUERY, KEY} or not {Y, X} <= set(cross.dims):
         raise AxisError(
@@ -119,15 +119,14 @@ class Propagation:
         grid: Grid | None = None,
         condition: str = "cond",
     ) -> None:
-        _check(power, gamma)
-        if not 0 <= stay <= 1:
-            raise ArgumentError(f"Propagation: stay is {stay} and must lie in 0..1.")
+        _check(power, gamma, "Propagation")
+        number(stay, "stay", "Propagation", least=0, most=1)
         if not tokens or min(tokens) < 0:
             raise ArgumentError(
                 f"Propagation: tokens are {list(tokens)} and must be indices >= 0, at least one."
             )
         self.tokens, self.power, self.gamma, self.stay = list(tokens), power, gamma, stay
-        self._wanted, self._condition = grid, condition
+        self._wanted, self._condition = pair(grid, "grid", "Propagation"), condition
         self._run = 0
         self._start()
 
@@ -293,9 +292,6 @@ def propagated_words(
     )
 
 
-def _check(power: int, gamma: float) -> None:
-    if power < 0 or gamma <= 0:
-        raise ArgumentError(
-            f"propagated: power is {power} and must be 0 or more; gamma is {gamma} and must be "
-            f"above 0. 1 and 1.0 are usual."
-        )
+def _check(power: int, gamma: float, caller: str) -> None:
+    whole(power, "power", caller, least=0, cure="1 is usual.")
+    number(gamma, "gamma", caller, least=0, above=True, cure="1.0 is usual.")

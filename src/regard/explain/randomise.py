@@ -77,12 +77,12 @@ def randomise(model: Model, seed: int = 0, *, layers: LayerQuery = None) -> Iter
     model = module_of("randomise", model)
     wanted = parts_of(model) if layers is None else _wanted(model, layers, "randomise")
     seed = whole(seed, "seed", "randomise", least=0)
-    draw = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
     saved: list[tuple[nn.Parameter, Tensor]] = []
     try:
         for name, weights in model.named_parameters():
             # Drawn for all, so that a part is shuffled alike whichever others are.
-            order = torch.randperm(weights.numel(), generator=draw).to(weights.device)
+            order = torch.randperm(weights.numel(), generator=generator).to(weights.device)
             if _part(name) in wanted:
                 saved.append((weights, weights.detach().clone()))
                 with torch.no_grad():
@@ -216,8 +216,8 @@ def class_sensitivity(
         classes = logits_of(model, question.pixels[:1]).shape[-1]
     if classes < 2:
         raise ArgumentError(f"class_sensitivity: the model has {classes} class and needs two.")
-    draw = torch.Generator().manual_seed(seed)
-    shift = torch.randint(1, classes, question.target.shape, generator=draw)
+    generator = torch.Generator().manual_seed(whole(seed, "seed", "class_sensitivity", least=0))
+    shift = torch.randint(1, classes, question.target.shape, generator=generator)
     other = (question.target + shift.to(question.target.device)) % classes
     rows = []
     for name, explain in by_name(methods).items():

@@ -6,7 +6,7 @@ from typing import Any, Unpack
 import numpy as np
 import xarray as xr
 
-from regard.arguments import verb
+from regard.arguments import flag, verb
 from regard.axes import STEP, TOKEN, X, Y
 from regard.explain.propagate import Propagation
 from regard.generation import Request, Sampling, generate
@@ -68,16 +68,19 @@ def word_regions(
     """
     request = Request.of(prompt, sampling)
     check_words(words)
+    if carriers is not None:
+        carriers = flag(carriers, "carriers", "word_regions")
     model = TextToImage.of(model)
     text = model.tokenize(prompt, whole=True)
     every = [token.index for token in text.tokens if token.role == "word"]
-    names = _names(text) if words is None else list(words)
-    told = model.reading
-    carriers = told.get("carriers", False) if carriers is None else carriers
+    names = text.word_names if words is None else list(words)
+    usual = model.reading
+    if carriers is None:
+        carriers = usual.get("carriers", False)
     groups = _groups(text, names, carriers=carriers, apart=words is not None)
     kept = Propagation(every, stay=0.5)
-    crossing = Select(layers=told.get("layers") if layers is None else layers, key="text")
-    carrying = Select(layers=told.get("through") if through is None else through, kind="self")
+    crossing = Select(layers=usual.get("layers") if layers is None else layers, key="text")
+    carrying = Select(layers=usual.get("through") if through is None else through, kind="self")
     generate(model, [request], observe=[(crossing, kept), (carrying, kept)])
     steps_of = np.stack([each[0].double().numpy() for each in kept.result().values()])
     maps = xr.DataArray(steps_of, dims=(STEP, TOKEN, Y, X), coords={TOKEN: every}).mean(STEP)
@@ -85,10 +88,6 @@ def word_regions(
     parts = [shares.sel({TOKEN: group}).sum(TOKEN) for group in groups]
     found = xr.concat(parts, "word").assign_coords(word=names).rename("word_regions")
     return found.assign_attrs(units=UNIT, prompt=prompt, carriers=carriers)
-
-
-def _names(text: Prompt) -> list[str]:
-    return list(dict.fromkeys(token.name for token in text.tokens if token.role == "word"))
 
 
 def _groups(text: Prompt, names: list[str], *, carriers: bool, apart: bool) -> list[list[int]]:

@@ -1,9 +1,8 @@
 """Images from requests: each with its own methods, in as few runs of the pipeline as possible."""
 
-import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -14,15 +13,14 @@ from regard.generation.events import OnStep, Progress, StepEvent, part_of
 from regard.generation.guides import Guiding
 from regard.generation.outcome import refuse_void
 from regard.generation.request import Request
+from regard.generation.rows import Planner, Row
 from regard.generation.run import BatchPlan, Generated, run
 from regard.generation.turns import in_turn
-from regard.methods import Changes, Guide, Run
 from regard.methods.text import spelled
 from regard.models.capture import Captured, capture, preparing
 from regard.models.masking import encoders_mask
 from regard.models.text_to_image import TextToImage
 from regard.tap import Edit, Observer, Select, Tap
-from regard.trace import Prompt
 
 ROWS = 16
 """Images made at a time: a batch saves time up to about here, and then only takes memory."""
@@ -114,104 +112,9 @@ def generate_to_compare(
 # Inside
 
 
-@dataclass(frozen=True)
-class _Row:
-    """A request, and what its methods do.
-
-    Attributes:
-        place: Its place among the requests; None for one that is made beside others.
-        request: Decided by the model.
-        changes: One for each method.
-        companion: What has to be made in the same batch, as its last image; None for nothing.
-        text: The words and tokens that the image reads; None where no method asks.
-    """
-
-    place: int | None
-    request: Request
-    changes: tuple[Changes, ...] = ()
-    companion: Request | None = None
-    text: Prompt | None = None
-
-    @property
-    def steps(self) -> int:
-        steps = self.request.num_inference_steps
-        assert steps is not None, "the model decides it"
-        return steps
-
-    @property
-    def guides(self) -> list[Guide]:
-        return [each.guide for each in self.changes if each.guide is not None]
-
-    @property
-    def hidden(self) -> list[int]:
-        """Tokens that are masked in the text encoders too."""
-        return [token for each in self.changes for token in each.hidden]
-
-    @property
-    def starts(self) -> list[Callable[[Tensor], Tensor]]:
-        """What its initial noise is changed by."""
-        return [each.start for each in self.changes if each.start is not None]
-
-    @property
-    def first_step(self) -> int | None:
-        """The step at which it begins to differ from the baseline; None if it never does."""
-        return min((each.first_step for each in self.changes), default=None)
-
-    @property
-    def together(self) -> tuple[Any, ...]:
-        """What rows of one batch have in common."""
-        request = self.request
-        shared = (request.negative_prompt, self.steps, request.guidance_scale, request.size)
-        latents = None if request.latents is None else id(request.latents)
-        # A guide changes all latents of a batch, so it must be meant for all of them alike.
-        guided = None
-        if self.guides:
-            guided = repr([method.recipe() for method in request.methods]), request.read
-        beside = None if self.companion is None else self.companion.key
-        return (*shared, latents, guided, beside)
-
-    def entries(self, sample: int | None) -> list[tuple[Select, Edit]]:
-        """Its edits, for one image of a batch or for all."""
-        return [
-            (select if sample is None else replace(select, sample=sample), edit)
-            for each in self.changes
-            for select, edit in each.edits
-        ]
-
-
-class Planner:
-    """From a request to what its methods do; prompts are read once for all."""
-
-    def __init__(self, model: TextToImage) -> None:
-        self.model, self.read = model, functools.cache(model.tokenize)
-
-    def __call__(self, place: int, request: Request) -> _Row:
-        """All methods of a request see the prompt that its image reads."""
-        if not request.methods:
-            return _Row(place, request)
-        run = self.run(request)
-        changes = tuple(each.plan(run) for each in request.methods)
-        companion = None if run.source is None else request.baseline
-        return _Row(place, request, changes, companion, run.prompt)
-
-    def run(self, request: Request) -> Run:
-        """What the methods of a decided request know of it."""
-        beside = any(each.prompt is not None for each in request.methods)
-        assert request.num_inference_steps is not None, "the model decides it"
-        assert request.guidance_scale is not None, "the model decides it"
-        return Run(
-            self.model,
-            self.read(request.read if beside else request.prompt),
-            request.num_inference_steps,
-            request.guidance_scale,
-            request.seed,
-            self.read(request.prompt) if beside else None,
-        )
-
-
-def _batches(rows: Sequence[_Row], most: dict[int | None, int]) -> list[list[_Row]]:
+def _batches(rows: Sequence[Row], most: dict[int | None, int]) -> list[list[Row]]:
     """Rows that can be made together; a companion is the last of its batch."""
-    groups: dict[Any, list[_Row]] = {}
+    groups: dict[Any, list[Row]] = {}
     masks = any(row.hidden for row in rows)
     for row in rows:
         # What is masked in a text encoder is found by what it reads, so that must be one prompt.
@@ -219,7 +122,7 @@ def _batches(rows: Sequence[_Row], most: dict[int | None, int]) -> list[list[_Ro
     batches = []
     for group in groups.values():
         companion = group[0].companion
-        last = [] if companion is None else [_Row(None, companion)]
+        last = [] if companion is None else [Row(None, companion)]
         room = max(1, most[group[0].steps] - len(last))
         batches += [[*group[first : first + room], *last] for first in range(0, len(group), room)]
     return batches
@@ -238,7 +141,7 @@ class _Batch:
     """Rows that are run at once."""
 
     def __init__(
-        self, model: TextToImage, rows: Sequence[_Row], observe: Observers, on_step: OnStep
+        self, model: TextToImage, rows: Sequence[Row], observe: Observers, on_step: OnStep
     ) -> None:
         self.model, self.rows, self.observe, self.on_step = model, rows, observe, on_step
         self.request, self.guides = rows[0].request, rows[0].guides
@@ -330,7 +233,7 @@ def _of_all(select: Select, images: int) -> Select:
     return replace(select, when=lambda call: call.images == images and (when is None or when(call)))
 
 
-def _check_kinds(rows: Sequence[_Row], tap: Tap, model: TextToImage) -> None:
+def _check_kinds(rows: Sequence[Row], tap: Tap, model: TextToImage) -> None:
     """Refuse methods for a kind of attention that no step has shown: they would change nothing.
 
     Raises:
@@ -346,7 +249,7 @@ def _check_kinds(rows: Sequence[_Row], tap: Tap, model: TextToImage) -> None:
             )
 
 
-def _check_acted(rows: Sequence[_Row], done: int) -> None:
+def _check_acted(rows: Sequence[Row], done: int) -> None:
     """Refuse methods that found nothing to change, once they should have.
 
     Raises:

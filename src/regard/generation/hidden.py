@@ -177,8 +177,8 @@ def _shaking(seed: int | None) -> tuple[Method, ...]:
         return ()
 
     def shake(latents: Tensor) -> Tensor:
-        draw = torch.Generator().manual_seed(seed)
-        new = torch.randn(latents.shape, generator=draw).to(latents) * latents.std()
+        generator = torch.Generator().manual_seed(seed)
+        new = torch.randn(latents.shape, generator=generator).to(latents) * latents.std()
         return math.sqrt(1 - SHAKE**2) * latents + SHAKE * new
 
     return (Method("shake-noise", {"seed": seed}, lambda run: Changes(start=shake)),)

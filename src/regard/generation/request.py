@@ -16,8 +16,7 @@ class Sampling(TypedDict, total=False):
     """What every function that generates takes as keyword arguments, under diffusers' names.
 
     Attributes:
-        seed: Of the generator that draws the initial noise, and what noise the scheduler draws; 0
-            if left out.
+        seed: Decides the initial noise and the noise of the scheduler; 0 if left out.
         num_inference_steps: Denoising steps; the model's own number if left out.
         guidance_scale: Weight of classifier-free guidance, up to 1 is off; the model's own if left
             out.

@@ -27,7 +27,7 @@ _held: dict[Path, tuple[int, int]] = {}
 
 @contextmanager
 def claim(target: Path, *, who: str) -> Iterator[Path]:
-    """Hold a place for as long as something is made for it; nobody else can meanwhile.
+    """Hold a place for as long as something is made for it; others are refused meanwhile.
 
     The lock is one of the operating system and ends with the process, however that ends. What a
     killed process left beside the target is put back or removed.
@@ -73,7 +73,7 @@ def claim(target: Path, *, who: str) -> Iterator[Path]:
 
 
 def recover(target: Path) -> None:
-    """Clear away what a process left that was killed while it wrote here; whoever calls holds it.
+    """Clear away what a process left that was killed while it wrote here; the caller holds it.
 
     Example:
         >>> import tempfile
@@ -93,7 +93,7 @@ def recover(target: Path) -> None:
 
 
 def tidy(target: Path, *, who: str) -> None:
-    """Clear away what a killed process left beside a target, if nobody writes there now.
+    """Clear away what a killed process left beside a target, unless a process writes there.
 
     Example:
         >>> import tempfile
@@ -140,7 +140,7 @@ def unwritten(target: Path, failed: OSError, *, who: str) -> OutputError:
     Example:
         >>> unwritten(Path("/tmp/x"), OSError(28, "No space left on device"), who="example").args[0]
         "example: '/tmp/x' could not be written: No space left on device. Nothing was left there; \
-make room or choose another folder."
+free some space or choose another folder."
     """
     if isinstance(failed, OutputError):
         if not isinstance(failed.__cause__, OSError):
@@ -148,7 +148,7 @@ make room or choose another folder."
         failed = failed.__cause__  # a part named its place in a folder that is gone by now
     return OutputError(
         f"{who}: '{target}' could not be written: {failed.strerror or str(failed)}. "
-        f"Nothing was left there; make room or choose another folder."
+        f"Nothing was left there; free some space or choose another folder."
     )
 
 
@@ -205,7 +205,7 @@ def _busy(target: Path, who: str, owner: str) -> OutputError:
 
 
 def _lock(handle: int) -> bool | None:
-    """Whether the lock was had: None if somebody else has it, False if there are no locks."""
+    """Whether the lock was taken: None if another process holds it, False if there are no locks."""
     try:
         if os.name == "nt":
             import msvcrt

@@ -1,26 +1,20 @@
 """Folders that are complete under their name, or not there at all."""
 
-import json
 import os
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from regard.errors import OutputError
 from regard.saved.claim import LONGEST, NEW, OLD, claim, swap, tidy, unwritten
+from regard.saved.contents import RECIPE, is_junk, listed, stranger, unlisted
 
 __all__ = [
-    "SavedFolder", "check_above", "claimed", "complete", "free", "is_junk", "listed", "readable",
-    "real", "stranger", "unwritten",
+    "RECIPE", "SavedFolder", "check_above", "claimed", "complete", "free", "is_junk", "listed",
+    "readable", "real", "stranger", "unlisted", "unwritten",
 ]  # fmt: skip
 
-RECIPE = "recipe.json"
-"""What tells of most results how they were made."""
-
-JUNK = frozenset({".ds_store", "thumbs.db", "ehthumbs.db", "desktop.ini", ".directory"})
-"""What file managers leave in folders that they showed, in small letters; it is nobody's."""
 
 INSIDE = 200
 """Bytes that the longest name within a result may need after the folder's own."""
@@ -80,29 +74,6 @@ def claimed(
         yield target
 
 
-def listed(folder: Path) -> list[str]:
-    """Names of what is in a folder, sorted, less what file managers leave.
-
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as room:
-        ...     (Path(room) / ".DS_Store").touch()
-        ...     listed(Path(room))
-        []
-    """
-    return sorted(found.name for found in folder.iterdir() if not is_junk(found.name))
-
-
-def is_junk(name: str) -> bool:
-    """Whether a file manager left a file of this name.
-
-    Example:
-        >>> is_junk("Thumbs.db"), is_junk("._cat.png"), is_junk("cat.png")
-        (True, True, False)
-    """
-    return name.casefold() in JUNK or name.startswith("._")
-
-
 def free(
     folder: str | os.PathLike[str],
     *,
@@ -115,7 +86,7 @@ def free(
 
     Args:
         folder: As the user named it.
-        who: Who asks, for messages.
+        who: Who writes, for messages.
         what: What such a folder holds, such as 'study'.
         foreign: From a folder to the name of something in it that is no part of such a thing.
         overwrite: Whether another such thing may be replaced.
@@ -254,7 +225,7 @@ class SavedFolder:
     def claim(
         self, folder: str | os.PathLike[str], *, overwrite: bool = False
     ) -> AbstractContextManager[Path]:
-        """Hold the place from before the work until it is written, so that nobody else does.
+        """Hold the place from before the work until it is written; others are refused meanwhile.
 
         Args:
             folder: As for `check`.
@@ -267,55 +238,6 @@ class SavedFolder:
             OutputError: on entering, as for `check`, or another process or thread holds it.
         """
         return claimed(folder, lambda: self.check(folder, overwrite=overwrite), who=self.who)
-
-
-def stranger(folder: Path, parts: Collection[str], needed: Collection[str]) -> str | None:
-    """Something in a folder that is no part of what it should hold; None if all of it is.
-
-    Args:
-        folder: Not empty.
-        parts: Names of all there may be.
-        needed: Those without which it is no such folder, whatever else there is.
-
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as room:
-        ...     (Path(room) / "notes.txt").touch()
-        ...     stranger(Path(room), {"recipe.json"}, {"recipe.json"})
-        'notes.txt'
-    """
-    names = listed(folder)
-    strange = [name for name in names if name not in parts]
-    if strange:
-        return strange[0]
-    return None if set(needed) <= set(names) else names[0]
-
-
-def unlisted(folder: Path, stamp: str) -> str | None:
-    """Something in a folder that the recipe in it does not list; None if it lists all.
-
-    Args:
-        folder: Not empty.
-        stamp: What marks the recipe, as ``format``; its ``files`` are all that were written.
-
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as room:
-        ...     (Path(room) / "notes.txt").touch()
-        ...     unlisted(Path(room), "regard-study")
-        'notes.txt'
-    """
-    try:
-        saved: Any = json.loads((folder / RECIPE).read_bytes())
-        files = set(saved["files"]) if saved["format"] == stamp else set()
-    except (OSError, ValueError, KeyError, TypeError):
-        files = set()
-    there = [
-        each for each in sorted(folder.rglob("*")) if not each.is_dir() and not is_junk(each.name)
-    ]
-    names = [each.relative_to(folder).as_posix() for each in there]
-    alien = next((name for name in names if name not in files), None)
-    return alien or (None if files else listed(folder)[0])
 
 
 def check_above(target: Path, *, who: str) -> None:

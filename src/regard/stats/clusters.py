@@ -1,4 +1,4 @@
-"""Values in whole clusters, such as all images of a prompt: added up, drawn again, exchanged."""
+"""Values in whole clusters, such as all images of a prompt: added up, resampled, exchanged."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -12,7 +12,7 @@ from regard.errors import ArgumentError
 Floats = NDArray[np.float64]
 
 DRAWN_AT_ONCE = 2_000_000
-"""Clusters drawn in one go; with their counts about 50 MB."""
+"""Clusters resampled in one go; with their counts about 50 MB."""
 
 
 def groups_of(caller: str, number: int, clusters: Sequence[Any] | None) -> NDArray[np.int64]:
@@ -53,16 +53,16 @@ def per_cluster(values: Floats, groups: NDArray[np.int64]) -> tuple[Floats, Floa
     return sums, counts
 
 
-def draws(arrays: Sequence[Floats], *, seed: int, repeats: int) -> Iterator[list[Floats]]:
-    """Totals over clusters drawn with replacement, of each array [cluster, column].
+def resampled(arrays: Sequence[Floats], *, seed: int, repeats: int) -> Iterator[list[Floats]]:
+    """Totals over clusters resampled with replacement, of each array [cluster, column].
 
     Yields:
-        For some draws at a time the totals of each array, [draw, column].
+        For some resamples at a time the totals of each array, [resample, column].
     """
     rng, number = np.random.default_rng(seed), len(arrays[0])
     for part in _parts(repeats, number):
-        drawn = rng.integers(0, number, size=(part, number)) + number * np.arange(part)[:, None]
-        times = np.bincount(drawn.ravel(), minlength=part * number).reshape(part, number)
+        chosen = rng.integers(0, number, size=(part, number)) + number * np.arange(part)[:, None]
+        times = np.bincount(chosen.ravel(), minlength=part * number).reshape(part, number)
         yield [times @ each for each in arrays]
 
 

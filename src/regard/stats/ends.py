@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from regard.stats.clusters import Floats, draws
+from regard.stats.clusters import Floats, resampled
 
 LEAST = 5
 """Clusters that an interval needs; of fewer nothing known covers skewed data."""
@@ -48,8 +48,8 @@ def ends_of(
         sums: Of the values of each cluster.
         counts: How many they are; 0 for a cluster that has none.
         level: Share of such intervals that hold the true mean.
-        seed: Of the draws.
-        repeats: How many draws.
+        seed: Of the bootstrap.
+        repeats: How many resamples.
         bounds: What no value can lie beyond; then no end does, and clusters that are all alike
             have an interval too.
 
@@ -84,7 +84,7 @@ def reaches(ts: Floats, freedom: Floats, number: Floats, level: float) -> tuple[
     """How far the ends lie below and above the mean, in standard errors.
 
     Args:
-        ts: Drawn values of t, [draw, column]; infinite where a draw has no spread.
+        ts: Resampled values of t, [resample, column]; infinite where a resample has no spread.
         freedom: Degrees of freedom of Student's t, [column].
         number: Clusters, [column].
         level: Share of intervals that hold the true mean.
@@ -96,7 +96,7 @@ def reaches(ts: Floats, freedom: Floats, number: Floats, level: float) -> tuple[
     rarer = half * (1 - (1 - RARER) * np.minimum(1.0, FEW / number))
     ordered = np.sort(ts, axis=0)
     plain = _tails(ordered, np.broadcast_to(half, rarer.shape))
-    longer = plain[1] >= plain[0]  # a large t is drawn where the true mean lies far below
+    longer = plain[1] >= plain[0]  # a large t comes up where the true mean lies far below
     far = np.where(longer, *_tails(ordered, rarer)[::-1])
     near = np.where(longer, *plain)
     far = np.clip(far, usual, FARTHEST * usual)
@@ -105,11 +105,11 @@ def reaches(ts: Floats, freedom: Floats, number: Floats, level: float) -> tuple[
 
 
 def t_of(off: Floats, own: Floats, error: Floats) -> Floats:
-    """Drawn means less the mean over their own standard errors; infinite where those are 0.
+    """Resampled means less the mean over their own standard errors; infinite where those are 0.
 
     Args:
-        off: How far the mean of each draw lies from the mean.
-        own: The standard error of the draw.
+        off: How far the mean of each resample lies from the mean.
+        own: The standard error of the resample.
         error: That of all values, which says what counts as 0.
     """
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -167,21 +167,21 @@ def _studentised(sums: Floats, counts: Floats, level: float, seed: int, repeats:
     apart = sums - means * counts  # of the clusters from the mean, as the estimator is linearised
     grow = number / (number - 1)
     error = np.sqrt(grow * (apart**2).sum(0)) / total
-    ts = np.concatenate(list(_drawn(apart, counts, grow, error, seed, repeats)))
+    ts = np.concatenate(list(_resampled_ts(apart, counts, grow, error, seed, repeats)))
     down, up = reaches(ts, number - 1, number, level)
     return np.stack([means - down * error, means + up * error])
 
 
-def _drawn(
+def _resampled_ts(
     apart: Floats, counts: Floats, grow: Floats, error: Floats, seed: int, repeats: int
 ) -> Iterator[Floats]:
-    """Drawn values of t, [part, column] at a time."""
+    """Resampled values of t, [part, column] at a time."""
     even = bool((counts == counts[:1]).all())
     arrays = [apart, apart**2]
     if not even:
         arrays += [counts, counts * apart, counts**2]
     number = len(counts)
-    for far, squares, *more in draws(arrays, seed=seed, repeats=repeats):
+    for far, squares, *more in resampled(arrays, seed=seed, repeats=repeats):
         of = more if more else [number * counts[0], far * counts[0], number * counts[0] ** 2]
         with np.errstate(invalid="ignore", divide="ignore"):
             off = far / of[0]

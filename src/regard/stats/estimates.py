@@ -64,7 +64,7 @@ def difference_of(first: Floats, second: Floats, *, seed: int = 0) -> Estimate:
     Args:
         first: One value per image.
         second: One value per image, of other images.
-        seed: Of the draws.
+        seed: Of the bootstrap.
 
     Returns:
         ``first`` less ``second``; both are resampled for the interval.
@@ -77,7 +77,7 @@ def difference_of(first: Floats, second: Floats, *, seed: int = 0) -> Estimate:
     Source:
         Welch (1947), "The Generalization of Student's Problem when Several Different Population
         Variances are Involved"; Efron and Tibshirani (1993), "An Introduction to the Bootstrap",
-        sections 8.3 and 12.5; p of drawn exchanges: Phipson and Smyth (2010), "Permutation
+        sections 8.3 and 12.5; p of sampled exchanges: Phipson and Smyth (2010), "Permutation
         P-values Should Never Be Zero".
     """
     if min(len(first), len(second)) < 2:
@@ -133,9 +133,9 @@ def _ends_of_difference(
         if len(part) < LEAST:
             continue
         for number in range(REPEATS):
-            drawn = rng.choice(part, len(part))
-            off[number] += sign * (drawn.mean() - part.mean())
-            own[number] += drawn.var(ddof=1) / len(part)
+            chosen = rng.choice(part, len(part))
+            off[number] += sign * (chosen.mean() - part.mean())
+            own[number] += chosen.var(ddof=1) / len(part)
     each = np.array([part.var(ddof=1) / len(part) for part in parts])
     value = float(parts[0].mean() - parts[1].mean())
     if least < LEAST:

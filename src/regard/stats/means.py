@@ -1,7 +1,7 @@
 """How sure is a mean? Intervals, paired differences and several tests at once.
 
 Images of one prompt resemble each other, so a hundred of them are less than a hundred
-independent observations. Everything here takes ``clusters`` and draws whole clusters.
+independent observations. Everything here takes ``clusters`` and resamples whole clusters.
 """
 
 from collections.abc import Sequence
@@ -54,7 +54,7 @@ class Difference:
         interval: Of the mean difference.
         p: How often a difference at least as far from 0 would come by chance if it made none
             which of the two is which; 0..1.
-        exact: Whether every exchange was tried; else they were drawn.
+        exact: Whether every exchange was tried; else they were sampled.
     """
 
     interval: Interval
@@ -84,8 +84,8 @@ def bootstrap(
         level: Share of such intervals that hold the true mean, between 0 and 1.
         bounds: What no value can lie beyond, such as ``(0.0, 1.0)`` of shares: then no end does,
             and clusters that are all alike are not taken for sure: others might not be.
-        seed: Of the draws; the same seed gives the same interval.
-        repeats: How many times to draw.
+        seed: Of the bootstrap; the same seed gives the same interval.
+        repeats: How many resamples.
 
     Returns:
         An `Interval`.
@@ -126,11 +126,11 @@ def intervals(
 ) -> xr.Dataset:
     """`bootstrap` along one dim of an array, such as for each layer and head at once.
 
-    The same clusters are drawn for all, so that they may be compared.
+    The same clusters are resampled for all, so that they may be compared.
 
     Args:
         values: Any dims that include ``over``; NaN is left out and counted.
-        over: The dim whose members are drawn.
+        over: The dim whose members are resampled.
         clusters: What each member belongs to; by default each is its own.
         level: As for `bootstrap`.
         bounds: As for `bootstrap`.
@@ -189,7 +189,7 @@ def paired(
 
     The interval is that of `bootstrap` on the differences. For p, before and after are exchanged
     in whole clusters: in every way where there are no more than ``repeats``, else in as many
-    drawn at random.
+    sampled at random.
 
     Args:
         before: Numbers in one row.
@@ -198,7 +198,7 @@ def paired(
         level: As for `bootstrap`.
         bounds: As for `bootstrap`, of the differences: ``(-1.0, 1.0)`` where the values are shares.
         seed: As for `bootstrap`.
-        repeats: How many times to draw clusters, and to exchange.
+        repeats: How many resamples, and how many exchanges.
 
     Returns:
         A `Difference`, in the unit of the values; a pair with a NaN is left out and counted.
@@ -212,7 +212,7 @@ def paired(
         (1.0, 0.25)
 
     Source:
-        Fisher (1935), "The Design of Experiments", section 21; p of drawn exchanges: Phipson and
+        Fisher (1935), "The Design of Experiments", section 21; p of sampled exchanges: Phipson and
         Smyth (2010), "Permutation P-values Should Never Be Zero".
     """
     _check_pairs(before, after)

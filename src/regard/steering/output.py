@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from regard.look import Look
+from regard.look.output import FOLDER as LOOK
 from regard.saved.folder import SavedFolder, stranger
 from regard.steering.table import finest_map
 
@@ -19,7 +20,17 @@ BEFORE, AFTER, MAPS, TABLE, RECIPE, PAGE = (
 PARTS = {BEFORE, AFTER, MAPS, TABLE, RECIPE, PAGE}
 
 
-FOLDER = SavedFolder("Steered.save", "steering", lambda folder: stranger(folder, PARTS, {RECIPE}))
+def _foreign(folder: Path) -> str | None:
+    """Something in a folder that is no part of a saved steering; None if all of it is."""
+    found = stranger(folder, PARTS, PARTS)
+    for part in (BEFORE, AFTER) if found is None else ():
+        inside = LOOK.foreign(folder / part)
+        if inside is not None:
+            return f"{part}/{inside}"
+    return found
+
+
+FOLDER = SavedFolder("Steered.save", "steering", _foreign)
 check_folder = FOLDER.check
 
 

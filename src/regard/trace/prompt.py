@@ -46,11 +46,11 @@ class Prompt:
             if not isinstance(word, str):
                 raise ArgumentError(
                     f"a word of the prompt is {shown(word)} and must be a text. It has "
-                    f"{', '.join(self._names())}."
+                    f"{', '.join(self.word_names)}."
                 )
             spelling = [t.index for t in self.tokens if t.name.casefold() == word.casefold()]
             if not spelling:
-                raise unknown("word", word, self._names(), advice=self._advice())
+                raise unknown("word", word, self.word_names, advice=self._advice())
             found.update(spelling)
         return sorted(found)
 
@@ -72,7 +72,9 @@ class Prompt:
         free = {t.index for t in self.tokens if t.role == "word"} - taken
         return [sorted({*own, *(free & {index + 1 for index in own})}) for own in spelled]
 
-    def _names(self) -> list[str]:
+    @property
+    def word_names(self) -> list[str]:
+        """The words of the prompt in order, each once."""
         return list(dict.fromkeys(t.name for t in self.tokens if t.role == "word"))
 
     def _advice(self) -> str:

@@ -16,8 +16,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from regard.axes import X, Y
-from regard.errors import ArgumentError, OutputError, TraceError
-from regard.saved.folder import complete, unwritten
+from regard.errors import ArgumentError, TraceError
+from regard.saved.folder import SavedFolder, is_junk, listed, unwritten
 from regard.trace.blocks import block_shape
 from regard.trace.intact import CHUNK, FORMAT, check_declared, damaged, digest, version_of
 from regard.trace.tables import dataset_of, frame_of, frame_of_tokens, tokens_of
@@ -30,6 +30,8 @@ READABLE = (1, 2)
 GROUPS = ("layers", "weights")
 MAPS, ROWS = "maps", "weights"
 """The array of a layer: maps of words, or rows of self-attention."""
+
+ROOT = "zarr.json"
 
 Parts = tuple[
     dict[str, xr.DataArray],
@@ -114,12 +116,11 @@ def write(tree: xr.DataTree, path: str | os.PathLike[str], *, overwrite: bool) -
     Raises:
         OutputError: something is there already, or writing failed.
     """
-    target = Path(os.path.realpath(path))
-    _refuse(target, overwrite=overwrite)
-    if not target.parent.is_dir():
-        why = errno.ENOTDIR if target.parent.exists() else errno.ENOENT
-        raise unwritten(target, OSError(why, os.strerror(why)), who="Trace.save")
-    complete(target, lambda fresh: _to_zarr(tree, fresh), who="Trace.save")
+    above = Path(os.path.realpath(path)).parent
+    if not above.is_dir():
+        why = errno.ENOTDIR if above.exists() else errno.ENOENT
+        raise unwritten(Path(path), OSError(why, os.strerror(why)), who="Trace.save")
+    FOLDER.write(path, lambda fresh: _to_zarr(tree, fresh), overwrite=overwrite)
 
 
 def read(path: str | os.PathLike[str]) -> xr.DataTree:
@@ -213,18 +214,26 @@ def _opened(path: str | os.PathLike[str], *, whole: bool) -> Iterator[xr.DataTre
         yield tree
 
 
-def _refuse(target: Path, *, overwrite: bool) -> None:
-    if not os.path.exists(target):
-        return
-    if not overwrite:
-        raise OutputError(
-            f"Trace.save: '{target}' exists already. Choose another name, or pass overwrite=True."
-        )
-    if not (target / "zarr.json").is_file():
-        raise OutputError(
-            f"Trace.save: '{target}' exists and is no trace, so it is not replaced. "
-            f"Choose another name."
-        )
+def _foreign(folder: Path) -> str | None:
+    """Something in a folder that is no part of a saved trace; None if all of it is."""
+    for file in sorted(folder.rglob("*")):
+        name = file.relative_to(folder)
+        # Zarr has its metadata in files of this name, and chunks below a folder `c`.
+        if (
+            file.is_file()
+            and file.name != ROOT
+            and "c" not in name.parts
+            and not is_junk(name.name)
+        ):
+            return name.as_posix()
+    try:
+        version_of(folder)
+    except TraceError:  # another program's Zarr store
+        return listed(folder)[0]
+    return None
+
+
+FOLDER = SavedFolder("Trace.save", "trace", _foreign)
 
 
 def _to_zarr(tree: xr.DataTree, path: Path) -> None:

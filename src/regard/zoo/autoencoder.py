@@ -12,7 +12,7 @@ from regard.zoo.recipe import Recipe
 
 
 class AutoencoderTask:
-    """Reconstruct scenes; the loss is told in `loss`."""
+    """Reconstruct scenes; `loss` says how well."""
 
     part = ""
 

@@ -19,7 +19,7 @@ MEAN, STD = 0.286, 0.353
 
 
 class ClassifierTask:
-    """Name the class of a picture: first of small ones, then of some patches, then of all."""
+    """Name the class of an image: first of small ones, then of some patches, then of all."""
 
     part = ""
 
@@ -34,7 +34,7 @@ class ClassifierTask:
         self.network: Any = ViTForImageClassification(config).to(device)
 
     def batch(self, step: int) -> dict[str, Tensor]:
-        """Pictures of an epoch in its own order, each moved a little, half of them mirrored."""
+        """Images of an epoch in its own order, each moved a little, half of them mirrored."""
         seen, settings = training_set(), self.settings
         chosen = of_step(step, settings["batch"], len(seen), seed=settings["seed"])
         rng = np.random.default_rng([settings["seed"], step])
@@ -83,7 +83,7 @@ def training_set() -> FashionMNIST:
 
 
 def of_step(step: int, batch: int, count: int, *, seed: int) -> np.ndarray:
-    """Which images make a step: every epoch has its own order, drawn from seed and number.
+    """Which images make a step: every epoch has an order of its own, by seed and number.
 
     Example:
         >>> first = np.concatenate([of_step(i, 2, 4, seed=0) for i in range(2)])

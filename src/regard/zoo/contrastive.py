@@ -99,7 +99,7 @@ class Said:
 def some_of(scene: Scene, rng: np.random.Generator) -> Said:
     """What one may say of a scene: half of the time without its ground, a third without colours.
 
-    Colours and grounds alone tell most images of a batch apart; only where they are left unsaid
+    Colours and grounds alone set most images of a batch apart; only where they are left unsaid
     must the shapes of things be learnt.
 
     Example:

@@ -1,4 +1,4 @@
-"""Task: a latent diffusion model that draws what a caption says."""
+"""Task: a latent diffusion model that generates what a caption says."""
 
 import json
 import os
@@ -14,9 +14,9 @@ from regard.data.scenes import scene
 from regard.saved.claim import claim
 from regard.zoo.autoencoder import save_half
 from regard.zoo.bundled import ready, weights_folder, weights_sha256
+from regard.zoo.checkpoint import write_tensors
 from regard.zoo.pixels import to_tensor
 from regard.zoo.recipe import Recipe
-from regard.zoo.train import write_tensors
 from regard.zoo.words import with_filler
 
 

@@ -1,26 +1,17 @@
-"""What a model's folder may ask for: classes of the libraries, weights in safetensors, nothing run.
+"""What a model's folder may ask for: library classes and sane settings, nothing run.
 
 A folder comes from anywhere. Nothing in it is ever executed, and it is refused before a class is
 built where its configuration cannot belong to its weights.
 """
 
-import json
 import math
-import re
-import struct
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from regard.data.files import plain_file, read_json, reason
+from regard.data.files import read_json
 from regard.errors import DataError
-
-SAFE = ".safetensors"
-
-PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
-"""Endings of weights that are read by running what they hold."""
+from regard.zoo.stored import Stored, short
 
 CONFIG = 4 * 2**20
 """Bytes of a configuration at most; those of the largest models have some hundred thousand."""
@@ -33,24 +24,8 @@ COUNTS = ("layers", "blocks", "depth", "depths", "heads", "experts")
 
 SIDES = ("image_size", "sample_size", "patch_size")
 
-ROOM = 8
+MARGIN = 8
 """How many times larger a size may be than the largest side of a tensor; heads share one, say."""
-
-
-@dataclass(frozen=True)
-class Stored:
-    """What the weights in a folder hold, by their heads alone.
-
-    Attributes:
-        shapes: Of each tensor, by its name.
-    """
-
-    shapes: Mapping[str, tuple[int, ...]]
-
-    @property
-    def longest(self) -> int:
-        """The largest side of any tensor."""
-        return max((max(shape, default=1) for shape in self.shapes.values()), default=1)
 
 
 def config_of(file: Path) -> dict[str, Any]:
@@ -92,7 +67,7 @@ def network_class(folder: Path, library: Any, name: Any, config: Mapping[str, An
             f"model is never run. Give a model of a class that {library.__name__} has."
         )
     raise DataError(
-        f"load: {folder} asks for the class '{_short(name)}', which {library.__name__} does not "
+        f"load: {folder} asks for the class '{short(name)}', which {library.__name__} does not "
         f"have as a network. Give a model of a class that it has."
     )
 
@@ -111,7 +86,7 @@ def pipeline_class(folder: Path, name: Any) -> Any:
     own = isinstance(name, list)
     raise DataError(
         f"load: {folder} needs "
-        + (f"code of its own ({_short(name)})" if own else f"the pipeline '{_short(name)}'")
+        + (f"code of its own ({short(name)})" if own else f"the pipeline '{short(name)}'")
         + ", which diffusers does not have; code that comes with a model is never run. Give a "
         "pipeline of diffusers."
     )
@@ -134,7 +109,7 @@ def part_class(folder: Path, part: str, kind: Any) -> Any:
 
     if not (isinstance(kind, list) and len(kind) == 2 and all(isinstance(k, str) for k in kind)):
         raise DataError(
-            f"load: {folder}/model_index.json gives {part} as {_short(kind)}; it must be a library "
+            f"load: {folder}/model_index.json gives {part} as {short(kind)}; it must be a library "
             f"and a class, such as ['diffusers', 'UNet2DConditionModel']. Save the model again."
         )
     library, name = kind
@@ -148,40 +123,11 @@ def part_class(folder: Path, part: str, kind: Any) -> Any:
     )
     if not ours or (folder / part / f"{library}.py").exists():
         raise DataError(
-            f"load: {folder} asks for the {part} '{_short(name)}' of '{_short(library)}', which is "
+            f"load: {folder} asks for the {part} '{short(name)}' of '{short(library)}', which is "
             f"no class of diffusers or transformers; code that comes with a model is never run. "
             f"Give a pipeline whose parts these libraries have."
         )
     return found
-
-
-def stored(folder: Path, stem: str, variant: str | None = None) -> Stored:
-    """What the weights in a folder hold; they are in safetensors, or refused.
-
-    Args:
-        folder: Of one network.
-        stem: The name of the file that its library reads, without its ending.
-        variant: What stands behind the stem, such as ``fp16``; None for nothing.
-
-    Returns:
-        The shapes of all tensors. The numbers themselves are not read.
-
-    Raises:
-        DataError: there are no weights, or pickled ones only, or damaged ones.
-    """
-    if (folder / "adapter_config.json").exists():
-        raise DataError(
-            f"load: {folder} is an adapter of another model. Merge it into that model, and save "
-            f"the result."
-        )
-    said = f".{variant}" if variant else ""
-    one, index = folder / f"{stem}{said}{SAFE}", folder / f"{stem}{SAFE}.index{said}.json"
-    if not one.exists() and not index.exists():
-        raise _without_weights(folder, stem, variant)
-    shapes: dict[str, tuple[int, ...]] = {}
-    for file in [one] if one.exists() else _shards(folder, index):
-        shapes |= _head(file)
-    return Stored(shapes)
 
 
 def check_settings(folder: Path, config: Mapping[str, Any], weights: Stored) -> None:
@@ -204,14 +150,14 @@ def check_settings(folder: Path, config: Mapping[str, Any], weights: Stored) -> 
             continue
         elif last in COUNTS and not 0 <= value <= most:
             raise _odd(folder, name, value, f"and its weights have {most} tensors")
-        elif abs(value) > max(weights.longest * ROOM, LARGEST_SIDE) and _is_size(name):
+        elif abs(value) > max(weights.longest * MARGIN, LARGEST_SIDE) and _is_size(name):
             longest = f"and no tensor of its weights is longer than {weights.longest}"
             raise _odd(folder, name, value, longest)
     said = {name: value for name, value in _leaves(config) if "attn_implementation" in name}
     for name, value in said.items():
         if isinstance(value, str) and "/" in value:
             raise DataError(
-                f"load: {folder} has {name} '{_short(value)}', which is code from elsewhere and "
+                f"load: {folder} has {name} '{short(value)}', which is code from elsewhere and "
                 f"never run. Take it out of config.json."
             )
 
@@ -249,89 +195,12 @@ def _check_side(folder: Path, name: str, value: Any) -> None:
 
 def _odd(folder: Path, name: str, value: Any, why: str) -> DataError:
     return DataError(
-        f"load: {folder} says {name} is {_short(value)}, {why}. Mend its config.json, or save the "
+        f"load: {folder} says {name} is {short(value)}, {why}. Fix its config.json, or save the "
         f"model again."
     )
-
-
-def _head(file: Path) -> dict[str, tuple[int, ...]]:
-    """The shapes in a file of safetensors: its first 8 bytes tell how long the JSON after is."""
-    plain_file(file, who="load")
-    try:
-        with file.open("rb") as opened:
-            (length,) = struct.unpack("<Q", opened.read(8))
-            if length > 100 * 2**20:
-                raise ValueError("its head is too long")
-            head = json.loads(opened.read(length))
-        tensors = {name: told for name, told in head.items() if name != "__metadata__"}
-        return {name: tuple(map(int, told["shape"])) for name, told in tensors.items()}
-    except (OSError, ValueError, struct.error, KeyError, TypeError, AttributeError) as failed:
-        raise DataError(
-            f"load: {file} could not be opened: it is no whole file of safetensors "
-            f"({reason(failed)}). Fetch it again."
-        ) from failed
-    except RecursionError as failed:
-        raise DataError(f"load: {file} could not be opened: its head is nested.") from failed
-
-
-def _shards(folder: Path, index: Path) -> list[Path]:
-    told = read_json(index, who="load")
-    names = told.get("weight_map") if isinstance(told, dict) else None
-    if not isinstance(names, dict) or not all(isinstance(name, str) for name in names.values()):
-        raise DataError(f"load: {index} has no weight_map of names. Fetch it again.")
-    files = sorted(set(names.values()))
-    for name in files:
-        if Path(name).name != name or not name.endswith(SAFE):
-            raise DataError(
-                f"load: {index} names '{_short(name)}', which is no file of safetensors beside it. "
-                f"Fetch it again."
-            )
-        if not (folder / name).is_file():
-            raise DataError(f"load: {folder} lacks its part {_short(name)}. Fetch it again.")
-    return [folder / name for name in files]
-
-
-def _without_weights(folder: Path, stem: str, variant: str | None) -> DataError:
-    names = sorted(each.name for each in folder.iterdir()) if folder.is_dir() else []
-    pickled = [name for name in names if name.endswith(PICKLED)]
-    others = [name for name in names if name.endswith(SAFE)]
-    if variant is not None and others:
-        return DataError(
-            f"load: {folder} has no weights of the variant '{variant}', but {', '.join(others)}. "
-            f"Give another variant, or leave it out."
-        )
-    variants = [each for each in map(partial(_variant, stem), others) if each]
-    if variants:
-        return DataError(
-            f"load: {folder} has its weights in the variant '{variants[0]}' alone. Ask for it: "
-            f"load(..., variant='{variants[0]}'), or --variant {variants[0]}."
-        )
-    if others:
-        return DataError(
-            f"load: {folder} has its weights as {others[0]}, and the library reads {stem}{SAFE}. "
-            f"Give the file that name."
-        )
-    if pickled:
-        return DataError(
-            f"load: {folder} has its weights as {pickled[0]}, a pickle, which can run code when it "
-            f"is opened. Give them as {SAFE}: the publisher's own, or convert them where you trust "
-            f"them, with save_pretrained."
-        )
-    return DataError(f"load: {folder} holds no weights ({stem}{SAFE}). Is it complete?")
-
-
-def _variant(stem: str, name: str) -> str | None:
-    """The variant of a file of weights; None where it has none, or is of another stem."""
-    found = re.fullmatch(rf"{re.escape(stem)}\.([\w-]+?)(-\d+-of-\d+)?{re.escape(SAFE)}", name)
-    return None if found is None else found[1]
 
 
 def _code(config: Mapping[str, Any]) -> str:
     said = config["auto_map"]
     names = said.values() if isinstance(said, Mapping) else [said]
-    return _short(", ".join(sorted({str(name) for name in names})))
-
-
-def _short(value: Any) -> str:
-    said = " ".join(str(value).split())
-    return said if len(said) <= 60 else f"{said[:59]}…"
+    return short(", ".join(sorted({str(name) for name in names})))

@@ -1,4 +1,4 @@
-"""Pictures as the networks take them: float32 [sample, 3, h, w] in -1..1."""
+"""Images as the networks take them: float32 [sample, 3, h, w] in -1..1."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -35,7 +35,7 @@ def training_scenes(step: int, batch: int, *, seed: int, size: int, **options: A
 
 
 def scenes_for_judges(step: int, batch: int, *, seed: int, size: int) -> list[Scene]:
-    """The scenes of one step for a model that judges pictures: a third is as `openmoji` sees them.
+    """The scenes of one step for a model that judges images: a third is as `openmoji` sees them.
 
     The rest show two subjects, of all pairs: a judge must know those too that `openmoji` never
     sees together.

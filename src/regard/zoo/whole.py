@@ -8,7 +8,8 @@ import torch
 
 from regard.data.files import reason
 from regard.errors import DataError
-from regard.zoo.folder import check_settings, config_of, stored
+from regard.zoo.folder import check_settings, config_of
+from regard.zoo.stored import stored
 
 LOCAL: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
 """How anything of diffusers or transformers is opened: no network, no code but the library's."""
@@ -139,7 +140,7 @@ def _check_unexpected(folder: Path, opened: Any, told: dict[str, Any], *, strict
 
 
 def _belongs_inside(name: str, opened: Any) -> bool:
-    """Whether a tensor lies in a part that the network has; a head that it has not does not."""
+    """Whether a tensor lies in a part that the network has; a head that it lacks does not."""
     parts = name.split(".")
     modules = {path for path, _ in opened.named_modules() if path}
     # The outermost part is often the whole tower, and then a head of it may be left out; a list
