@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from layer_of_maps import layer_of_maps
 from regard.errors import ArgumentError, UnknownName
 from regard.measures.words import (
     Thresholds,
@@ -15,7 +16,7 @@ from regard.measures.words import (
     word_table,
 )
 from regard.stats.ends import wilson
-from regard.trace import Trace, layer_maps, tokens_from_offsets, toy_trace
+from regard.trace import Trace, tokens_from_offsets, toy_trace
 
 LEFT = np.array([[2.0, 0.0], [2.0, 0.0]])
 EVEN = np.array([[1.0, 1.0], [1.0, 1.0]])
@@ -34,7 +35,7 @@ def trace_of(**maps):
         end=None,
     )
     stacked = np.stack(list(maps.values()))[None, None]
-    layer = layer_maps(stacked, steps=[0], timesteps=[0.0], tokens=range(len(maps)))
+    layer = layer_of_maps(stacked, steps=[0], timesteps=[0.0], tokens=range(len(maps)))
     return Trace({"mid": layer}, tokens, {"prompt": prompt})
 
 
@@ -76,7 +77,7 @@ def test_layers_weigh_the_same_whatever_their_size():
 
 def test_a_word_of_several_tokens_has_the_mass_of_all():
     tokens = tokens_from_offsets("turtle", ["tur", "tle"], [(0, 3), (3, 6)], [False] * 2, end=None)
-    maps = layer_maps(
+    maps = layer_of_maps(
         np.stack([LEFT, TOP])[None, None] / 8, steps=[0], timesteps=[0.0], tokens=[0, 1]
     )
     table = word_table(Trace({"mid": maps}, tokens, {}))

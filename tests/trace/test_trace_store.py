@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from layer_of_maps import layer_of_maps
 from regard.errors import ArgumentError, OutputError, TraceError
 from regard.measures.words import judge, word_table
-from regard.trace import Trace, intact, layer_maps, store, toy_trace, toy_vision
+from regard.trace import Trace, intact, store, toy_trace, toy_vision
 
 
 @pytest.fixture(scope="module")
@@ -70,11 +71,11 @@ def test_weights_lose_no_more_than_float16_does_and_large_values_nothing(tmp_pat
     weights = rng.random((2, 1, 8, 4, 4)).astype(np.float32)
     labels = {"steps": [0, 1], "timesteps": [9.0, 3.0], "tokens": range(8)}
     layers = {
-        "a": layer_maps(weights, **labels),
-        "b/c": layer_maps(weights * 1e6, **labels, averaged=["head"]),
+        "a": layer_of_maps(weights, **labels),
+        "b/c": layer_of_maps(weights * 1e6, **labels, averaged=["head"]),
     }
     replace(toy_trace(), layers=layers).save(tmp_path / "t.zarr")
-    loaded = Trace.load(tmp_path / "t.zarr").layers
+    loaded = Trace.load(tmp_path / "t.zarr").word_maps
     assert list(loaded) == ["a", "b/c"]
     np.testing.assert_allclose(loaded["a"], weights, rtol=2**-11)
     np.testing.assert_array_equal(loaded["b/c"], weights * np.float32(1e6))
@@ -206,12 +207,12 @@ def as_version_1(trace):
     )
     nodes = {}
     for group, what, layers in (
-        ("layers", "maps", trace.layers),
-        ("weights", "weights", trace.weights),
+        ("layers", "maps", trace.word_maps),
+        ("weights", "weights", trace.self_attention),
     ):
         for number, (name, values) in enumerate(layers.items()):
             one = old(values)
-            del one.attrs["stage"]
+            one.attrs = {key: one.attrs[key] for key in one.attrs if key not in ("stage", "of")}
             nodes[f"/{group}/{number:03d}-{name}"] = xr.Dataset({what: one}, attrs={"layer": name})
     new = store.tree_of(trace.layers, trace.tokens, trace.recipe, trace.image, trace.table)
     kept = [name for name in ("tokens", "words", "image") if name in new.children]
@@ -224,20 +225,16 @@ def as_version_1(trace):
 
 @pytest.mark.parametrize("kind", ["words", "queries", "both"])
 def test_a_trace_of_the_first_version_still_opens(trace, kind, tmp_path):
-    weights = {} if kind == "words" else toy_vision().weights
-    old = toy_vision() if kind == "queries" else replace(trace, weights=weights)
+    more = {} if kind == "words" else toy_vision().layers
+    old = toy_vision() if kind == "queries" else replace(trace, layers={**trace.layers, **more})
     store._to_zarr(as_version_1(old), tmp_path / "t.zarr")
     found = Trace.load(tmp_path / "t.zarr")
     assert found.tokens == old.tokens
     with store.open_layers(tmp_path / "t.zarr") as opened:
-        for had, has, lies in (
-            (old.layers, found.layers, opened.layers),
-            (old.weights, found.weights, opened.weights),
-        ):
-            assert list(has) == list(lies) == list(had)
-            for name, values in had.items():
-                assert has[name].attrs == lies[name].attrs == values.attrs
-                np.testing.assert_allclose(has[name], values, atol=5e-4)
+        assert list(found.layers) == list(opened.layers) == list(old.layers)
+        for name, values in old.layers.items():
+            assert found.layers[name].attrs == opened.layers[name].attrs == values.attrs
+            np.testing.assert_allclose(found.layers[name], values, atol=5e-4)
     found.save(tmp_path / "again.zarr")
     assert Trace.load(tmp_path / "again.zarr").recipe == old.recipe
 

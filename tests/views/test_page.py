@@ -182,7 +182,7 @@ def test_a_trace_without_image_or_table_has_a_page():
 
 
 def test_words_that_were_not_kept_have_no_map(trace: Trace):
-    layers = {name: maps.sel(token=[3]) for name, maps in trace.layers.items()}
+    layers = {name: layer.sel(key=[3]) for name, layer in trace.layers.items()}
     few = replace(trace, layers=layers, table=None)
     words = {word["name"]: word for word in payload(few)["entries"]}
     assert words["cat"]["column"] == 0
@@ -228,5 +228,5 @@ def test_the_token_after_a_word_has_a_map_where_it_is_only_the_first_of_its_word
 
 def test_without_the_map_of_the_next_token_a_word_is_read_at_its_own():
     trace = toy_trace()
-    few = {name: maps.isel(token=[0, 2]) for name, maps in trace.layers.items()}
+    few = {name: layer.isel(key=[0, 2]) for name, layer in trace.layers.items()}
     assert all(word["next"] is None for word in payload(replace(trace, layers=few))["entries"])

@@ -56,7 +56,7 @@ def test_a_word_has_one_scale_for_all_its_steps(reader: Reader, trace: Trace):
     for at in range(3):
         reader.slide("step", at)
         ends.append(reader.part("scale-max").inner_text())
-    steps = next(iter(trace.layers.values()))["step"].values
+    steps = next(iter(trace.word_maps.values()))["step"].values
     highest = max(trace.heatmap("cat", steps=int(step)).max().item() for step in steps)
     assert len(set(ends)) == 1
     assert float(ends[0]) == pytest.approx(highest, rel=0.01)

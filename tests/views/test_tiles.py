@@ -50,7 +50,7 @@ def test_a_word_of_two_tokens_is_their_sum(trace: Trace):
     grass = trace.tokens_of("grass")
     assert len(grass) == 2
     tiles = tiles_of(trace, [grass])
-    for name, maps in trace.layers.items():
+    for name, maps in trace.word_maps.items():
         both = maps.sel(token=grass).sum("token").values
         assert np.abs(values_of(tiles, name)[:, :, 0] - both).max() < 1e-3
 
@@ -64,7 +64,7 @@ def test_over_the_budget_heads_are_averaged_first_and_then_steps(trace: Trace):
     assert headless.steps == tuple((step,) for step in range(30))
     merged = tiles_of(trace, cat, budget=6_600)
     assert merged.steps == tuple((step, step + 1, step + 2) for step in range(0, 30, 3))
-    name, maps = next(iter(trace.layers.items()))
+    name, maps = next(iter(trace.word_maps.items()))
     expected = maps.sel(token=cat[0][0], step=[3, 4, 5]).mean(("step", "head")).values
     assert np.abs(values_of(merged, name)[1, 0, 0] - expected).max() < 1e-3
 

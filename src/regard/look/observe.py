@@ -19,7 +19,8 @@ from regard.look.recipe import recipe_of
 from regard.look.result import Look
 from regard.look.self_attention import PatchRows, SelfAttention
 from regard.measures.words import word_table
-from regard.trace import Prompt, Trace, layer_maps
+from regard.trace import Prompt, Trace, labelled_layer, rows_of_maps
+from regard.trace.labels import beside
 
 
 @verb
@@ -130,9 +131,7 @@ def look(
         **({"not_repeatable": noise.reason} if noise.reason else {}),
     }
     # Some denoisers are told the time on a scale of their own, so the scheduler's is taken.
-    weights = watch.rows.labelled(made.timesteps) if watch.rows else {}
-    maps = watch.labelled(made.timesteps)
-    trace = Trace(maps, text.tokens, recipe, pixels, weights=weights)
+    trace = Trace(watch.labelled(made.timesteps), text.tokens, recipe, pixels)
     seen = Look(made.image, made.latents, replace(trace, table=word_table(trace)))
     if not seeds:
         return seen
@@ -193,12 +192,13 @@ class _Watch:
         }
 
     def labelled(self, timesteps: Sequence[float]) -> dict[str, xr.DataArray]:
-        """The maps of each layer; each is let go when it has its labels."""
-        layers = {}
+        """The attention of each layer; what was taken is let go when it has its labels."""
+        patches = self.rows.labelled(timesteps) if self.rows else {}
+        layers: dict[str, xr.DataArray] = {}
         while self.heats:
             each = self.heats.pop(0)
             layers[each.layer] = _labelled(each, self.tokens, self.pad, self.keep, timesteps)
-        return layers
+        return beside(layers, patches)
 
 
 def _reading(
@@ -232,8 +232,9 @@ def _labelled(
         watched = maps.shape[2] > len(tokens)
         maps, tokens = maps if watched else _with_padding(maps, heat), [*tokens, pad]
     kept = STEP in keep
-    return layer_maps(
-        maps,
+    return labelled_layer(
+        rows_of_maps(maps),
+        grid=(maps.shape[3], maps.shape[4]),
         steps=heat.steps if kept else heat.steps[:1],
         timesteps=[times[step] for step in heat.steps] if kept else [float("nan")],
         tokens=tokens,

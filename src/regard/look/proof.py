@@ -318,7 +318,7 @@ def controls(trace: Trace) -> tuple[list[int], str]:
 
 
 def _check_asked(trace: Trace, seeds: int, latents: Any) -> None:
-    if not trace.layers:
+    if not trace.word_maps:
         raise ArgumentError(
             f"{caller()}: this look is at an image and has no words. Give a look at a prompt."
         )

@@ -38,7 +38,7 @@ class Look:
     def _repr_html_(self) -> str:
         recipe = self.trace.recipe
         caption = str(recipe.get("prompt", recipe.get("image", "")))
-        words = self.trace.words() if self.trace.layers else None
+        words = self.trace.words() if self.trace.word_maps else None
         kept = ["word", "mass", "entropy", "verdict"]
         return notebook.shown(
             {caption: self.image}, None if words is None else words[kept], repr(self)

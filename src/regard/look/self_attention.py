@@ -8,7 +8,7 @@ from regard.arguments import caller, shown, whole
 from regard.axes import HEAD, STEP
 from regard.errors import ArgumentError, unknown
 from regard.layers import LayerInfo, LayerQuery, chosen, is_grid, parts_of
-from regard.trace import layer_weights
+from regard.trace import labelled_layer
 from regard.trace.patches import Patch, checked_patches
 
 MOST = 256 * 2**20
@@ -135,7 +135,7 @@ class PatchRows:
         while self.taken:
             each = self.taken.pop(0)
             kept = STEP not in self.averaged
-            found[each.layer] = layer_weights(
+            found[each.layer] = labelled_layer(
                 each.weights.numpy(),
                 grid=each.grid,
                 prefix=each.prefix,

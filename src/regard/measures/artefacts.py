@@ -8,7 +8,7 @@ from array_api_compat import array_namespace
 
 from regard.axes import KEY, QUERY, SAMPLE
 from regard.errors import ArgumentError, NotAttentionError
-from regard.measures.about import HEADS, MAPS, NORMS, PER_QUERY, ROWS, labelled, measure
+from regard.measures.about import HEADS, MAPS, NORMS, SINK_ROWS, labelled, measure
 from regard.measures.agreement import mean_correlation
 from regard.measures.concentration import gini_of_rows
 from regard.measures.rows import check_attention, check_dims, patch_rows, precise
@@ -70,7 +70,7 @@ def column_concentration(
     return labelled(value, column_concentration, excluded=excluded)
 
 
-@measure(unit="share of attention", higher="more goes to sinks", reads=ROWS, reduce=PER_QUERY)
+@measure(unit="share of attention", higher="more goes to sinks", reads=SINK_ROWS)
 def sink_mass(
     weights: xr.DataArray,
     *,

@@ -347,7 +347,7 @@ def pixel_distance(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> float
 
 def _rows(trace: Trace) -> list[tuple[str, str]]:
     """Names and roles of what has maps, in prompt order."""
-    kept = {int(index) for index in next(iter(trace.layers.values()))[TOKEN].values}
+    kept = {int(index) for index in next(iter(trace.word_maps.values()))[TOKEN].values}
     return list(dict.fromkeys((t.name, t.role) for t in trace.tokens if t.index in kept))
 
 
@@ -359,7 +359,7 @@ def _maps(trace: Trace, names: Sequence[str]) -> NDArray[np.float64]:
 
 
 def _masses(trace: Trace, names: Sequence[str]) -> list[float]:
-    layers = [maps.mean((STEP, HEAD, Y, X), dtype=np.float64) for maps in trace.layers.values()]
+    layers = [maps.mean((STEP, HEAD, Y, X), dtype=np.float64) for maps in trace.word_maps.values()]
     per_token = sum(layers[1:], layers[0]) / len(layers)
     return [float(per_token.sel({TOKEN: trace.tokens_of(name)}).sum()) for name in names]
 

@@ -93,8 +93,9 @@ def region(look: Look, word: str, size: tuple[int, ...]) -> np.ndarray:
 
 def finest_map(look: Look, word: str) -> xr.DataArray:
     """The map of a word, mean over the layers of the finest grid."""
-    sides = max((maps.sizes["y"], maps.sizes["x"]) for maps in look.trace.layers.values())
-    layers = None if len(look.trace.layers) == 1 else f"{sides[0]}x{sides[1]}"
+    words = look.trace.word_maps
+    sides = max((maps.sizes["y"], maps.sizes["x"]) for maps in words.values())
+    layers = None if len(words) == 1 else f"{sides[0]}x{sides[1]}"
     return look.trace.heatmap(word, layers=layers)
 
 

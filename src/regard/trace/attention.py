@@ -28,8 +28,8 @@ def queries_of(weights: Mapping[str, xr.DataArray]) -> tuple[str, ...]:
     """The queries that have a name, in order: those before the patches, the mean, the probe.
 
     Example:
-        >>> from regard.trace import layer_weights
-        >>> even = layer_weights(np.full((1, 1, 2, 2), 0.5), grid=(1, 1), prefix=["cls"])
+        >>> from regard.trace import labelled_layer
+        >>> even = labelled_layer(np.full((1, 1, 2, 2), 0.5), grid=(1, 1), prefix=["cls"])
         >>> queries_of({"layers.0": even})
         ('cls', 'mean')
     """

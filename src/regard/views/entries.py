@@ -62,7 +62,7 @@ class Entry:
 
 def entries_of(trace: Trace) -> list[Entry]:
     """The words in prompt order, then start, end and padding."""
-    first = next(iter(trace.layers.values()))
+    first = next(iter(trace.word_maps.values()))
     kept = {int(token) for token in first[TOKEN].values}
     rows = (
         {}

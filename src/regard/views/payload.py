@@ -40,7 +40,7 @@ def payload(trace: Trace, *, budget: int = BUDGET) -> dict[str, Any]:
         >>> [payload(trace)["kind"] for trace in (toy_trace(), toy_vision())]
         ['words', 'queries']
     """
-    tiles, parts = (parts_of_words if trace.layers else parts_of_queries)(trace, budget)
+    tiles, parts = (parts_of_words if trace.word_maps else parts_of_queries)(trace, budget)
     recipe, layers = trace.recipe, placed(parts["layers"], tiles)
     return {
         **parts,

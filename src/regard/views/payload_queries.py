@@ -46,7 +46,7 @@ def parts_of_queries(trace: Trace, budget: int) -> tuple[Tiles, dict[str, Any]]:
         >>> [query["name"] for query in parts["entries"][:3]]
         ['cls', 'mean', 'patch 0, 0']
     """
-    shown = _shown(trace.weights)
+    shown = _shown(trace.self_attention)
     first = next(iter(shown.values()))
     asked, averaged, notices = _fitting(trace, shown, budget)
     values = {name: _rows(each, asked, averaged=averaged) for name, each in shown.items()}
@@ -79,7 +79,7 @@ def _shown(weights: Mapping[str, xr.DataArray]) -> dict[str, xr.DataArray]:
 
 
 def _unshown(trace: Trace, shown: Mapping[str, xr.DataArray]) -> list[str]:
-    if len(shown) == len(trace.weights):
+    if len(shown) == len(trace.self_attention):
         return []
     return ['The pooling head is not on this page; ask the trace: trace.attention("probe").']
 

@@ -10,6 +10,7 @@ import numpy as np
 from regard.axes import HEAD, LAYER, STEP
 from regard.errors import TraceError
 from regard.trace import Trace, pick
+from regard.trace.labels import of_words
 from regard.views.entries import Entry, entries_of, table_of, words_of
 from regard.views.tiles import Tiles, tiles_of
 
@@ -66,16 +67,17 @@ def in_common(trace: Trace) -> Trace:
         >>> in_common(toy) is toy
         True
     """
-    ran = [{int(step) for step in maps[STEP].values} for maps in trace.layers.values()]
+    ran = [{int(step) for step in maps[STEP].values} for maps in trace.word_maps.values()]
     shared = sorted(set.intersection(*ran)) if ran else []
     if not shared or all(len(steps) == len(shared) for steps in ran):
         return trace
-    return replace(trace, layers={n: maps.sel(step=shared) for n, maps in trace.layers.items()})
+    words = {name: each for name, each in trace.layers.items() if of_words(each)}
+    return replace(trace, layers={name: each.sel(step=shared) for name, each in words.items()})
 
 
 def _layers(trace: Trace, tiles: Tiles) -> list[dict[str, Any]]:
     described = []
-    for name, maps in trace.layers.items():
+    for name, maps in trace.word_maps.items():
         rows, columns = tiles.layers[name].shape[-2:]
         place = maps.attrs.get("stage")
         described.append(
@@ -143,7 +145,7 @@ def _read_in(trace: Trace) -> list[dict[str, Any]]:
     asked = trace.reading["layers"]
     if not asked:
         return []
-    chosen, names = pick.layers(trace.layers, asked, caller="page"), list(trace.layers)
+    chosen, names = pick.layers(trace.word_maps, asked, caller="page"), list(trace.word_maps)
     why = trace.recipe["reading"].get("why")
     return [
         {
@@ -157,7 +159,7 @@ def _read_in(trace: Trace) -> list[dict[str, Any]]:
 
 
 def _steps(trace: Trace, tiles: Tiles) -> list[dict[str, Any]]:
-    first = next(iter(trace.layers.values()))
+    first = next(iter(trace.word_maps.values()))
     times = first.coords.get("timestep")
     at = {
         int(step): None if times is None else float(times.values[index])
@@ -178,7 +180,7 @@ def _step(group: tuple[int, ...], at: dict[int, float | None]) -> dict[str, Any]
 
 
 def _averaged(trace: Trace) -> list[str]:
-    first = next(iter(trace.layers.values()))
+    first = next(iter(trace.word_maps.values()))
     return [axis for axis in (STEP, HEAD, LAYER) if axis in first.attrs.get("averaged", ())]
 
 

@@ -64,16 +64,16 @@ def tiles_of(trace: Trace, words: Sequence[Sequence[int]], *, budget: int = BUDG
         (2, 2, 2, 2, 2)
     """
     steps = _common_steps(trace)
-    sizes = [maps.sizes[Y] * maps.sizes[X] for maps in trace.layers.values()]
+    sizes = [maps.sizes[Y] * maps.sizes[X] for maps in trace.word_maps.values()]
     with_heads = [
-        maps.sizes[HEAD] * size for maps, size in zip(trace.layers.values(), sizes, strict=True)
+        maps.sizes[HEAD] * size for maps, size in zip(trace.word_maps.values(), sizes, strict=True)
     ]
     heads_averaged = len(steps) * len(words) * sum(with_heads) > budget and sizes != with_heads
     each_step = len(words) * sum(sizes if heads_averaged else with_heads)
     group = max(1, -(-len(steps) // max(1, budget // max(each_step, 1))))
     starts = range(0, len(steps), group)
     layers, lows, spans, peaks = {}, {}, {}, {}
-    for name, maps in trace.layers.items():
+    for name, maps in trace.word_maps.items():
         values = _sums(maps, words)
         if heads_averaged:
             values = values.mean(axis=1, keepdims=True)
@@ -140,7 +140,7 @@ def _sums(maps: xr.DataArray, words: Sequence[Sequence[int]]) -> np.ndarray:
 
 
 def _common_steps(trace: Trace) -> tuple[int, ...]:
-    found = {tuple(int(step) for step in maps[STEP].values) for maps in trace.layers.values()}
+    found = {tuple(int(step) for step in maps[STEP].values) for maps in trace.word_maps.values()}
     if len(found) > 1:
         raise ArgumentError(
             "page: the layers of this trace were seen at different steps. "
