@@ -103,7 +103,12 @@ def page_of(trace: Any) -> dict[str, Any]:
     kept = ("tiles", "lows", "spans", "peakPlaces", "peakValues", "colours", "before")
     data = {name: np.frombuffer(base64.b64decode(told[name]), np.uint8) for name in kept
             if name in told}  # fmt: skip
-    return data | {"words": json.dumps(told["entries"], sort_keys=True)}
+    # Which kind an entry is of came later than what the first outputs were recorded with.
+    entries = [
+        {name: each[name] for name in each if name not in ("of", "point")}
+        for each in told["entries"]
+    ]
+    return data | {"words": json.dumps(entries, sort_keys=True)}
 
 
 def of_steered(steered: Any) -> dict[str, Any]:

@@ -237,7 +237,7 @@ def test_a_sink_does_not_darken_a_map_and_is_named(browser: Any, trace: Trace, t
     maps = trace.layers[UP].copy()
     ramp = np.linspace(0.001, 0.01, 256).reshape(16, 16)
     ramp[2, 5] = 0.8
-    maps.loc[{"head": 1, "token": trace.tokens_of("cat")[0]}] = ramp
+    maps.loc[{"head": 1, "key": trace.tokens_of("cat")[0]}] = ramp.ravel()
     path = tmp_path / "page.html"
     path.write_text(page(replace(trace, layers={**trace.layers, UP: maps})), encoding="utf-8")
     reader = Reader(browser, path, viewport={"width": 1280, "height": 1000})

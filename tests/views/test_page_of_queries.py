@@ -48,7 +48,7 @@ def test_queries_are_the_named_tokens_and_then_the_patches_row_by_row(trace: Tra
     data = payload(trace)
     names = [query["name"] for query in data["entries"]]
     assert names[:5] == ["cls", "register.1", "mean", "patch 0, 0", "patch 0, 1"]
-    assert (data["firstPatch"], len(names)) == (3, 3 + 15)
+    assert (data["patches"], len(names)) == ({"first": 3, "grid": [3, 5]}, 3 + 15)
     assert data["entries"][3 + 7]["cell"] == (1, 2)
     assert data["entries"][3 + 7]["python"] == "(1, 2)"
 
@@ -82,7 +82,7 @@ def test_a_page_that_would_be_too_large_says_what_was_left_out(
     trace: Trace, budget: int, heads: int, queries: int, said: list[str]
 ):
     data = payload(trace, budget=budget)
-    assert (len(data["heads"]), len(data["entries"])) == (heads, queries)
+    assert (len(data["layers"][0]["heads"]), len(data["entries"])) == (heads, queries)
     assert len(data["notices"]) == 2 * len(said)
     assert all(each in " ".join(data["notices"]) for each in said)
 
@@ -91,7 +91,7 @@ def test_rows_that_were_not_kept_are_no_queries():
     few = labelled_layer(rows(0, 1), grid=GRID, prefix=PREFIX, queries=[0])
     data = payload(Trace({"0": few}, (), {"model": "tiny"}))
     assert [query["name"] for query in data["entries"]] == ["cls"]
-    assert data["firstPatch"] is None
+    assert data["patches"] is None
     assert data["image"] is None
     assert data["table"]["rows"] == []
 

@@ -8,10 +8,10 @@ from typing import Any
 
 from PIL import Image
 
-from regard.look.self_attention import patches_of
 from regard.saved.folder import SavedFolder, listed
 from regard.trace import Trace
 from regard.trace.names import file_names
+from regard.trace.patches import patches_of
 
 __all__ = ["FOLDER", "check_folder", "file_names", "write"]
 

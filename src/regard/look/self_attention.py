@@ -149,18 +149,6 @@ class PatchRows:
         return found
 
 
-def patches_of(recipe: Mapping[str, Any]) -> dict[str, Patch]:
-    """The patches that were named when an image was generated, by what they are called.
-
-    Example:
-        >>> patches_of({"self_attention": {"patches": [[0.5, 0.25]]}}), patches_of({})
-        ({'patch 0.5, 0.25': (0.5, 0.25)}, {})
-    """
-    told = (recipe.get("self_attention") or {}).get("patches") or []
-    named = [] if told == "all" else [(each[0], each[1]) for each in told]
-    return {f"patch {row}, {column}": (row, column) for row, column in named}
-
-
 def patches_from(text: str) -> list[Patch] | None:
     """Patches as the command line has them: ``0.5,0.25 0,3``, or ``all`` for every patch.
 

@@ -27,7 +27,7 @@ from regard.measures.named import measures
 from regard.measures.parts import PATCHES, Part, parts_at
 from regard.trace import Trace
 from regard.trace.labels import of_words, path_of
-from regard.trace.store import Opened, open_layers
+from regard.trace.store import StoredTrace, open_layers
 
 COLUMNS = ["layer", "place", "step", "head", "of", "measure", "value", "unit", "n", "undefined"]
 ALL = "all"
@@ -96,7 +96,7 @@ def _measure(name: str) -> Callable[..., Any]:
 
 
 def _rows(
-    trace: Trace | Opened, functions: Mapping[str, Callable[..., Any]]
+    trace: Trace | StoredTrace, functions: Mapping[str, Callable[..., Any]]
 ) -> Iterator[tuple[Any, ...]]:
     """The rows of the table, layer by layer and step by step."""
     for name, layer in trace.layers.items():

@@ -133,7 +133,7 @@ def read(path: str | os.PathLike[str]) -> xr.DataTree:
 
 
 @dataclass(frozen=True)
-class Opened:
+class StoredTrace:
     """A trace on disk: what a `Trace` has, but layers are read where they are indexed.
 
     Args:
@@ -148,7 +148,7 @@ class Opened:
 
 
 @contextmanager
-def open_layers(path: str | os.PathLike[str]) -> Iterator[Opened]:
+def open_layers(path: str | os.PathLike[str]) -> Iterator[StoredTrace]:
     """A saved trace of any size, for the length of a ``with``: only what is asked for is read.
 
     Every value is first read once, block by block, to check it against the stored digest.
@@ -173,7 +173,7 @@ def open_layers(path: str | os.PathLike[str]) -> Iterator[Opened]:
     """
     with _opened(path, whole=False) as tree:
         try:
-            found = Opened(
+            found = StoredTrace(
                 _stored(tree),
                 tokens_of(frame_of(tree["tokens"].to_dataset())),
                 _recipe_of(tree),
