@@ -9,7 +9,8 @@ import xarray as xr
 
 from layer_of_maps import layer_of_maps
 from regard.errors import ArgumentError, OutputError, TraceError
-from regard.measures.words import judge, word_table
+from regard.measures.verdicts import judge
+from regard.measures.words import word_table
 from regard.trace import Trace, intact, store, toy_trace, toy_vision
 
 

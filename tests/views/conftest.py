@@ -15,7 +15,8 @@ import pytest
 
 from layer_of_maps import layer_of_maps
 from reader import FLAGS, NAMES, Reader
-from regard.measures.words import judge, word_table
+from regard.measures.verdicts import judge
+from regard.measures.words import word_table
 from regard.trace import Trace, tokens_from_offsets
 from regard.views import page
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from regard.measures.words import judge
+from regard.measures.verdicts import judge
 from regard.trace import Trace, toy_trace, toy_vision
 from regard.views import page
 from regard.views.page import PARTS

@@ -16,7 +16,7 @@ from regard.generation.outcome import refuse_void, voids
 from regard.look.asked import check_progress
 from regard.look.recipe import check_same_model, request_from
 from regard.look.result import Look
-from regard.measures.words import (
+from regard.measures.verdicts import (
     CONTROL,
     OWN_KEY,
     PROOF,

@@ -8,7 +8,7 @@ import pandas as pd
 from PIL import Image
 
 from regard.look import notebook, output
-from regard.measures.words import WORD, judge
+from regard.measures.verdicts import WORD, judge
 from regard.trace import Trace
 
 

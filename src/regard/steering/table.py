@@ -8,7 +8,7 @@ import pandas as pd
 import xarray as xr
 
 from regard.look import Look
-from regard.measures.words import pixel_distance
+from regard.measures.verdicts import pixel_distance
 from regard.scores.evidence import bundled_judges
 from regard.trace import resize
 

@@ -81,21 +81,16 @@ def labelled_layer(
     asked = list(range(1 if kind == "pool" else every)) if queries is None else list(queries)
     wanted = (len(steps), len(asked), len(keys))
     if values.ndim != len(DIMS) or (values.shape[0], *values.shape[2:]) != wanted:
-        counted = "tokens of the prompt" if tokens is not None else f"{grid[0]}x{grid[1]} patches"
-        before = len(prefix) if tokens is None else len(keys)
+        patches = f"{len(prefix)} and {grid[0]}x{grid[1]} patches"
+        counted = patches if tokens is None else f"{len(keys)} tokens of the prompt"
         raise AxisError(
             f"labelled_layer: the shape is {values.shape} for {wanted[0]} steps, {wanted[1]} "
-            f"queries and {wanted[2]} keys ({before} {'and ' * (tokens is None)}{counted}). Give "
-            f"weights over (step, head, query, key)."
+            f"queries and {wanted[2]} keys ({counted}). Give weights over (step, head, query, key)."
         )
-    attrs: dict[str, Any] = {
-        "units": UNIT,
-        "kind": kind or ("self" if tokens is None else "cross"),
-        "stage": stage,
-        "of": PATCHES if tokens is None else WORDS,
-        "grid": list(grid),
-    }
-    if tokens is None:
+    of, usual = (WORDS, "cross") if tokens is not None else (PATCHES, "self")
+    attrs: dict[str, Any] = {"units": UNIT, "kind": kind or usual, "stage": stage, "of": of}
+    attrs |= {"grid": list(grid)}
+    if of == PATCHES:
         attrs |= {"prefix": list(prefix), "patch": None if patch is None else list(patch)}
     coords = {
         STEP: list(steps),

@@ -87,7 +87,8 @@ class TracedWords:
                 f"Trace: word is {shown(word)} and must be a text. Name one of "
                 f"{', '.join(self.word_names)}."
             )
-        named = [token.index for token in self.tokens if _same(token.name, word)]
+        same = word.casefold()
+        named = [token.index for token in self.tokens if token.name.casefold() == same]
         found = [index for index in named if index in set(self._kept)]
         if found:
             return found
@@ -115,10 +116,7 @@ class TracedWords:
             1.0
         """
         if not self._words:
-            raise TraceError(
-                "Trace.words: this trace has no words; it tells where the patches of an image "
-                "look. Use Trace.attention(query)."
-            )
+            raise _no_words("Trace.words")
         if self.table is None:
             raise TraceError(
                 "Trace.words: this trace has no table of words. "
@@ -215,8 +213,6 @@ class TracedWords:
             >>> from regard.trace import toy_trace
             >>> toy_trace().heatmap("dog", layers="mid", grid=(1, 2)).values * 32
             array([[1., 6.]])
-            >>> toy_trace().heatmap("dog", layers="mid", grid=(1, 2), carriers=True).values * 32
-            array([[1., 6.]])
         """
         read = self.carriers_of if carriers else self.tokens_of
         maps = self.token_maps(
@@ -262,14 +258,11 @@ class TracedWords:
         """
         maps = self.word_maps
         if not maps:
-            raise TraceError(
-                "Trace.heatmap: this trace has no words; it tells where the patches of an image "
-                "look. Use Trace.attention(query)."
-            )
+            raise _no_words("Trace.heatmap")
         wanted = list(self._kept) if tokens is None else self._checked(tokens)
         sides = pair(grid, "grid", "heatmap", cure="Leave it out for the finest grid.")
         chosen = pick.layers(maps, layers)
-        finest = max((grid_of(maps[name]) for name in chosen), key=np.prod)
+        finest = max((tuple(self.layers[name].attrs["grid"]) for name in chosen), key=np.prod)
         rows, columns = sides or finest
         total = np.zeros((len(wanted), rows, columns))
         for name in chosen:
@@ -282,12 +275,7 @@ class TracedWords:
 
     def _checked(self, tokens: Sequence[int]) -> list[int]:
         found = indices(tokens, "tokens", "heatmap")
-        missing = (
-            [index for index in found if index not in set(self._kept)]
-            if isinstance(found, list)
-            else [0]
-        )
-        if not isinstance(found, list) or missing:
+        if not isinstance(found, list) or not set(self._kept).issuperset(found):
             raise ArgumentError(
                 f"heatmap: tokens is {shown(tokens)} and must be indices of tokens that were "
                 f"kept: {', '.join(map(str, self._kept))}."
@@ -305,10 +293,8 @@ def _mean_maps(
     return part.mean((STEP, HEAD), dtype=np.float64)
 
 
-def grid_of(maps: xr.DataArray) -> tuple[int, int]:
-    """Rows and columns of maps."""
-    return maps.sizes[Y], maps.sizes[X]
-
-
-def _same(name: str, word: str) -> bool:
-    return name.casefold() == word.casefold()
+def _no_words(verb: str) -> TraceError:
+    return TraceError(
+        f"{verb}: this trace has no words; it tells where the patches of an image look. "
+        f"Use Trace.attention(query)."
+    )
