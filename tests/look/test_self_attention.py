@@ -168,7 +168,7 @@ def test_more_than_the_budget_is_refused_with_the_bytes_that_were_asked_for():
     bytes_asked = sum(4 * 2 * 2 * 1 * layer.sizes["key"] for layer in layers)
     options = {"patches": POINTS[:1], "max_bytes": bytes_asked}
     fits = looked(pipeline(), self_attention=SelfAttention(**options)).trace
-    assert sum(layer.nbytes for layer in fits.weights.values()) == bytes_asked
+    assert sum(layer.nbytes for layer in fits.self_attention.values()) == bytes_asked
     options["max_bytes"] -= 1
     with pytest.raises(
         ArgumentError, match=rf"look: self_attention would keep {bytes_asked:,} bytes .*max_bytes="
