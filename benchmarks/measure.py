@@ -25,7 +25,7 @@ def write(path: Path, side: int, heads: int) -> None:
     """A trace of random rows, each patch looking mostly near itself."""
     import numpy as np
 
-    from regard.trace import Trace, layer_weights
+    from regard.trace import Trace, labelled_layer
 
     places = np.stack(np.divmod(np.arange(side**2), side), -1).astype(np.float32)
     rng = np.random.default_rng(0)
@@ -36,8 +36,8 @@ def write(path: Path, side: int, heads: int) -> None:
             scores = rng.random(apart.shape, np.float32) - apart / (2 * (head + 1) ** 2)
             row = np.exp(scores, dtype=np.float32)
             weights[0, head, query : query + side] = row / row.sum(-1, keepdims=True)
-    layer = layer_weights(weights, grid=(side, side), patch=(8, 8))
-    Trace({}, (), {"model": "benchmark"}, weights={"layers.0": layer}).save(path)
+    layer = labelled_layer(weights, grid=(side, side), patch=(8, 8))
+    Trace({"layers.0": layer}, (), {"model": "benchmark"}).save(path)
 
 
 def measure(path: Path) -> dict[str, float]:

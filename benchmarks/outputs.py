@@ -82,9 +82,9 @@ def joined(parts: Any) -> dict[str, Any]:
 def of_look(seen: Any) -> dict[str, Any]:
     """Image, latents, maps, table, verification, and the bytes of the page."""
     trace = seen.trace
-    found = {"image": seen.image, "maps": dict(trace.layers), "weights": dict(trace.weights)}
+    found = {"image": seen.image, "maps": trace.word_maps, "weights": trace.self_attention}
     found |= {} if seen.latents is None else {"latents": seen.latents}
-    if trace.layers:
+    if trace.word_maps:
         found |= {"table": trace.words().drop(columns=["notes"], errors="ignore")}
         found |= {"heat": {word: trace.heatmap(word) for word in trace.word_names}}
     else:
@@ -103,7 +103,12 @@ def page_of(trace: Any) -> dict[str, Any]:
     kept = ("tiles", "lows", "spans", "peakPlaces", "peakValues", "colours", "before")
     data = {name: np.frombuffer(base64.b64decode(told[name]), np.uint8) for name in kept
             if name in told}  # fmt: skip
-    return data | {"words": json.dumps(told["entries"], sort_keys=True)}
+    # Which kind an entry is of came later than what the first outputs were recorded with.
+    entries = [
+        {name: each[name] for name in each if name not in ("of", "point")}
+        for each in told["entries"]
+    ]
+    return data | {"words": json.dumps(entries, sort_keys=True)}
 
 
 def of_steered(steered: Any) -> dict[str, Any]:
@@ -461,7 +466,7 @@ def saved_folders() -> Any:
         pictures = {name: Image.open(folder / name).copy() for name in names
                     if name.endswith(".png")}  # fmt: skip
         trace = Trace.load(folder / "look" / "trace.zarr")
-        again = {"maps": dict(trace.layers), "table": trace.words()}
+        again = {"maps": trace.word_maps, "table": trace.words()}
     return {"names": "\n".join(names), "pictures": pictures, "trace": again}
 
 

@@ -110,7 +110,7 @@ def photographs() -> None:
     plates = []
     for name, layer in (("chelsea", 8), ("astronaut", 11), ("coffee", 11), ("rocket", 8)):
         seen = look_at(vision, getattr(data, name)(), size=448, queries=["cls"])
-        where = list(seen.trace.weights)[layer]
+        where = list(seen.trace.self_attention)[layer]
         heat = seen.trace.attention("cls", layers=[where])
         plates.append(stamp(seen.image, heat, title=f"{name}: where cls looks in layer {layer}"))
     wide, high = (max(plate.size[side] for plate in plates) for side in (0, 1))

@@ -69,7 +69,7 @@ def test_look_passes_its_options_on(model, tmp_path):
     assert trace.word_names == ("cat", "grass")
     asked = {"seed": 3, "num_inference_steps": 1, "guidance_scale": 2.0, "size": [24, 16]}
     asked["keep"] = ["layer"]
-    stages = {layer.attrs["stage"] for layer in trace.weights.values()}
+    stages = {layer.attrs["stage"] for layer in trace.self_attention.values()}
     assert stages == {"down", "mid", "up"}
     assert trace.recipe["self_attention"]["patches"] == [[0.5, 0.25], [0, 3]]
     assert {key: trace.recipe[key] for key in asked} == asked

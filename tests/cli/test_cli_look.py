@@ -10,7 +10,8 @@ from regard.cli import app
 from regard.cli.see import text_of
 from regard.generation import Request
 from regard.look.asked import KEEPABLE
-from regard.measures.words import judge, word_table
+from regard.measures.verdicts import judge
+from regard.measures.words import word_table
 from regard.trace import toy_trace
 
 WIDE = {"COLUMNS": "200"}  # or the help is broken into lines where a test looks for words

@@ -48,7 +48,7 @@ def test_a_trace_of_a_picture_is_shown_by_layer_and_head(patches):
 def test_queries_without_a_value_are_told(tmp_path):
     toy = toy_trace()
     for name, layer in toy.layers.items():
-        toy.layers[name] = layer.where(layer["token"] != 2, 0).assign_attrs(layer.attrs)
+        toy.layers[name] = layer.where(layer["key"] != 2, 0).assign_attrs(layer.attrs)
     toy.save(tmp_path / "trace.zarr")
     done = regard_("measure", tmp_path / "trace.zarr", "entropy")
     assert "8 queries have no value and were left out." in done.stdout  # 2 layers, steps, heads

@@ -18,11 +18,7 @@ from regard.errors import ArgumentError, AxisError, NotAttentionError
 from regard.measures import measures
 from regard.measures.about import READS, About, about_of
 from regard.measures.agreement import correlation_of_heads
-from regard.measures.artefacts import (
-    column_concentration_of_rows,
-    norm_outliers_of_rows,
-    sink_mass_of_rows,
-)
+from regard.measures.artefacts import column_concentration_of_rows, sink_mass_of_rows
 from regard.measures.coherence import coherence_of_rows
 from regard.measures.concentration import gini_of_rows, hoyer_of_rows, topk_mass_of_rows
 from regard.measures.divergence import KINDS, divergence_of_heads
@@ -35,6 +31,7 @@ from regard.measures.inside import (
     pointing_game_of_maps,
     roc_area_of_maps,
 )
+from regard.measures.outliers import norm_outliers_of_rows
 from regard.measures.reach import centre_of_maps, distance_of_rows, extent_of_maps, mass_of_maps
 from regard.measures.spread import (
     area_above_uniform_of_rows,

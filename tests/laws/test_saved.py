@@ -23,7 +23,9 @@ from looks import PROMPT, pipeline, seen
 from regard.data.coco import write_coco
 from regard.errors import OutputError
 from regard.experiments.benchmark_report import BENCHMARK
+from regard.experiments.evaluate import EVALUATION, Evaluation, table_of
 from regard.experiments.result import Result
+from regard.experiments.score_report import SCORE, Scores
 from regard.experiments.store import Done
 from regard.experiments.sweep_report import SWEEP
 from regard.explain.output import Explained
@@ -121,6 +123,24 @@ def compared():
     return tuple(result(BENCHMARK, {"seconds": value}, **recipe) for value in (1.0, 2.0))
 
 
+def scored():
+    table = pd.DataFrame({"measure": ["clip_score"], "of": ["images"], "value": [0.5]})
+    recipe = {"encoder": "toy", "level": 0.95}
+    shown = pd.DataFrame({"image": [], "clip_score": []})
+    return Scores(SCORE, table, recipe, images=shown), Scores(
+        SCORE, table * 2, recipe, images=shown
+    )
+
+
+def evaluated():
+    recipe = {"model": "toy", "quick": True}
+    found = ({"psnr_db": 30.0}, {"psnr_db": 31.0})
+    done = {"one": Done([], ["a cat"], np.zeros((1, 4, 4, 3), np.uint8))}
+    return tuple(
+        Evaluation(EVALUATION, table_of(each), recipe, done, figures=each) for each in found
+    )
+
+
 def scenes():
     def written(count):
         return lambda folder, _: write_coco(folder, count)
@@ -162,6 +182,8 @@ FORMATS = {
         "regard.experiments.studies.study", "study",
         lambda: (small_study(), small_study("other")), "tables",
     ),
+    "score": Format("regard.experiments.score_report", "score", scored),
+    "evaluation": Format("regard.experiments.evaluate", "evaluate", evaluated, "figures"),
     "training": Format("regard.zoo.checkpoint", "training", trained, "unet"),
 }  # fmt: skip
 FORMATS = {name: replace(each, made=cache(each.made)) for name, each in FORMATS.items()}
@@ -372,12 +394,12 @@ def as_version_1(trace):
     )
     nodes = {}
     for group, what, layers in (
-        ("layers", "maps", trace.layers),
-        ("weights", "weights", trace.weights),
+        ("layers", "maps", trace.word_maps),
+        ("weights", "weights", trace.self_attention),
     ):
         for number, (name, values) in enumerate(layers.items()):
             one = old(values)
-            del one.attrs["stage"]
+            one.attrs = {key: one.attrs[key] for key in one.attrs if key not in ("stage", "of")}
             nodes[f"/{group}/{number:03d}-{name}"] = xr.Dataset({what: one}, attrs={"layer": name})
     new = tree_of(trace.layers, trace.tokens, trace.recipe, trace.image, trace.table)
     kept = [name for name in ("tokens", "words", "image") if name in new.children]
@@ -391,19 +413,15 @@ def as_version_1(trace):
 @pytest.mark.parametrize("kind", ["words", "queries", "both"])
 def test_a_trace_of_the_first_version_still_opens(kind, tmp_path):
     trace = replace(toy_trace(), table=word_table(toy_trace()))
-    weights = {} if kind == "words" else toy_vision().weights
-    old = toy_vision() if kind == "queries" else replace(trace, weights=weights)
+    more = {} if kind == "words" else toy_vision().layers
+    old = toy_vision() if kind == "queries" else replace(trace, layers={**trace.layers, **more})
     _to_zarr(as_version_1(old), tmp_path / "t.zarr")
     found = Trace.load(tmp_path / "t.zarr")
     assert found.tokens == old.tokens
     with open_layers(tmp_path / "t.zarr") as opened:
-        for had, has, lies in (
-            (old.layers, found.layers, opened.layers),
-            (old.weights, found.weights, opened.weights),
-        ):
-            assert list(has) == list(lies) == list(had)
-            for name, values in had.items():
-                assert has[name].attrs == lies[name].attrs == values.attrs
-                np.testing.assert_allclose(has[name], values, atol=5e-4)
+        assert list(found.layers) == list(opened.layers) == list(old.layers)
+        for name, values in old.layers.items():
+            assert found.layers[name].attrs == opened.layers[name].attrs == values.attrs
+            np.testing.assert_allclose(found.layers[name], values, atol=5e-4)
     found.save(tmp_path / "again.zarr")
     assert Trace.load(tmp_path / "again.zarr").recipe == old.recipe

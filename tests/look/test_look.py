@@ -59,7 +59,7 @@ def test_the_column_of_the_padding_is_the_sum_of_all_padding_tokens():
         bare(output_type="latent")
     for layer in heat.result():
         pads = layer.maps[0, :, :, 14:].sum(2)
-        ours = seen().trace.layers[layer.layer].sel(token=14)
+        ours = seen().trace.word_maps[layer.layer].sel(token=14)
         np.testing.assert_allclose(ours.values, pads.numpy(), atol=1e-6)
     assert seen().trace.recipe["padding"] == "2 tokens, their maps summed as token 14"
 
@@ -75,7 +75,7 @@ def test_only_the_maps_of_the_words_that_were_named_are_kept():
 @pytest.mark.parametrize("keep", [(), ("layer",), ("step", "head")])
 def test_axes_that_are_not_kept_have_size_one(keep):
     trace = look(pipeline(), PROMPT, num_inference_steps=2, keep=keep).trace
-    first = next(iter(trace.layers.values()))
+    first = next(iter(trace.word_maps.values()))
     assert first.attrs["averaged"] == sorted({"step", "layer", "head"} - set(keep))
     assert first.sizes["step"] == (2 if "step" in keep else 1)
     assert first.sizes["head"] == (2 if "head" in keep else 1)

@@ -15,7 +15,7 @@ from regard.look import Look, look, look_at, verify
 from regard.look import picture as room
 from regard.models import load
 from regard.tap import Tap
-from regard.trace import Trace, layer_weights
+from regard.trace import Trace, labelled_layer
 from visions import LABELS, NAMES, picture, tiny_vision, vision_folder
 
 CLASSIFIER = "ViTForImageClassification"
@@ -45,7 +45,7 @@ def test_the_weights_are_those_that_the_library_gives_away(name, tmp_path):
     model = load(vision_folder(tmp_path, name))
     trace = look_at(model, picture(), size=(16, 40)).trace
     theirs = eager(model, model.pixels([picture()], (16, 40)))
-    ours = [each for each in trace.weights.values() if each.attrs["kind"] == "self"]
+    ours = [each for each in trace.self_attention.values() if each.attrs["kind"] == "self"]
     assert len(ours) == len(theirs) == 2
     for mine, other in zip(ours, theirs, strict=True):
         np.testing.assert_allclose(mine.values, other.numpy(), atol=1e-6)
@@ -71,7 +71,7 @@ def test_the_tokens_before_the_patches_have_their_names(name):
     model = vision_of(tiny_vision(name))
     how = replace(model.preparation, mean=(0.5,) * 3, std=(0.5,) * 3)
     trace = look_at(replace(model, preparation=how), picture()).trace
-    first = next(iter(trace.weights.values()))
+    first = next(iter(trace.self_attention.values()))
     assert first.attrs["prefix"] == PREFIXES[name]
     assert first.attrs["patch"] == [8, 8]
     probes = ["probe"] if name == "SiglipVisionModel" else []
@@ -353,16 +353,16 @@ def test_tokens_of_outsized_norm_are_named_by_layer(folder):
     with torch.no_grad():  # of ten tokens, the fourth patch of 3x3: y 1, x 0
         model.model.vit.embeddings.position_embeddings[0, 4] += 50.0
     trace = look_at(model, picture()).trace
-    assert trace.recipe["norm_outliers"][next(iter(trace.weights))] == ["y 1, x 0"]
+    assert trace.recipe["norm_outliers"][next(iter(trace.self_attention))] == ["y 1, x 0"]
 
 
 def test_sinks_and_outliers_are_told_on_the_command_line():
     weights = np.full((1, 2, 17, 17), 1 / 17)
     weights[..., 6] = 0.5
-    layer = layer_weights(
+    layer = labelled_layer(
         weights, grid=(4, 4), prefix=["cls"], queries=None, kind="self", stage=None, patch=(1, 1)
     )
-    trace = Trace({}, (), {"norm_outliers": {"one": ["cls"]}}, None, weights={"one": layer})
+    trace = Trace({"one": layer}, (), {"norm_outliers": {"one": ["cls"]}})
     assert artefacts_of(trace) == [
         "Where cls looks in one, sinks: y 1, x 1 takes 0.5.",
         "Norm outliers: cls in 1 of 1 layers.",

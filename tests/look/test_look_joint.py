@@ -87,7 +87,7 @@ def test_the_clock_of_flux_with_a_negative_prompt_has_two_passes_a_step():
 
 @pytest.mark.parametrize(("which", "times"), [(sd3, [1000.0, 1.0]), (flux, [1000.0, 500.0])])
 def test_a_trace_has_the_times_of_the_scheduler(which, times):
-    maps = seen(which).trace.layers[FIRST]
+    maps = seen(which).trace.word_maps[FIRST]
     assert maps["timestep"].values.tolist() == times
     assert (maps.attrs["kind"], maps.attrs["stage"]) == ("joint", None)
 

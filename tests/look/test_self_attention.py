@@ -60,8 +60,8 @@ def explicit(model):
 @ALL
 def test_rows_are_those_of_an_explicit_softmax(which):
     trace, (found, layouts) = kept(which).trace, explicit(which())
-    assert list(trace.weights) == list(found)
-    for name, layer in trace.weights.items():
+    assert list(trace.self_attention) == list(found)
+    for name, layer in trace.self_attention.items():
         image, rows = layouts[name].queries_of("image"), np.stack(found[name])
         high, wide = image.grid
         cells = [int(0.3 * high) * wide + int(0.9 * wide), 0]
@@ -79,17 +79,17 @@ def test_the_image_is_bit_for_bit_the_one_without(which):
     bare = look(which(), PROMPT, num_inference_steps=2)
     assert torch.equal(kept(which).latents, bare.latents)
     np.testing.assert_array_equal(kept(which).trace.image, bare.trace.image)
-    for name, maps in bare.trace.layers.items():
-        np.testing.assert_array_equal(maps, kept(which).trace.layers[name])
-    assert not bare.trace.weights
+    for name, maps in bare.trace.word_maps.items():
+        np.testing.assert_array_equal(maps, kept(which).trace.word_maps[name])
+    assert not bare.trace.self_attention
     assert "self_attention" not in bare.trace.recipe
 
 
 @ALL
 def test_a_point_is_asked_where_it_attends_and_words_are_as_before(which):
     trace = kept(which).trace
-    one = list(trace.weights)[-1]
-    layer = trace.weights[one]
+    one = list(trace.self_attention)[-1]
+    layer = trace.self_attention[one]
     got = trace.attention((0.3, 0.9), layers=one, steps=1, heads=0)
     before = len(layer.attrs["prefix"])
     np.testing.assert_allclose(got.values.ravel(), layer[1, 0, 0, before:], rtol=1e-6)
@@ -100,7 +100,7 @@ def test_a_point_is_asked_where_it_attends_and_words_are_as_before(which):
 
 def test_layers_of_several_grids_come_to_the_finest_of_them():
     trace = kept(pipeline).trace
-    grids = {tuple(layer.attrs["grid"]) for layer in trace.weights.values()}
+    grids = {tuple(layer.attrs["grid"]) for layer in trace.self_attention.values()}
     assert grids == {(8, 8), (4, 4)}
     assert trace.attention((0.3, 0.9)).shape == (8, 8)
     assert trace.attention((0.3, 0.9), layers="4x4").shape == (4, 4)
@@ -112,9 +112,9 @@ def test_layers_of_several_grids_come_to_the_finest_of_them():
 @pytest.mark.parametrize("keep", [(), ("step",), ("head", "layer")])
 def test_what_is_not_kept_is_averaged(keep):
     trace = looked(pipeline(), keep=keep).trace
-    for name, whole in kept(pipeline).trace.weights.items():
+    for name, whole in kept(pipeline).trace.self_attention.items():
         mean = whole.mean([axis for axis in ("step", "head") if axis not in keep])
-        got = trace.weights[name]
+        got = trace.self_attention[name]
         assert got.attrs["averaged"] == sorted({"step", "head"} - set(keep))
         np.testing.assert_allclose(got.squeeze(), mean.squeeze(), atol=1e-6)
     with pytest.raises(ArgumentError, match="were averaged while the model ran"):
@@ -123,12 +123,12 @@ def test_what_is_not_kept_is_averaged(keep):
 
 def test_every_patch_is_kept_in_the_layers_that_are_named():
     trace = looked(pipeline(), self_attention={"layers": ["mid", "up"]}).trace
-    stages = {layer.attrs["stage"] for layer in trace.weights.values()}
+    stages = {layer.attrs["stage"] for layer in trace.self_attention.values()}
     assert stages <= {"mid", "up"}
     assert trace.queries == ("mean",)
     assert trace.attention("mean").sum() == pytest.approx(1.0, abs=1e-5)
     assert trace.recipe["self_attention"]["patches"] == "all"
-    for layer in trace.weights.values():
+    for layer in trace.self_attention.values():
         assert layer.sizes["query"] == layer.sizes["key"]
 
 
@@ -138,11 +138,11 @@ def test_a_saved_trace_comes_back(which, tmp_path):
     kept(which).save(tmp_path / "look")
     again = Trace.load(tmp_path / "look" / "trace.zarr")
     assert again.recipe == trace.recipe
-    assert list(again.weights) == list(trace.weights)
-    for name, layer in trace.weights.items():
-        np.testing.assert_allclose(again.weights[name], layer, atol=5e-4)
-        assert again.weights[name].attrs == layer.attrs
-        np.testing.assert_array_equal(again.weights[name]["timestep"], layer["timestep"])
+    assert list(again.self_attention) == list(trace.self_attention)
+    for name, layer in trace.self_attention.items():
+        np.testing.assert_allclose(again.self_attention[name], layer, atol=5e-4)
+        assert again.self_attention[name].attrs == layer.attrs
+        np.testing.assert_array_equal(again.self_attention[name]["timestep"], layer["timestep"])
     np.testing.assert_allclose(again.attention(POINTS[0]), trace.attention(POINTS[0]), atol=5e-4)
     maps = {file.name for file in (tmp_path / "look" / "heatmaps").iterdir()}
     assert {"cat.png", "patch_0_3__0_9.png", "patch_0_0__0_0.png"} <= maps
@@ -164,11 +164,11 @@ def test_a_trace_tells_what_it_has():
 
 def test_more_than_the_budget_is_refused_with_the_bytes_that_were_asked_for():
     # two steps, two heads, one patch of 4 bytes to each of the keys
-    layers = kept(pipeline).trace.weights.values()
+    layers = kept(pipeline).trace.self_attention.values()
     bytes_asked = sum(4 * 2 * 2 * 1 * layer.sizes["key"] for layer in layers)
     options = {"patches": POINTS[:1], "max_bytes": bytes_asked}
     fits = looked(pipeline(), self_attention=SelfAttention(**options)).trace
-    assert sum(layer.nbytes for layer in fits.weights.values()) == bytes_asked
+    assert sum(layer.nbytes for layer in fits.self_attention.values()) == bytes_asked
     options["max_bytes"] -= 1
     with pytest.raises(
         ArgumentError, match=rf"look: self_attention would keep {bytes_asked:,} bytes .*max_bytes="

@@ -5,9 +5,11 @@ import pandas as pd
 import pytest
 import xarray as xr
 
+from layer_of_maps import layer_of_maps
 from regard.errors import ArgumentError, TraceError, UnknownName
 from regard.measures import measures, over_trace, parts
-from regard.trace import Trace, layer_maps, layer_weights, toy_trace, toy_vision
+from regard.measures.about import measure
+from regard.trace import Trace, labelled_layer, toy_trace, toy_vision
 
 GRID, TOKENS = (3, 4), 14
 PREFIX = ["cls", "register.1"]
@@ -17,7 +19,7 @@ def vision(steps=2, heads=3, **options):
     """Random self-attention of two layers over 3x4 patches, a class token and a register."""
     rng = np.random.default_rng(0)
     layers = {
-        name: layer_weights(
+        name: labelled_layer(
             rng.dirichlet(np.ones(TOKENS), size=(steps, heads, TOKENS)),
             grid=GRID,
             prefix=PREFIX,
@@ -28,7 +30,7 @@ def vision(steps=2, heads=3, **options):
         )
         for name in ("layers.0", "layers.1")
     }
-    return Trace({}, (), {}, weights=layers)
+    return Trace(layers, (), {})
 
 
 def one(table, **chosen):
@@ -45,7 +47,7 @@ QUERIES = ["entropy", "coverage", "gini", "attention_distance", "extent", "head_
 def test_the_table_has_the_mean_over_the_patches_of_each_head(name):
     trace = vision()
     table = over_trace(trace, name)
-    rows = trace.weights["layers.1"].isel(step=1, query=slice(2, None))
+    rows = trace.self_attention["layers.1"].isel(step=1, query=slice(2, None))
     more = {"attention_distance": [GRID], "extent": [GRID]}.get(name, [])
     options = {"patch": (8.0, 8.0)} if more else {}
     expected = measures[name](rows, *more, prefix=2, **options)
@@ -100,17 +102,17 @@ def test_the_centre_has_two_parts():
 
 def test_the_query_of_a_pooling_head_is_the_probe():
     weights = np.full((1, 2, 1, 4), 0.25)
-    layer = layer_weights(weights, grid=(2, 2), kind="pool")
-    table = over_trace(Trace({}, (), {}, weights={"head": layer}), "entropy")
+    layer = labelled_layer(weights, grid=(2, 2), kind="pool")
+    table = over_trace(Trace({"head": layer}, (), {}), "entropy")
     assert table["of"].tolist() == ["probe", "probe"]
     assert table["value"].tolist() == [2, 2]
 
 
 def test_queries_that_were_kept_are_known_by_their_number():
-    layer = layer_weights(
+    layer = labelled_layer(
         np.eye(5)[None, None, [0, 3]], grid=(2, 2), prefix=["cls"], queries=[0, 3]
     )
-    table = over_trace(Trace({}, (), {}, weights={"a": layer}), ["attention_distance", "entropy"])
+    table = over_trace(Trace({"a": layer}, (), {}), ["attention_distance", "entropy"])
     assert one(table, measure="attention_distance") == 0
     # the class token looks at itself alone, so over patches it has no entropy
     cls = table[(table["of"] == "cls") & (table["measure"] == "entropy")]
@@ -144,7 +146,7 @@ def test_a_word_of_several_tokens_has_the_map_of_their_sum(monkeypatch):
 
 def test_a_word_that_gets_nothing_has_no_value_and_is_counted():
     toy = toy_trace()
-    layers = {name: layer * (layer["token"] != 2) for name, layer in toy.layers.items()}
+    layers = {name: layer * (layer["key"] != 2) for name, layer in toy.layers.items()}
     for name, layer in layers.items():
         layers[name] = layer.assign_attrs(toy.layers[name].attrs)
     table = over_trace(replace(toy, layers=layers), ["entropy", "mass", "head_diversity"])
@@ -157,12 +159,26 @@ def test_a_word_that_gets_nothing_has_no_value_and_is_counted():
 
 
 def test_what_was_averaged_is_told():
-    layer = layer_maps(
+    layer = layer_of_maps(
         np.full((1, 1, 1, 2, 2), 0.5), steps=[0], timesteps=[0.0], tokens=[2],
         averaged=["step", "head"],
     )  # fmt: skip
     table = over_trace(replace(toy_trace(), layers={"a": layer}), "entropy")
     assert table[["step", "head", "value"]].values.tolist() == [["mean", "mean", 2]]
+
+
+def test_a_measure_of_another_package_is_taken_by_what_it_reads(monkeypatch):
+    @measure(unit="1", reads="grid rows", higher="more at the top")
+    def at_the_top(weights, grid, *, prefix=0):
+        """How much goes to the first row of patches."""
+        first = weights.isel(key=slice(prefix, prefix + grid[1])).sum("key")
+        return first.assign_attrs(units="1")
+
+    monkeypatch.setattr(type(measures), "get", lambda self, name: {"at_the_top": at_the_top}[name])
+    words = over_trace(toy_trace(), "at_the_top")
+    np.testing.assert_allclose(words["value"].groupby(words["layer"]).mean(), [0.25, 0.5])
+    patches = over_trace(toy_vision(), "at_the_top")
+    assert one(patches, layer="layers.0.attention", head=0, of="cls") == 6 / 16
 
 
 def test_a_measure_that_cannot_be_taken_so_is_refused():
@@ -185,8 +201,8 @@ def test_a_measure_that_cannot_be_taken_so_is_refused():
 
 def test_attention_that_an_edit_left_unnormalised_is_refused():
     bad = toy_vision()
-    bad.weights["layers.0.attention"] = bad.weights["layers.0.attention"] * 2
-    bad.weights["layers.0.attention"].attrs |= bad.weights["layers.1.attention"].attrs
+    first, second = bad.layers
+    bad.layers[first] = (bad.layers[first] * 2).assign_attrs(bad.layers[second].attrs)
     with pytest.raises(ValueError, match="entropy: attention must be >= 0 and sum to 1"):
         over_trace(bad, "entropy")
 
@@ -208,5 +224,5 @@ def test_only_blocks_of_a_saved_trace_are_in_memory(tmp_path, monkeypatch):
     monkeypatch.setattr("regard.measures.table.parts_at", watched)
     over_trace(tmp_path / "trace.zarr", "entropy")
     assert max(seen) == 3 * TOKENS * 2
-    assert sum(seen) == 2 * trace.weights["layers.0"].size
-    assert isinstance(trace.weights["layers.0"], xr.DataArray)
+    assert sum(seen) == 2 * trace.self_attention["layers.0"].size
+    assert isinstance(trace.self_attention["layers.0"], xr.DataArray)

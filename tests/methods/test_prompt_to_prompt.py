@@ -272,7 +272,7 @@ def test_rows_of_the_maps_add_up_where_words_are_swapped():
     seen = look(
         pipeline(), SOURCE, num_inference_steps=2, methods=[prompt_to_prompt("a ox on the beach")]
     )
-    for maps in seen.trace.layers.values():
+    for maps in seen.trace.word_maps.values():
         np.testing.assert_allclose(maps.sum("token"), 1.0, atol=1e-5)
 
 

@@ -23,8 +23,8 @@ def test_maps_are_those_of_eager_attention(vision, eager, name, size):
     seen = regard.look_at(vision, photo(name), size=size, queries=["cls"])
     out = run(eager, vision.pixels([photo(name)], (size, size)))
     grid = (size // 14, size // 14)
-    assert len(seen.trace.weights) == len(out.attentions) == 12
-    for layer, expected in zip(seen.trace.weights, out.attentions, strict=True):
+    assert len(seen.trace.self_attention) == len(out.attentions) == 12
+    for layer, expected in zip(seen.trace.self_attention, out.attentions, strict=True):
         assert expected.shape == (1, 6, grid[0] * grid[1] + 1, grid[0] * grid[1] + 1)
         for head in (0, 5):
             heat = seen.trace.attention("cls", layers=layer, heads=head)
@@ -38,8 +38,8 @@ def test_maps_are_those_of_eager_attention(vision, eager, name, size):
 def test_every_patch_looks_where_it_does_in_the_eager_model(vision, eager):
     seen = regard.look_at(vision, photo("chelsea"))
     out = run(eager, vision.pixels([photo("chelsea")]))
-    for layer, expected in zip(seen.trace.weights, out.attentions, strict=True):
-        stored = seen.trace.weights[layer].isel(step=0).transpose("head", "query", "key")
+    for layer, expected in zip(seen.trace.self_attention, out.attentions, strict=True):
+        stored = seen.trace.self_attention[layer].isel(step=0).transpose("head", "query", "key")
         np.testing.assert_allclose(stored, expected[0].numpy(), rtol=FAR, atol=CLOSE)
 
 
@@ -84,8 +84,8 @@ def test_relevance_and_occlusion_of_a_photograph_are_no_flat_maps(vision):
 def test_measures_of_a_photograph_are_those_of_its_eager_weights(vision, eager):
     seen = regard.look_at(vision, photo("astronaut"))
     out = run(eager, vision.pixels([photo("astronaut")]))
-    for layer, expected in zip(seen.trace.weights, out.attentions, strict=True):
-        weights = seen.trace.weights[layer]
+    for layer, expected in zip(seen.trace.self_attention, out.attentions, strict=True):
+        weights = seen.trace.self_attention[layer]
         rows = expected[0].double().numpy()
         bits = -(rows * np.log2(np.maximum(rows, 1e-300))).sum(-1)
         found = entropy(weights).isel(step=0).transpose("head", "query")

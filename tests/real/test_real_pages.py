@@ -59,7 +59,7 @@ def test_the_page_shows_something_and_can_be_read_back(out, browser):
     grid = trace.attention("cls").shape
     for layer in (0, 8, 11):
         reader.slide("layer", layer)
-        heat = trace.attention("cls", layers=list(trace.weights)[layer]).values
+        heat = trace.attention("cls", layers=list(trace.self_attention)[layer]).values
         for show in ("beside", "overlay"):
             reader.click(f'[data-part="show"] [data-value="{show}"]')
             read = reader.read_back("cls", grid)

@@ -30,8 +30,8 @@ def test_a_compiled_denoiser_is_looked_through(tmp_path):
     compiled.unet = torch.compile(compiled.unet, backend="eager")
     one, other = (look(each, "a cat on grass", num_inference_steps=2) for each in (plain, compiled))
     np.testing.assert_array_equal(np.asarray(one.image), np.asarray(other.image))
-    for layer, maps in one.trace.layers.items():
-        assert maps.identical(other.trace.layers[layer])
+    for layer, maps in one.trace.word_maps.items():
+        assert maps.identical(other.trace.word_maps[layer])
     assert one.trace.recipe["weights_sha256"] == other.trace.recipe["weights_sha256"]
     other.save(tmp_path / "look")
     assert family_of(compiled.unet) is family_of(plain.unet)
@@ -96,7 +96,7 @@ def ran_in(pipeline) -> dict[str, list[int]]:
 def test_steps_that_a_cache_skips_are_said_and_not_filled(threshold, tmp_path):
     expected = ran_in(cached(threshold))
     seen = look(cached(threshold), "a cat on grass", num_inference_steps=5)
-    for layer, maps in seen.trace.layers.items():
+    for layer, maps in seen.trace.word_maps.items():
         assert maps.step.values.tolist() == expected[layer]
     missing = {layer: sorted({*range(5)} - {*ran}) for layer, ran in expected.items()}
     missing = {layer: steps for layer, steps in missing.items() if steps}

@@ -70,7 +70,7 @@ def test_what_lays_out_patches_row_by_row_is_looked_at(name, config, before):
     seen = look_at(model, image(), processor=PROCESSOR)
     assert [query for query in seen.trace.queries if query != "probe"] == [*before, "mean"]
     assert seen.trace.recipe["parity_error"] < 1e-5
-    weights = next(iter(seen.trace.weights.values()))
+    weights = next(iter(seen.trace.layers.values()))
     assert tuple(weights.attrs["grid"]) == (3, 3)
     np.testing.assert_allclose(weights.sum("key").values, 1, atol=1e-5)
 

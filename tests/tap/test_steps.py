@@ -127,7 +127,7 @@ def test_evaluations_count_the_same_in_a_step_and_steps_the_same_in_the_mean():
 
 def test_a_look_has_the_steps_that_were_asked_for():
     seen = look(with_scheduler("HeunDiscreteScheduler"), PROMPT, num_inference_steps=3)
-    layer = next(iter(seen.trace.layers.values()))
+    layer = next(iter(seen.trace.word_maps.values()))
     assert layer["step"].values.tolist() == [0, 1, 2]
     assert layer["timestep"].values.tolist() == sorted(set(layer["timestep"].values))[::-1]
 
@@ -246,7 +246,7 @@ def test_times_of_image_to_image_are_those_that_the_model_is_given(name):
     finally:
         hook.remove()
     assert told == [(1, 3), (2, 3), (3, 3)]
-    layer = next(iter(seen.trace.layers.values()))
+    layer = next(iter(seen.trace.word_maps.values()))
     assert layer["step"].values.tolist() == [0, 1, 2]
     assert layer["timestep"].values.tolist() == list(given.values())
 

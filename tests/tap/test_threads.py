@@ -22,8 +22,8 @@ def test_looks_of_four_threads_at_one_pipeline_are_those_of_one():
         together = list(threads.map(run, range(4)))
     for one, other in zip(alone, together, strict=True):
         np.testing.assert_array_equal(np.asarray(one.image), np.asarray(other.image))
-        for layer, maps in one.trace.layers.items():
-            assert maps.identical(other.trace.layers[layer])
+        for layer, maps in one.trace.word_maps.items():
+            assert maps.identical(other.trace.word_maps[layer])
 
 
 def test_a_tap_in_a_second_thread_is_refused_in_one_line():

@@ -46,7 +46,9 @@ def test_keys_of_another_image_are_not_text(own_first):
     shared = look(pipeline, "a cat on grass", num_inference_steps=2)
     assert list(shared.trace.layers) == list(plain.trace.layers)
     assert all(layer.endswith("attn2") for layer in shared.trace.layers)
-    for maps in shared.trace.layers.values():  # all tokens, the padding too, of a row of the text
+    for (
+        maps
+    ) in shared.trace.word_maps.values():  # all tokens, the padding too, of a row of the text
         np.testing.assert_allclose(maps.sum("token").values, 1.0, rtol=1e-5)
     calls = calls_of(pipeline.unet, noise(2, 4, 8, 8), **INPUTS)
     own = [call for call in calls if call.layer.endswith("attn1")]

@@ -6,8 +6,9 @@ import pytest
 import xarray as xr
 from PIL import Image
 
+from layer_of_maps import layer_of_maps
 from regard.errors import ArgumentError, AxisError, TraceError, UnknownName
-from regard.trace import Token, Trace, layer_maps, resize, tokens_from_offsets, toy_trace
+from regard.trace import Token, Trace, resize, tokens_from_offsets, toy_trace
 
 STEPS, HEADS, SIDE = 3, 2, 4
 
@@ -29,9 +30,9 @@ def trace(maps):
     coarse = maps.reshape(STEPS, HEADS, 4, 2, 2, 2, 2).mean((4, 6))
     labels = {"steps": range(STEPS), "timesteps": [900.0, 600.0, 300.0], "tokens": range(4)}
     layers = {
-        "down.0": layer_maps(maps, **labels, stage="down"),
-        "mid.0": layer_maps(coarse, **labels, stage="mid"),
-        "up.0": layer_maps(maps * 0.5, **labels, stage="up"),
+        "down.0": layer_of_maps(maps, **labels, stage="down"),
+        "mid.0": layer_of_maps(coarse, **labels, stage="mid"),
+        "up.0": layer_of_maps(maps * 0.5, **labels, stage="up"),
     }
     return Trace(layers, tokens, {"prompt": "turtle cat"})
 
@@ -122,7 +123,7 @@ def test_an_unknown_word_is_answered_with_the_words_there_are(trace):
 
 
 def test_a_word_that_was_not_kept_is_told_from_one_that_is_not_there(trace):
-    layers = {name: layer.sel(token=[3]) for name, layer in trace.layers.items()}
+    layers = {name: layer.sel(key=[3]) for name, layer in trace.layers.items()}
     part = replace(trace, layers=layers)
     assert part.word_names == ("cat",)
     with pytest.raises(
@@ -157,7 +158,7 @@ def test_an_unknown_layer_is_answered_with_the_layers_there_are(trace, wanted):
 
 
 def test_what_was_averaged_cannot_be_chosen():
-    layer = layer_maps(
+    layer = layer_of_maps(
         np.full((1, 1, 1, 2, 2), 0.5), steps=[0], timesteps=[0.0], tokens=[0],
         averaged=["layer", "head", "step"],
     )  # fmt: skip
@@ -194,7 +195,7 @@ def test_layers_with_wrong_dims_tokens_or_values_are_refused(trace):
     with pytest.raises(
         AxisError, match=r"layer 'b' has tokens \[0, 1\], the first layer \[0, 1, 2, 3\]"
     ):
-        replace(trace, layers={"a": layer, "b": layer.isel(token=[0, 1])})
+        replace(trace, layers={"a": layer, "b": layer.isel(key=[0, 1])})
     with pytest.raises(AxisError, match=r"the prompt 0\.\.0"):
         replace(trace, tokens=trace.tokens[:1])
     with pytest.raises(ArgumentError, match="values that are no numbers"):
@@ -202,8 +203,10 @@ def test_layers_with_wrong_dims_tokens_or_values_are_refused(trace):
 
 
 def test_maps_that_do_not_fit_their_labels_are_refused():
-    with pytest.raises(AxisError, match=r"shape is \(1, 1, 2, 2, 2\) for 1 steps and 3 tokens"):
-        layer_maps(np.zeros((1, 1, 2, 2, 2)), steps=[0], timesteps=[0.0], tokens=[0, 1, 2])
+    with pytest.raises(
+        AxisError, match=r"shape is \(1, 1, 4, 2\) for 1 steps, 4 queries and 3 keys \(3 tokens of"
+    ):
+        layer_of_maps(np.zeros((1, 1, 2, 2, 2)), steps=[0], timesteps=[0.0], tokens=[0, 1, 2])
 
 
 @pytest.mark.parametrize("grid", [(4, 4), (8, 8), (16, 12), (3, 5), (2, 2), (1, 1), (5, 2)])
@@ -229,7 +232,7 @@ def test_resizing_needs_rows_and_columns():
 
 def test_the_toy_gives_every_patch_a_whole_attention():
     for layer in toy_trace().layers.values():
-        np.testing.assert_array_equal(layer.sum("token"), 1)
+        np.testing.assert_array_equal(layer.sum("key"), 1)
 
 
 # ---------------------------------------------------------------- next tokens
@@ -244,7 +247,7 @@ def words_at(*names, kept=None):
     kept = list(range(len(tokens))) if kept is None else kept
     maps = np.zeros((1, 1, len(kept), 2, 2), np.float32)
     maps += (np.array(kept, np.float32)[:, None, None] + 1) / 100
-    layers = {"attn": layer_maps(maps, steps=[0], timesteps=[9.0], tokens=kept)}
+    layers = {"attn": layer_of_maps(maps, steps=[0], timesteps=[9.0], tokens=kept)}
     return Trace(layers, tokens, {"prompt": prompt})
 
 

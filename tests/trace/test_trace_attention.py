@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 
 from regard.errors import ArgumentError, AxisError, TraceError, UnknownName
-from regard.trace import Trace, layer_weights, toy_trace, toy_vision
+from regard.trace import Trace, labelled_layer, toy_trace, toy_vision
 
 PREFIX = ["cls", "register.1", "register.2"]
 HEADS, GRID = 2, (2, 4)
@@ -22,10 +22,10 @@ def rows():
 @pytest.fixture(scope="module")
 def trace(rows):
     weights = {
-        f"layer.{i}": layer_weights(each[None], grid=GRID, prefix=PREFIX, patch=(8, 8))
+        f"layer.{i}": labelled_layer(each[None], grid=GRID, prefix=PREFIX, patch=(8, 8))
         for i, each in enumerate(rows)
     }
-    return Trace({}, (), {"model": "tiny"}, weights=weights)
+    return Trace(weights, (), {"model": "tiny"})
 
 
 def patches(row):
@@ -94,8 +94,8 @@ def test_unknown_layers_and_heads_are_told_by_the_name_of_the_verb(trace):
 
 
 def test_queries_that_were_not_kept_are_told(rows):
-    few = layer_weights(rows[0][None, :, :1], grid=GRID, prefix=PREFIX, queries=[0])
-    trace = Trace({}, (), {}, weights={"0": few})
+    few = labelled_layer(rows[0][None, :, :1], grid=GRID, prefix=PREFIX, queries=[0])
+    trace = Trace({"0": few}, (), {})
     assert trace.queries == ("cls",)
     np.testing.assert_allclose(trace.attention(), patches(rows[0].mean(0)[0]), rtol=1e-6)
     with pytest.raises(ArgumentError, match=r"patch \(0, 0\) looks was not kept. Look again"):
@@ -105,15 +105,15 @@ def test_queries_that_were_not_kept_are_told(rows):
 
 
 def test_a_pooling_head_is_asked_by_its_probe(rows):
-    own = layer_weights(rows[0][None, :, 3:, 3:], grid=GRID)
-    probe = layer_weights(rows[1][None, :, :1, 3:], grid=GRID, kind="pool")
-    trace = Trace({}, (), {}, weights={"layer.0": own, "head": probe})
+    own = labelled_layer(rows[0][None, :, 3:, 3:], grid=GRID)
+    probe = labelled_layer(rows[1][None, :, :1, 3:], grid=GRID, kind="pool")
+    trace = Trace({"layer.0": own, "head": probe}, (), {})
     assert trace.queries == ("mean", "probe")
     got = trace.attention("probe", heads=0)
     np.testing.assert_allclose(got.values.ravel(), rows[1, 0, 0, 3:], rtol=1e-6)
     assert got.attrs["layers"] == ["head"]
     assert trace.attention("mean").attrs["layers"] == ["layer.0"]
-    only = Trace({}, (), {}, weights={"head": probe})
+    only = Trace({"head": probe}, (), {})
     with pytest.raises(UnknownName, match=r"no query is named '\(0, 0\)'"):
         only.attention((0, 0))
 
@@ -137,19 +137,19 @@ def test_a_trace_shows_what_it_holds(trace):
 )
 def test_weights_of_another_shape_are_refused(shape):
     with pytest.raises(AxisError, match=r"for 1 steps, 11 queries and 11 keys \(3 and 2x4 patches"):
-        layer_weights(np.zeros(shape), grid=GRID, prefix=PREFIX)
+        labelled_layer(np.zeros(shape), grid=GRID, prefix=PREFIX)
 
 
 def test_layers_that_see_other_tokens_are_refused(rows):
-    first = layer_weights(rows[0][None], grid=GRID, prefix=PREFIX)
+    first = labelled_layer(rows[0][None], grid=GRID, prefix=PREFIX)
     for other in ({"grid": (4, 2), "prefix": PREFIX}, {"grid": (2, 5), "prefix": ["cls"]}):
-        second = layer_weights(rows[1][None], **other)
+        second = labelled_layer(rows[1][None], **other)
         with pytest.raises(AxisError, match="layer '1' has the grid .* the first layer \\[2, 4\\]"):
-            Trace({}, (), {}, weights={"0": first, "1": second})
-    with pytest.raises(AxisError, match="as layer_weights"):
-        Trace({}, (), {}, weights={"0": first.transpose("head", "step", "query", "key")})
+            Trace({"0": first, "1": second}, (), {})
+    with pytest.raises(AxisError, match="as labelled_layer"):
+        Trace({"0": first.transpose("head", "step", "query", "key")}, (), {})
     with pytest.raises(ArgumentError, match="values that are no numbers"):
-        Trace({}, (), {}, weights={"0": first * np.nan})
+        Trace({"0": first * np.nan}, (), {})
     with pytest.raises(ArgumentError, match="there is no layer"):
         Trace({}, (), {})
 
@@ -157,12 +157,12 @@ def test_layers_that_see_other_tokens_are_refused(rows):
 def test_a_saved_trace_comes_back_with_three_digits_of_each_weight(trace, tmp_path):
     trace.save(tmp_path / "t.zarr")
     again = Trace.load(tmp_path / "t.zarr")
-    assert list(again.weights) == list(trace.weights)
-    assert (again.layers, again.tokens, again.recipe) == ({}, (), trace.recipe)
-    for name, weights in trace.weights.items():
-        assert again.weights[name].dtype == np.float32
-        assert again.weights[name].attrs == weights.attrs
-        np.testing.assert_allclose(again.weights[name], weights, rtol=1e-3, atol=1e-7)
+    assert list(again.self_attention) == list(trace.self_attention)
+    assert (again.word_maps, again.tokens, again.recipe) == ({}, (), trace.recipe)
+    for name, weights in trace.self_attention.items():
+        assert again.self_attention[name].dtype == np.float32
+        assert again.self_attention[name].attrs == weights.attrs
+        np.testing.assert_allclose(again.self_attention[name], weights, rtol=1e-3, atol=1e-7)
     np.testing.assert_allclose(again.attention(), trace.attention(), rtol=1e-3)
 
 
@@ -176,8 +176,8 @@ def test_a_stored_layer_of_weights_can_be_read_without_this_package(trace, tmp_p
 
 
 def test_words_and_patches_may_be_in_one_trace(rows, tmp_path):
-    own = layer_weights(rows[0][None, :, 3:, 3:], grid=GRID)
-    both = replace(toy_trace(), weights={"attn1": own})
+    own = labelled_layer(rows[0][None, :, 3:, 3:], grid=GRID)
+    both = replace(toy_trace(), layers={**toy_trace().layers, "attn1": own})
     both.save(tmp_path / "t.zarr")
     again = Trace.load(tmp_path / "t.zarr")
     assert again.queries == ("mean",)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from regard.errors import TraceError
-from regard.trace import Trace, intact, layer_weights, store, toy_trace, toy_vision
+from regard.trace import Trace, intact, labelled_layer, store, toy_trace, toy_vision
 from regard.trace.blocks import block_shape, blocks
 
 
@@ -31,8 +31,8 @@ def large(tmp_path, monkeypatch):
     for module in (store, intact):
         monkeypatch.setattr(module, "CHUNK", 4 * 25 * 2)
     weights = np.random.default_rng(0).dirichlet(np.ones(25), size=(2, 3, 25))
-    layer = layer_weights(weights, grid=(5, 5), steps=[0, 1], timesteps=[9.0, 3.0])
-    trace = Trace({}, (), {}, weights={"layers.0": layer})
+    layer = labelled_layer(weights, grid=(5, 5), steps=[0, 1], timesteps=[9.0, 3.0])
+    trace = Trace({"layers.0": layer}, (), {})
     trace.save(tmp_path / "large.zarr")
     return tmp_path / "large.zarr", trace
 
@@ -48,15 +48,15 @@ def test_a_large_layer_is_cut_along_its_leading_axes(large):
 
 def test_a_trace_in_chunks_is_loaded_as_it_was(large):
     path, trace = large
-    loaded = Trace.load(path).weights["layers.0"]
-    np.testing.assert_allclose(loaded, trace.weights["layers.0"], rtol=2**-11, atol=1e-7)
+    loaded = Trace.load(path).layers["layers.0"]
+    np.testing.assert_allclose(loaded, trace.layers["layers.0"], rtol=2**-11, atol=1e-7)
 
 
 def test_the_digest_does_not_depend_on_the_chunks(large, monkeypatch):
     path, trace = large
-    tree = store.tree_of({}, (), {}, None, None, trace.weights)
+    tree = store.tree_of(trace.layers, (), {}, None, None)
     monkeypatch.undo()
-    whole = store.tree_of({}, (), {}, None, None, trace.weights)
+    whole = store.tree_of(trace.layers, (), {}, None, None)
     assert tree.attrs["digest"] == whole.attrs["digest"]
     assert Trace.load(path).recipe == {}
 
@@ -64,11 +64,11 @@ def test_the_digest_does_not_depend_on_the_chunks(large, monkeypatch):
 def test_an_opened_trace_has_what_a_loaded_one_has(large):
     path, trace = large
     with store.open_layers(path) as opened:
-        layer = opened.weights["layers.0"]
+        layer = opened.layers["layers.0"]
         assert layer.dtype == np.float16
-        assert layer.attrs == trace.weights["layers.0"].attrs
+        assert layer.attrs == trace.layers["layers.0"].attrs
         kept = layer.isel(step=1, head=[0, 2], query=slice(3, 9)).values
-    expected = trace.weights["layers.0"].values[1, [0, 2], 3:9]
+    expected = trace.layers["layers.0"].values[1, [0, 2], 3:9]
     np.testing.assert_allclose(kept, expected, rtol=2**-11, atol=1e-7)
 
 
@@ -79,7 +79,12 @@ def test_words_are_opened_too(tmp_path):
         assert list(opened.layers) == list(toy.layers)
         assert opened.tokens == toy.tokens
         assert opened.recipe == toy.recipe
-        assert opened.weights == {}
+        for name, layer in opened.layers.items():
+            assert layer.attrs == toy.layers[name].attrs
+            part = {"step": 1, "query": slice(1, 3), "key": [5, 2]}
+            np.testing.assert_array_equal(layer.isel(part), toy.layers[name].isel(part))
+            np.testing.assert_array_equal(layer[0, 1, 2], toy.layers[name][0, 1, 2])
+            np.testing.assert_array_equal(layer[0, 1, :, 2], toy.layers[name][0, 1, :, 2])
 
 
 def test_only_the_chunks_that_are_asked_for_are_read(large):
@@ -87,7 +92,7 @@ def test_only_the_chunks_that_are_asked_for_are_read(large):
     with store.open_layers(path) as opened:
         for chunk in chunks(path)[1:]:
             chunk.unlink()
-        row = opened.weights["layers.0"][0, 0, 0].values
+        row = opened.layers["layers.0"][0, 0, 0].values
     assert row.sum() == pytest.approx(1, abs=1e-3)
 
 

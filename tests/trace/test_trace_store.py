@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from layer_of_maps import layer_of_maps
 from regard.errors import ArgumentError, OutputError, TraceError
-from regard.measures.words import judge, word_table
-from regard.trace import Trace, intact, layer_maps, store, toy_trace, toy_vision
+from regard.measures.verdicts import judge
+from regard.measures.words import word_table
+from regard.trace import Trace, intact, store, toy_trace, toy_vision
 
 
 @pytest.fixture(scope="module")
@@ -69,11 +71,11 @@ def test_weights_lose_no_more_than_float16_does_and_large_values_nothing(tmp_pat
     weights = rng.random((2, 1, 8, 4, 4)).astype(np.float32)
     labels = {"steps": [0, 1], "timesteps": [9.0, 3.0], "tokens": range(8)}
     layers = {
-        "a": layer_maps(weights, **labels),
-        "b/c": layer_maps(weights * 1e6, **labels, averaged=["head"]),
+        "a": layer_of_maps(weights, **labels),
+        "b/c": layer_of_maps(weights * 1e6, **labels, averaged=["head"]),
     }
     replace(toy_trace(), layers=layers).save(tmp_path / "t.zarr")
-    loaded = Trace.load(tmp_path / "t.zarr").layers
+    loaded = Trace.load(tmp_path / "t.zarr").word_maps
     assert list(loaded) == ["a", "b/c"]
     np.testing.assert_allclose(loaded["a"], weights, rtol=2**-11)
     np.testing.assert_array_equal(loaded["b/c"], weights * np.float32(1e6))

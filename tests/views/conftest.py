@@ -13,9 +13,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from layer_of_maps import layer_of_maps
 from reader import FLAGS, NAMES, Reader
-from regard.measures.words import judge, word_table
-from regard.trace import Trace, layer_maps, tokens_from_offsets
+from regard.measures.verdicts import judge
+from regard.measures.words import word_table
+from regard.trace import Trace, tokens_from_offsets
 from regard.views import page
 
 PROMPT = "a blue cat on the grass"
@@ -79,7 +81,7 @@ def make_trace(prompt: str = PROMPT, **recipe: object) -> Trace:
     special = [True, *[False] * 7, True, True]
     tokens = tokens_from_offsets(PROMPT, texts, offsets, special, end=8, pads=[9])
     layers = {
-        name: layer_maps(
+        name: layer_of_maps(
             softmax_maps(side, at),
             steps=range(STEPS),
             timesteps=np.linspace(980, 20, STEPS).tolist(),

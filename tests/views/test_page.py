@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from regard.measures.words import judge
+from regard.measures.verdicts import judge
 from regard.trace import Trace, toy_trace, toy_vision
 from regard.views import page
 from regard.views.page import PARTS
@@ -182,7 +182,7 @@ def test_a_trace_without_image_or_table_has_a_page():
 
 
 def test_words_that_were_not_kept_have_no_map(trace: Trace):
-    layers = {name: maps.sel(token=[3]) for name, maps in trace.layers.items()}
+    layers = {name: layer.sel(key=[3]) for name, layer in trace.layers.items()}
     few = replace(trace, layers=layers, table=None)
     words = {word["name"]: word for word in payload(few)["entries"]}
     assert words["cat"]["column"] == 0
@@ -204,11 +204,11 @@ def test_a_trace_too_large_for_a_page_says_what_was_averaged(trace: Trace):
 def test_a_page_opens_with_words_read_as_the_trace_reads_them():
     trace = toy_trace()
     plain = payload(trace)
-    assert plain["reading"] == {"carriers": False, "layer": "all"}
+    assert (plain["carriers"], plain["sides"]["words"]["layer"]) == (False, "all")
     told = {"carriers": True, "layers": ["mid_block"], "why": "measured for toy"}
     data = payload(replace(trace, recipe={**trace.recipe, "reading": told}))
-    assert data["reading"] == {"carriers": True, "layer": "mid_block"}
-    *_, group = data["groups"]
+    assert (data["carriers"], data["sides"]["words"]["layer"]) == (True, "mid_block")
+    *_, group = data["sides"]["words"]["groups"]
     assert (group["name"], group["layers"], group["python"]) == ("mid_block", [1], '["mid_block"]')
     assert group["title"] == "In these layers words are read (measured for toy)"
 
@@ -223,10 +223,10 @@ def test_the_token_after_a_word_has_a_map_where_it_is_only_the_first_of_its_word
     data = payload(trace)
     words = {word["name"]: word for word in data["entries"]}
     assert words["the"]["next"] == {"text": "gra", "tokens": 1, "column": len(words)}
-    assert data["columns"] == len(words) + 1
+    assert {layer["columns"] for layer in data["layers"]} == {len(words) + 1}
 
 
 def test_without_the_map_of_the_next_token_a_word_is_read_at_its_own():
     trace = toy_trace()
-    few = {name: maps.isel(token=[0, 2]) for name, maps in trace.layers.items()}
+    few = {name: layer.isel(key=[0, 2]) for name, layer in trace.layers.items()}
     assert all(word["next"] is None for word in payload(replace(trace, layers=few))["entries"])

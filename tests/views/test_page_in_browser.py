@@ -56,7 +56,7 @@ def test_a_word_has_one_scale_for_all_its_steps(reader: Reader, trace: Trace):
     for at in range(3):
         reader.slide("step", at)
         ends.append(reader.part("scale-max").inner_text())
-    steps = next(iter(trace.layers.values()))["step"].values
+    steps = next(iter(trace.word_maps.values()))["step"].values
     highest = max(trace.heatmap("cat", steps=int(step)).max().item() for step in steps)
     assert len(set(ends)) == 1
     assert float(ends[0]) == pytest.approx(highest, rel=0.01)
@@ -237,7 +237,7 @@ def test_a_sink_does_not_darken_a_map_and_is_named(browser: Any, trace: Trace, t
     maps = trace.layers[UP].copy()
     ramp = np.linspace(0.001, 0.01, 256).reshape(16, 16)
     ramp[2, 5] = 0.8
-    maps.loc[{"head": 1, "token": trace.tokens_of("cat")[0]}] = ramp
+    maps.loc[{"head": 1, "key": trace.tokens_of("cat")[0]}] = ramp.ravel()
     path = tmp_path / "page.html"
     path.write_text(page(replace(trace, layers={**trace.layers, UP: maps})), encoding="utf-8")
     reader = Reader(browser, path, viewport={"width": 1280, "height": 1000})

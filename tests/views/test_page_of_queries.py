@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from reader import Reader
-from regard.trace import Trace, layer_weights, toy_vision
+from regard.trace import Trace, labelled_layer, toy_vision
 from regard.views import page
 from regard.views.payload import payload
 
@@ -29,7 +29,7 @@ def trace() -> Trace:
     Here it takes the place of the trace of a prompt, so that `file` and `reader` show it.
     """
     weights = {
-        f"layers.{i}.attention": layer_weights(rows(i), grid=GRID, prefix=PREFIX, patch=(8, 8))
+        f"layers.{i}.attention": labelled_layer(rows(i), grid=GRID, prefix=PREFIX, patch=(8, 8))
         for i in range(LAYERS)
     }
     image = np.zeros((24, 40, 3), np.uint8)
@@ -41,14 +41,14 @@ def trace() -> Trace:
         "interpolation": {"from": [3, 3], "to": [3, 5], "mode": "bicubic", "by": "transformers"},
         "parity_error": 2.4e-07,
     }
-    return Trace({}, (), recipe, image, weights=weights)
+    return Trace(weights, (), recipe, image)
 
 
 def test_queries_are_the_named_tokens_and_then_the_patches_row_by_row(trace: Trace):
     data = payload(trace)
     names = [query["name"] for query in data["entries"]]
     assert names[:5] == ["cls", "register.1", "mean", "patch 0, 0", "patch 0, 1"]
-    assert (data["firstPatch"], len(names)) == (3, 3 + 15)
+    assert (data["patches"], len(names)) == ({"first": 3, "grid": [3, 5]}, 3 + 15)
     assert data["entries"][3 + 7]["cell"] == (1, 2)
     assert data["entries"][3 + 7]["python"] == "(1, 2)"
 
@@ -82,29 +82,29 @@ def test_a_page_that_would_be_too_large_says_what_was_left_out(
     trace: Trace, budget: int, heads: int, queries: int, said: list[str]
 ):
     data = payload(trace, budget=budget)
-    assert (len(data["heads"]), len(data["entries"])) == (heads, queries)
+    assert (len(data["layers"][0]["heads"]), len(data["entries"])) == (heads, queries)
     assert len(data["notices"]) == 2 * len(said)
     assert all(each in " ".join(data["notices"]) for each in said)
 
 
 def test_rows_that_were_not_kept_are_no_queries():
-    few = layer_weights(rows(0, 1), grid=GRID, prefix=PREFIX, queries=[0])
-    data = payload(Trace({}, (), {"model": "tiny"}, weights={"0": few}))
+    few = labelled_layer(rows(0, 1), grid=GRID, prefix=PREFIX, queries=[0])
+    data = payload(Trace({"0": few}, (), {"model": "tiny"}))
     assert [query["name"] for query in data["entries"]] == ["cls"]
-    assert data["firstPatch"] is None
+    assert data["patches"] is None
     assert data["image"] is None
     assert data["table"]["rows"] == []
 
 
 def test_a_pooling_head_is_pointed_at_or_shown_alone():
-    own = layer_weights(rows(0)[..., 2:, 2:], grid=GRID)
-    pool = layer_weights(rows(1, 1)[..., 2:], grid=GRID, kind="pool")
-    both = payload(Trace({}, (), {}, weights={"0": own, "head": pool}))
+    own = labelled_layer(rows(0)[..., 2:, 2:], grid=GRID)
+    pool = labelled_layer(rows(1, 1)[..., 2:], grid=GRID, kind="pool")
+    both = payload(Trace({"0": own, "head": pool}, (), {}))
     assert len(both["layers"]) == 1
     assert both["notices"] == [
         'The pooling head is not on this page; ask the trace: trace.attention("probe").'
     ]
-    alone = payload(Trace({}, (), {}, weights={"head": pool}))
+    alone = payload(Trace({"head": pool}, (), {}))
     assert [query["name"] for query in alone["entries"]] == ["probe"]
 
 
@@ -171,7 +171,7 @@ def test_a_query_has_one_scale_for_all_layers_and_heads(reader: Reader, trace: T
     assert reader.part("scale-max").inner_text() == first
     top = max(
         trace.attention("cls", layers=name, heads=head).max().item()
-        for name in trace.weights
+        for name in trace.self_attention
         for head in range(HEADS)
     )
     assert float(first) == pytest.approx(top, rel=0.01)

@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 
 from regard.errors import ArgumentError
 from regard.trace import Trace, toy_trace
-from regard.views.tiles import Tiles, peaks_of, quantised, tiles_of
+from regard.views.tiles import Averaging, Tiles, fit_of, peaks_of, quantised, tiles_of, word_maps
 
 
 def values_of(tiles: Tiles, layer: str) -> np.ndarray:
@@ -49,8 +49,8 @@ def test_a_sink_is_kept_apart_and_the_rest_is_as_exact_as_without_it():
 def test_a_word_of_two_tokens_is_their_sum(trace: Trace):
     grass = trace.tokens_of("grass")
     assert len(grass) == 2
-    tiles = tiles_of(trace, [grass])
-    for name, maps in trace.layers.items():
+    tiles = tiles_of(trace.layers, word_maps([grass]), Averaging())
+    for name, maps in trace.word_maps.items():
         both = maps.sel(token=grass).sum("token").values
         assert np.abs(values_of(tiles, name)[:, :, 0] - both).max() < 1e-3
 
@@ -58,13 +58,13 @@ def test_a_word_of_two_tokens_is_their_sum(trace: Trace):
 def test_over_the_budget_heads_are_averaged_first_and_then_steps(trace: Trace):
     cat = [trace.tokens_of("cat")]
     # One word on 656 patches: 78,720 bytes whole, 19,680 without heads, 656 a step.
-    assert tiles_of(trace, cat, budget=78_720).heads_averaged is False
-    headless = tiles_of(trace, cat, budget=78_719)
-    assert headless.heads_averaged is True
-    assert headless.steps == tuple((step,) for step in range(30))
-    merged = tiles_of(trace, cat, budget=6_600)
+    assert fit_of(trace.layers, 1, 78_720) == Averaging()
+    assert fit_of(trace.layers, 1, 78_719) == Averaging(heads_averaged=True)
+    fit = fit_of(trace.layers, 1, 6_600)
+    assert fit.bytes_of(trace.layers, 1) == 6_560
+    merged = tiles_of(trace.layers, word_maps(cat), fit)
     assert merged.steps == tuple((step, step + 1, step + 2) for step in range(0, 30, 3))
-    name, maps = next(iter(trace.layers.items()))
+    name, maps = next(iter(trace.word_maps.items()))
     expected = maps.sel(token=cat[0][0], step=[3, 4, 5]).mean(("step", "head")).values
     assert np.abs(values_of(merged, name)[1, 0, 0] - expected).max() < 1e-3
 
@@ -74,4 +74,4 @@ def test_layers_seen_at_other_steps_are_refused():
     (first, maps), (second, rest) = toy.layers.items()
     mixed = replace(toy, layers={first: maps, second: rest.isel(step=[0])})
     with pytest.raises(ArgumentError, match="seen at different steps"):
-        tiles_of(mixed, [[2]])
+        fit_of(mixed.layers, 1, 1000)

@@ -327,7 +327,7 @@ def artefacts_of(trace: Any) -> list[str]:
     from regard.views.scale import scale_of
 
     query = trace.queries[0]
-    own = [name for name, each in trace.weights.items() if each.attrs["kind"] == "self"]
+    own = [name for name, each in trace.self_attention.items() if each.attrs["kind"] == "self"]
     scales = {name: scale_of(trace.attention(query, layers=[name])) for name in own}
     sunk = {name: scale for name, scale in scales.items() if scale.sinks}
     lines = []

@@ -10,7 +10,7 @@ import xarray as xr
 from regard.axes import SAMPLE
 from regard.experiments.result import ON_PAGE, Kind, Result, is_sheet, paged
 from regard.experiments.store import Done
-from regard.measures.words import SAME
+from regard.measures.verdicts import SAME
 from regard.stats.ends import LEAST
 from regard.stats.means import intervals
 from regard.views import Plate, Section, contact_sheet, dots, matrix, report

@@ -6,7 +6,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from regard.measures.words import verdicts
+from regard.measures.verdicts import verdicts
 from regard.trace import Trace
 
 CONTROLS = 8

@@ -5,7 +5,7 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
 
-from regard.measures.artefacts import norm_outliers_of_rows
+from regard.measures.outliers import norm_outliers_of_rows
 
 
 @contextmanager

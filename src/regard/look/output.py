@@ -8,10 +8,10 @@ from typing import Any
 
 from PIL import Image
 
-from regard.look.self_attention import patches_of
 from regard.saved.folder import SavedFolder, listed
 from regard.trace import Trace
 from regard.trace.names import file_names
+from regard.trace.patches import patches_of
 
 __all__ = ["FOLDER", "check_folder", "file_names", "foreign", "write"]
 
@@ -45,7 +45,7 @@ def _fill(image: Image.Image, trace: Trace, folder: Path, scale: str) -> None:
 
     (folder / MAPS).mkdir(parents=True)
     image.save(folder / PICTURE)
-    maps = _fill_words(trace, folder) if trace.layers else _fill_picture(trace, folder)
+    maps = _fill_words(trace, folder) if trace.word_maps else _fill_picture(trace, folder)
     _fill_maps(image, maps, folder / MAPS, scale)
     trace.save(folder / STORE)
     (folder / PAGE).write_text(page(trace, scale=scale), encoding="utf-8")
@@ -57,7 +57,7 @@ def _fill_words(trace: Trace, folder: Path) -> dict[str, tuple[str, Any]]:
     After the words come the patches whose own attention was asked for.
     """
     trace.words().to_csv(folder / WORDS, index=False)
-    patches = patches_of(trace.recipe) if trace.weights else {}
+    patches = patches_of(trace.recipe) if trace.self_attention else {}
     names = file_names([*trace.word_names, *patches])
     return {
         name: (f"where {word} attends", trace.attention(patches[word]))
@@ -87,7 +87,7 @@ def _fill_picture(trace: Trace, folder: Path) -> dict[str, tuple[str, Any]]:
     """The likeliest labels; the title and the map for each file of heat maps, one a layer."""
     with (folder / PREDICTIONS).open("w", newline="", encoding="utf-8") as lines:
         csv.writer(lines).writerows([("label", "probability"), *trace.recipe.get("prediction", [])])
-    names = file_names(f"{number:03d}-{name}" for number, name in enumerate(trace.weights))
+    names = file_names(f"{number:03d}-{name}" for number, name in enumerate(trace.layers))
     maps = {}
     for node, name in names.items():
         query, heat = _of_layer(trace, node[4:])
@@ -108,7 +108,7 @@ def _fill_maps(
 
 def _of_layer(trace: Trace, layer: str) -> tuple[str, Any]:
     """The query that a layer is read out by, and its map."""
-    pooled = trace.weights[layer].attrs["kind"] == "pool"
+    pooled = trace.layers[layer].attrs["kind"] == "pool"
     query = "probe" if pooled else trace.queries[0]
     return query, trace.attention(query, layers=[layer])
 

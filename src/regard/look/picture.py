@@ -15,7 +15,7 @@ from regard.errors import ArgumentError
 from regard.look.asked import check_names
 from regard.look.outliers import outliers_of, token_lengths
 from regard.look.result import Look
-from regard.trace import Trace, layer_weights
+from regard.trace import Trace, labelled_layer
 
 MOST = 2**30
 """Bytes of weights that a look keeps unasked: 1 GiB, seven times a ViT-L/16 at 224 pixels."""
@@ -103,11 +103,11 @@ def look_at(
         "parity_error": parity.result(),
         "seconds": round(time.perf_counter() - started, 2),
     }
-    weights = {
-        name: layer_weights(values, **labels, patch=vision.patch)
+    layers = {
+        name: labelled_layer(values, **labels, patch=vision.patch)
         for name, (values, labels) in rows.layers.items()
     }
-    return Look(shown, None, Trace({}, (), recipe, np.asarray(shown), weights=weights))
+    return Look(shown, None, Trace(layers, (), recipe, np.asarray(shown)))
 
 
 def recipe_of(vision: Any, picture: Image.Image, size: tuple[int, int] | None) -> dict[str, Any]:

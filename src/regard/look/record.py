@@ -15,7 +15,8 @@ from regard.look.asked import KEEPABLE, check_keep, check_words
 from regard.look.recipe import recipe_of
 from regard.look.self_attention import PatchRows, SelfAttention
 from regard.measures.words import word_table
-from regard.trace import Prompt, Trace, layer_maps
+from regard.trace import Prompt, Trace, labelled_layer, rows_of_maps
+from regard.trace.labels import beside
 
 
 @dataclass(frozen=True)
@@ -89,9 +90,7 @@ class AttentionRecord:
         noise = self.model.noise(self.request.num_inference_steps)
         recipe |= {"not_repeatable": noise.reason} if noise.reason else {}
         # Some denoisers are told the time on a scale of their own, so the scheduler's is taken.
-        weights = self.rows.labelled(made.timesteps) if self.rows else {}
-        maps = self._labelled(heats, made.timesteps)
-        trace = Trace(maps, self.text.tokens, recipe, pixels, weights=weights)
+        trace = Trace(self._labelled(heats, made.timesteps), self.text.tokens, recipe, pixels)
         return replace(trace, table=word_table(trace))
 
     def _recipe(
@@ -123,14 +122,15 @@ class AttentionRecord:
         return self.pads[0] if self.pads else None
 
     def _labelled(self, heats: list[Any], timesteps: Sequence[float]) -> dict[str, xr.DataArray]:
-        """The maps of each layer; each is let go when it has its labels."""
-        layers = {}
+        """The attention of each layer; what was taken is let go when it has its labels."""
+        patches = self.rows.labelled(timesteps) if self.rows else {}
+        layers: dict[str, xr.DataArray] = {}
         while heats:
             each = heats.pop(0)
             layers[each.layer] = _maps_of(
                 each, self.tokens, self._pad, self.keeping.keep, timesteps
             )
-        return layers
+        return beside(layers, patches)
 
 
 # Inside
@@ -165,8 +165,9 @@ def _maps_of(
         watched = maps.shape[2] > len(tokens)
         maps, tokens = maps if watched else _with_padding(maps, heat), [*tokens, pad]
     kept = STEP in keep
-    return layer_maps(
-        maps,
+    return labelled_layer(
+        rows_of_maps(maps),
+        grid=(maps.shape[3], maps.shape[4]),
         steps=heat.steps if kept else heat.steps[:1],
         timesteps=[times[step] for step in heat.steps] if kept else [float("nan")],
         tokens=tokens,

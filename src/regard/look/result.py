@@ -8,7 +8,7 @@ import pandas as pd
 from PIL import Image
 
 from regard.look import notebook, output
-from regard.measures.words import WORD, judge
+from regard.measures.verdicts import WORD, judge
 from regard.trace import Trace
 
 
@@ -39,7 +39,7 @@ class Look:
     def _repr_html_(self) -> str:
         recipe = self.trace.recipe
         caption = str(recipe.get("prompt", recipe.get("image", "")))
-        words = self.trace.words() if self.trace.layers else None
+        words = self.trace.words() if self.trace.word_maps else None
         kept = ["word", "mass", "entropy", "verdict"]
         return notebook.shown(
             [(caption, self.image)], None if words is None else words[kept], repr(self)

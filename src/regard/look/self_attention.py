@@ -8,7 +8,7 @@ from regard.arguments import caller, shown, whole
 from regard.axes import HEAD, STEP
 from regard.errors import ArgumentError, unknown
 from regard.layers import LayerInfo, LayerQuery, chosen, is_grid, parts_of
-from regard.trace import layer_weights
+from regard.trace import labelled_layer
 from regard.trace.patches import Patch, checked_patches
 
 MOST = 256 * 2**20
@@ -144,7 +144,7 @@ class PatchRows:
         while self.taken:
             each = self.taken.pop(0)
             kept = STEP not in self.averaged
-            found[each.layer] = layer_weights(
+            found[each.layer] = labelled_layer(
                 each.weights.numpy(),
                 grid=each.grid,
                 prefix=each.prefix,
@@ -156,18 +156,6 @@ class PatchRows:
                 averaged=self.averaged,
             )
         return found
-
-
-def patches_of(recipe: Mapping[str, Any]) -> dict[str, Patch]:
-    """The patches that were named when an image was generated, by what they are called.
-
-    Example:
-        >>> patches_of({"self_attention": {"patches": [[0.5, 0.25]]}}), patches_of({})
-        ({'patch 0.5, 0.25': (0.5, 0.25)}, {})
-    """
-    told = (recipe.get("self_attention") or {}).get("patches") or []
-    named = [] if told == "all" else [(each[0], each[1]) for each in told]
-    return {f"patch {row}, {column}": (row, column) for row, column in named}
 
 
 def patches_from(text: str) -> list[Patch] | None:

@@ -16,7 +16,7 @@ from regard.look.asked import check_judges
 from regard.look.left_out import CONTROLS, controls, pairs, spared
 from regard.look.recipe import check_same_model, request_from
 from regard.look.result import Look
-from regard.measures.words import (
+from regard.measures.verdicts import (
     CONTROL,
     OWN_KEY,
     TOGETHER,
@@ -257,7 +257,7 @@ def _compared_by(judges: Sequence[Any]) -> str:
 
 
 def _check_asked(trace: Trace, seeds: int, latents: Any) -> None:
-    if not trace.layers:
+    if not trace.word_maps:
         raise ArgumentError(
             f"{caller()}: this look is at an image and has no words. Give a look at a prompt."
         )

@@ -13,7 +13,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 ROWS = "rows"
 GRID_ROWS = "grid rows"
+PATCH_ROWS = "rows of patches"
+SINK_ROWS = "rows with a prefix"
 HEADS = "heads"
+HEADS_PER_QUERY = "heads per query"
 MAP = "map"
 MAPS = "maps"
 MAP_AND_MASK = "map and mask"
@@ -29,7 +32,10 @@ VERDICTS = "verdicts"
 READS: dict[str, str] = {
     ROWS: "weights that sum to 1 over one dim",
     GRID_ROWS: "weights that sum to 1, whose keys are the patches of a grid",
+    PATCH_ROWS: "weights of the patches of a grid, which are its keys too",
+    SINK_ROWS: "weights that sum to 1, and how many keys come before the patches",
     HEADS: "weights over head, query and key",
+    HEADS_PER_QUERY: "weights over head, query and key; one value per query, then their mean",
     MAP: "a map over y and x, in shares of attention",
     MAPS: "several maps over y and x",
     MAP_AND_MASK: "a map over y and x, and a mask of pixels",

@@ -8,13 +8,13 @@ from array_api_compat import array_namespace
 
 from regard.axes import HEAD, HEAD2, KEY, QUERY, SEED, X, Y
 from regard.errors import ArgumentError, AxisError
-from regard.measures.about import HEADS, MAPS, QUERIES_LAST, labelled, measure
+from regard.measures.about import HEADS, HEADS_PER_QUERY, MAPS, QUERIES_LAST, labelled, measure
 from regard.measures.divergence import KINDS, divergence_of_heads, generalised_diversity_of_heads
 from regard.measures.rows import check_dims, mean_over, patch_rows, precise
 from regard.stats.correlation import pearson_of_pairs, pearson_of_rows, spearman_of_pairs
 
 
-@measure(unit="by kind", higher="heads differ more", reads=HEADS, reduce=QUERIES_LAST)
+@measure(unit="by kind", higher="heads differ more", reads=HEADS_PER_QUERY, reduce=QUERIES_LAST)
 def head_diversity(
     weights: xr.DataArray,
     *,

@@ -30,7 +30,7 @@ measures = Registry(
         "hoyer": "regard.measures.concentration:hoyer",
         "iou": "regard.measures.place:iou",
         "mass": "regard.measures.reach:mass",
-        "norm_outliers": "regard.measures.artefacts:norm_outliers",
+        "norm_outliers": "regard.measures.outliers:norm_outliers",
         "normalised_entropy": "regard.measures.spread:normalised_entropy",
         "participation": "regard.measures.spread:participation",
         "perplexity": "regard.measures.spread:perplexity",

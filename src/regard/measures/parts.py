@@ -8,8 +8,9 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from regard.axes import HEAD, KEY, QUERY, STEP, TOKEN, X, Y
+from regard.axes import HEAD, KEY, QUERY, STEP, X, Y
 from regard.trace import Token
+from regard.trace.labels import of_words
 
 BLOCK = 2**22
 """Weights in a part at most, of all heads: 16 MiB in float32, and a few times that for what a
@@ -53,14 +54,14 @@ class Part:
 
 
 def parts_at(layer: xr.DataArray, step: int, tokens: Sequence[Token]) -> Iterator[Part]:
-    """A layer at one step, a part at a time: the maps of the words, or rows of self-attention.
+    """A layer at one step, a part at a time: the words that are its keys, or its queries.
 
     Args:
-        layer: As `layer_maps` or `layer_weights` labels it.
+        layer: As `labelled_layer` labels it, in memory or on disk.
         step: Which of its steps, from 0.
-        tokens: Those of the prompt, by which maps belong to words.
+        tokens: Those of the prompt, by which keys belong to words.
     """
-    return _words_at(layer, step, tokens) if TOKEN in layer.dims else _queries_at(layer, step)
+    return _words_at(layer, step, tokens) if of_words(layer) else _queries_at(layer, step)
 
 
 def _queries_at(layer: xr.DataArray, step: int) -> Iterator[Part]:
@@ -85,13 +86,13 @@ def _names(queries: NDArray[Any], before: list[str], kind: str) -> NDArray[Any]:
 
 def _words_at(layer: xr.DataArray, step: int, tokens: Sequence[Token]) -> Iterator[Part]:
     """The maps of the words at one step, as rows over the patches, some words at a time."""
-    kept = {int(index): place for place, index in enumerate(layer[TOKEN].values)}
+    kept = {int(index): place for place, index in enumerate(layer[KEY].values)}
     words: dict[str, list[int]] = {}
     for token in tokens:
         if token.index in kept:
             words.setdefault(token.name, []).append(kept[token.index])
     names, maps = np.array(list(words)), _summed(layer, step, list(words.values()))
-    size = max(1, BLOCK // (layer.sizes[HEAD] * layer.sizes[Y] * layer.sizes[X]))
+    size = max(1, BLOCK // (layer.sizes[HEAD] * layer.sizes[QUERY]))
     for start in range(0, len(names), size):
         some = slice(start, start + size)
         yield _of_words(maps[:, some], names[some])
@@ -99,10 +100,10 @@ def _words_at(layer: xr.DataArray, step: int, tokens: Sequence[Token]) -> Iterat
 
 def _summed(layer: xr.DataArray, step: int, words: Sequence[list[int]]) -> NDArray[np.float32]:
     """Maps over head, word, y and x. One head is read at a time: tokens may be many."""
-    sizes = [layer.sizes[HEAD], len(words), layer.sizes[Y], layer.sizes[X]]
-    maps = np.empty(sizes, np.float32)
-    for head in range(sizes[0]):
-        one = layer.isel({STEP: step, HEAD: head}).values.astype(np.float32)
+    maps = np.empty((layer.sizes[HEAD], len(words), *layer.attrs["grid"]), np.float32)
+    for head in range(len(maps)):
+        one = layer.isel({STEP: step, HEAD: head}).values.T.astype(np.float32)
+        one = one.reshape(-1, *maps.shape[2:])
         for place, found in enumerate(words):
             maps[head, place] = one[found].sum(axis=0)
     return maps

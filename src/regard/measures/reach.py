@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from regard.axes import KEY, QUERY, X, Y
 from regard.errors import NotAttentionError
-from regard.measures.about import GRID_ROWS, MAP, labelled, measure
+from regard.measures.about import GRID_ROWS, MAP, PATCH_ROWS, labelled, measure
 from regard.measures.grid import Grid, check_grid, on_patches
 from regard.measures.rows import check_dims, patch_rows, precise
 from regard.stats.ranks import or_nan
@@ -22,7 +22,7 @@ from regard.stats.ranks import or_nan
 Patch = int | float | tuple[int, int] | tuple[float, float]
 
 
-@measure(unit="patch", high="diagonal", higher="looks farther", reads=GRID_ROWS)
+@measure(unit="patch", high="diagonal", higher="looks farther", reads=PATCH_ROWS)
 def attention_distance(
     weights: xr.DataArray,
     grid: Grid,

@@ -70,9 +70,8 @@ def normalised_entropy(weights: xr.DataArray, *, over: str = KEY, prefix: int = 
     Source:
         Shannon (1948), "A Mathematical Theory of Communication", section 7, relative entropy.
     """
-    return of_rows(
-        normalised_entropy, normalised_entropy_of_rows, weights, over=over, prefix=prefix
-    )
+    kernel = normalised_entropy_of_rows
+    return of_rows(normalised_entropy, kernel, weights, over=over, prefix=prefix)
 
 
 @measure(unit="key", low=1.0, high="keys", higher="spread wider", reads=ROWS)
@@ -96,8 +95,7 @@ def perplexity(weights: xr.DataArray, *, over: str = KEY, prefix: int = 0) -> xr
         array([2.])
 
     Source:
-        Jelinek et al. (1977), "Perplexity: a measure of the difficulty of speech recognition
-        tasks".
+        Jelinek et al. (1977), "Perplexity: a measure of the difficulty of speech recognition tasks"
     """
     return of_rows(perplexity, perplexity_of_rows, weights, over=over, prefix=prefix)
 

@@ -1,5 +1,6 @@
 """Many measures of a whole trace as one table, a block of it at a time."""
 
+import inspect
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
@@ -11,19 +12,25 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from regard.axes import HEAD, QUERY, STEP, X, Y
+from regard.axes import HEAD, QUERY, STEP
 from regard.errors import ArgumentError
-from regard.measures.about import GRID_ROWS, ROWS, about_of
+from regard.measures.about import (
+    GRID_ROWS,
+    HEADS_PER_QUERY,
+    MAP,
+    PATCH_ROWS,
+    ROWS,
+    SINK_ROWS,
+    about_of,
+)
 from regard.measures.named import measures
 from regard.measures.parts import PATCHES, Part, parts_at
 from regard.trace import Trace
-from regard.trace.store import Opened, open_layers
+from regard.trace.labels import of_words, path_of
+from regard.trace.store import StoredTrace, open_layers
 
 COLUMNS = ["layer", "place", "step", "head", "of", "measure", "value", "unit", "n", "undefined"]
 ALL = "all"
-
-STREAMED = ("head_diversity", "mass")
-"""Measures that are a mean over queries, besides those with a value per query."""
 
 Sum = tuple[NDArray[Any], NDArray[Any], NDArray[Any], str]
 
@@ -38,7 +45,8 @@ def over_trace(trace: Trace | str | os.PathLike[str], names: str | Sequence[str]
 
     Args:
         trace: A trace, or the folder of a saved one, which is read block by block.
-        names: Names of measures with a value per query, of ``head_diversity`` or ``mass``.
+        names: Names of measures with a value per query, those of other packages too: what
+            ``about.reads`` says of a measure is what it is given.
 
     Returns:
         One row per value: layer, place, step and head (``mean`` where they were averaged while the
@@ -68,7 +76,8 @@ def over_trace(trace: Trace | str | os.PathLike[str], names: str | Sequence[str]
     table = pd.DataFrame(rows, columns=COLUMNS)
     missing = [name for name in asked if not table["measure"].str.split().str[0].eq(name).any()]
     if missing:
-        what = "where words lie" if found.layers else "where patches look"
+        words = any(of_words(layer) for layer in found.layers.values())
+        what = "where words lie" if words else "where patches look"
         raise ArgumentError(
             f"over_trace: '{missing[0]}' finds nothing to measure in a trace of {what}. "
             f"regard measures lists what each reads."
@@ -78,7 +87,7 @@ def over_trace(trace: Trace | str | os.PathLike[str], names: str | Sequence[str]
 
 def _measure(name: str) -> Callable[..., Any]:
     function: Callable[..., Any] = measures.get(name)
-    if name not in STREAMED and about_of(function).reads not in (ROWS, GRID_ROWS):
+    if about_of(function).reads not in READERS:
         raise ArgumentError(
             f"over_trace: '{name}' has no value per query, so it cannot be taken block by block. "
             f"Call it on a layer: measures.get('{name}')."
@@ -87,15 +96,15 @@ def _measure(name: str) -> Callable[..., Any]:
 
 
 def _rows(
-    trace: Trace | Opened, functions: Mapping[str, Callable[..., Any]]
+    trace: Trace | StoredTrace, functions: Mapping[str, Callable[..., Any]]
 ) -> Iterator[tuple[Any, ...]]:
     """The rows of the table, layer by layer and step by step."""
-    for name, layer in [*trace.layers.items(), *trace.weights.items()]:
+    for name, layer in trace.layers.items():
         for step in range(layer.sizes[STEP]):
             sums = _Sums()
             for part in parts_at(layer, step, trace.tokens):
                 sums.add(functions, part)
-            yield from sums.rows(name, layer, step)
+            yield from sums.rows(path_of(name), layer, step)
 
 
 class _Sums:
@@ -139,22 +148,33 @@ def _values(
     measure: str, function: Callable[..., Any], part: Part
 ) -> Iterator[tuple[str, xr.DataArray]]:
     """What a measure finds in a part: nothing, one array, or one per part of its answer."""
-    words = part.maps is not None
-    if measure == "mass":
-        if words:
-            yield measure, function(part.maps)
-    elif measure == "attention_distance":
-        if not words and part.of[0] == PATCHES:
-            yield measure, function(part.rows, part.grid, patch=part.patch, prefix=part.prefix)
-    elif measure == "centre":
-        found = function(part.rows, part.grid, prefix=part.prefix)
-        yield from ((f"{measure} {dim}", found[dim]) for dim in (Y, X))
-    elif measure == "extent":
-        yield measure, function(part.rows, part.grid, patch=part.patch, prefix=part.prefix)
-    elif measure == "head_diversity":
-        yield measure, _per_query(function, part)
-    elif measure != "sink_mass" or not words:
-        yield measure, function(part.rows, prefix=part.prefix)
+    found = READERS[about_of(function).reads](function, part)
+    if isinstance(found, xr.Dataset):
+        yield from ((f"{measure} {name}", found[name]) for name in found.data_vars)
+    elif found is not None:
+        yield measure, found
+
+
+def _of_map(function: Callable[..., Any], part: Part) -> Any:
+    return None if part.maps is None else function(part.maps)
+
+
+def _of_rows(function: Callable[..., Any], part: Part) -> Any:
+    return function(part.rows, prefix=part.prefix)
+
+
+def _of_prefix(function: Callable[..., Any], part: Part) -> Any:
+    return _of_rows(function, part) if part.maps is None else None
+
+
+def _of_grid(function: Callable[..., Any], part: Part) -> Any:
+    pixels = {"patch": part.patch} if "patch" in inspect.signature(function).parameters else {}
+    return function(part.rows, part.grid, prefix=part.prefix, **pixels)
+
+
+def _of_patches(function: Callable[..., Any], part: Part) -> Any:
+    patches = part.maps is None and part.of[0] == PATCHES
+    return _of_grid(function, part) if patches else None
 
 
 def _per_query(function: Callable[..., Any], part: Part) -> xr.DataArray:
@@ -162,3 +182,14 @@ def _per_query(function: Callable[..., Any], part: Part) -> xr.DataArray:
     rows = part.rows.expand_dims("one", -2).rename({QUERY: "each", "one": QUERY})
     found: xr.DataArray = function(rows, prefix=part.prefix)
     return found.rename(each=QUERY)
+
+
+READERS: dict[str, Callable[[Callable[..., Any], Part], Any]] = {
+    ROWS: _of_rows,
+    GRID_ROWS: _of_grid,
+    PATCH_ROWS: _of_patches,
+    SINK_ROWS: _of_prefix,
+    MAP: _of_map,
+    HEADS_PER_QUERY: _per_query,
+}
+"""How a measure is given a part, by what it reads; of what a part has not, it finds None."""

@@ -9,7 +9,7 @@ import pandas as pd
 from PIL import Image
 
 from regard.errors import DataError
-from regard.measures.words import SAME, pixel_distance
+from regard.measures.verdicts import SAME, pixel_distance
 
 if TYPE_CHECKING:
     from regard.scores.judges import Judge

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from regard.data.scenes import mentions_in
-from regard.measures.words import pixel_distance
+from regard.measures.verdicts import pixel_distance
 from regard.scores import clip, perceptual, templates
 from regard.scores.change import before_after
 from regard.scores.presence import misbound_colours, neglected_subjects

@@ -9,7 +9,7 @@ import xarray as xr
 
 from regard.look import Look
 from regard.look.recipe import request_from
-from regard.measures.words import pixel_distance
+from regard.measures.verdicts import pixel_distance
 from regard.scores.change import judges_for, makes_scenes
 from regard.trace import resize
 
@@ -94,8 +94,9 @@ def region(look: Look, word: str, size: tuple[int, ...]) -> np.ndarray:
 
 def finest_map(look: Look, word: str) -> xr.DataArray:
     """The map of a word, mean over the layers of the finest grid."""
-    sides = max((maps.sizes["y"], maps.sizes["x"]) for maps in look.trace.layers.values())
-    layers = None if len(look.trace.layers) == 1 else f"{sides[0]}x{sides[1]}"
+    words = look.trace.word_maps
+    sides = max((maps.sizes["y"], maps.sizes["x"]) for maps in words.values())
+    layers = None if len(words) == 1 else f"{sides[0]}x{sides[1]}"
     return look.trace.heatmap(word, layers=layers)
 
 

@@ -6,7 +6,7 @@ torch is not installed.
 """
 
 from regard.trace.grid import resize
-from regard.trace.labels import layer_maps, layer_weights
+from regard.trace.labels import labelled_layer, rows_of_maps
 from regard.trace.prompt import Prompt
 from regard.trace.toy import toy_trace, toy_vision
 from regard.trace.trace import Trace
@@ -16,9 +16,9 @@ __all__ = [
     "Prompt",
     "Token",
     "Trace",
-    "layer_maps",
-    "layer_weights",
+    "labelled_layer",
     "resize",
+    "rows_of_maps",
     "tokens_from_offsets",
     "toy_trace",
     "toy_vision",

@@ -28,8 +28,8 @@ def queries_of(weights: Mapping[str, xr.DataArray]) -> tuple[str, ...]:
     """The queries that have a name, in order: those before the patches, the mean, the probe.
 
     Example:
-        >>> from regard.trace import layer_weights
-        >>> even = layer_weights(np.full((1, 1, 2, 2), 0.5), grid=(1, 1), prefix=["cls"])
+        >>> from regard.trace import labelled_layer
+        >>> even = labelled_layer(np.full((1, 1, 2, 2), 0.5), grid=(1, 1), prefix=["cls"])
         >>> queries_of({"layers.0": even})
         ('cls', 'mean')
     """
@@ -83,7 +83,7 @@ def _mean_row(
     """The attention of a query in one layer, over the keys."""
     at_step = pick.positions(each, steps, axis=STEP, layer=name, caller="attention")
     at_head = pick.positions(each, heads, axis=HEAD, layer=name, caller="attention")
-    part = each.sel({QUERY: _places(each, name, query)}).isel({STEP: at_step, HEAD: at_head})
+    part = each.sel({QUERY: places_of(each, name, query)}).isel({STEP: at_step, HEAD: at_head})
     # float64: thousands of small weights are added up.
     mean: NDArray[np.float64] = part.mean((STEP, HEAD, QUERY), dtype=np.float64).values
     return mean
@@ -122,8 +122,12 @@ def _check_known(
         raise unknown("query", str(query), queries_of(weights), advice=advice)
 
 
-def _places(layer: xr.DataArray, name: str, query: Query) -> list[int]:
-    """Which tokens of a layer a query stands for."""
+def places_of(layer: xr.DataArray, name: str, query: Query) -> list[int]:
+    """Which tokens of a layer a query stands for.
+
+    Raises:
+        ArgumentError: there is no such patch, or it was not kept.
+    """
     prefix, (rows, columns) = layer.attrs["prefix"], layer.attrs["grid"]
     if query == PROBE:
         return [0]

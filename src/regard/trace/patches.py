@@ -1,5 +1,6 @@
 """Naming a patch of an image: by its row and column, or by a point of the image."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from regard.arguments import listed, number_or_none, shown, whole_or_none
@@ -85,3 +86,15 @@ def checked_patches(value: Any, *, name: str, caller: str) -> tuple[Patch, ...] 
             f"way down and a quarter to the right."
         )
     return tuple(dict.fromkeys(each for each in found if each is not None))
+
+
+def patches_of(recipe: Mapping[str, Any]) -> dict[str, Patch]:
+    """The patches that were named when an image was generated, by what they are called.
+
+    Example:
+        >>> patches_of({"self_attention": {"patches": [[0.5, 0.25]]}}), patches_of({})
+        ({'patch 0.5, 0.25': (0.5, 0.25)}, {})
+    """
+    told = (recipe.get("self_attention") or {}).get("patches") or []
+    named = [] if told == "all" else [(each[0], each[1]) for each in told]
+    return {f"patch {row}, {column}": (row, column) for row, column in named}

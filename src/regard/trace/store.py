@@ -20,6 +20,8 @@ from regard.errors import ArgumentError, TraceError
 from regard.saved.folder import SavedFolder, is_junk, listed, unwritten
 from regard.trace.blocks import block_shape
 from regard.trace.intact import CHUNK, FORMAT, check_declared, damaged, digest, version_of
+from regard.trace.labels import PATCHES, beside, maps_of, of_words, path_of
+from regard.trace.lazy import layer_of_maps
 from regard.trace.tables import dataset_of, frame_of, frame_of_tokens, tokens_of
 from regard.trace.words import Token
 
@@ -39,24 +41,25 @@ Parts = tuple[
     dict[str, Any],
     NDArray[np.uint8] | None,
     pd.DataFrame | None,
-    dict[str, xr.DataArray],
 ]
 
 
 def tree_of(
-    layers: dict[str, xr.DataArray],
+    layers: Mapping[str, xr.DataArray],
     tokens: tuple[Token, ...],
     recipe: dict[str, Any],
     image: NDArray[np.uint8] | None,
     table: pd.DataFrame | None,
-    weights: Mapping[str, xr.DataArray] | None = None,
 ) -> xr.DataTree:
     """The parts of a trace as the tree that goes to disk.
 
     Raises:
         ArgumentError: the recipe holds something that JSON cannot.
     """
-    nodes = _nodes(layers, weights or {})
+    nodes = {
+        f"/layers/{number:03d}-{path_of(name).replace('/', '.')}": _packed(path_of(name), values)
+        for number, (name, values) in enumerate(layers.items())  # numbered to keep their order
+    }
     nodes["/tokens"] = dataset_of(frame_of_tokens(tokens))
     if table is not None:
         nodes["/words"] = dataset_of(table)
@@ -71,35 +74,32 @@ def tree_of(
 def parts_of(tree: xr.DataTree) -> Parts:
     """The parts of a trace from the tree that was on disk."""
     recipe = _recipe_of(tree)
-    layers, weights = (
-        {
-            name: values.astype(np.float32).assign_attrs(values.attrs)
-            for name, values in _stored(tree, what).items()
-        }
-        for what in (MAPS, ROWS)
-    )
+    layers = {
+        name: values.astype(np.float32).assign_attrs(values.attrs)
+        for name, values in _stored(tree).items()
+    }
     tokens = tokens_of(frame_of(tree["tokens"].to_dataset()))
     image = np.asarray(tree["image"]["image"].values) if "image" in tree.children else None
     table = frame_of(tree["words"].to_dataset()) if "words" in tree.children else None
-    return layers, tokens, recipe, image, table, weights
+    return layers, tokens, recipe, image, table
 
 
-def _nodes(
-    layers: Mapping[str, xr.DataArray], weights: Mapping[str, xr.DataArray]
-) -> dict[str, xr.Dataset]:
-    """One node per layer, numbered so that their order is kept; those with maps come first."""
-    both = [(MAPS, *each) for each in layers.items()] + [(ROWS, *each) for each in weights.items()]
-    return {
-        f"/layers/{number:03d}-{name.replace('/', '.')}": _packed(name, what, values)
-        for number, (what, name, values) in enumerate(both)
-    }
-
-
-def _stored(tree: xr.DataTree, what: str) -> dict[str, xr.DataArray]:
-    """The arrays of one kind by layer, as they are stored, of any version."""
+def _stored(tree: xr.DataTree) -> dict[str, xr.DataArray]:
+    """The layers as they are stored, those of words first, of any version."""
     groups = [tree[group].children for group in GROUPS if group in tree.children]
     nodes = [children[name].to_dataset() for children in groups for name in sorted(children)]
-    return {str(each.attrs["layer"]): _renamed(each[what]) for each in nodes if what in each}
+    named = {
+        what: {str(each.attrs["layer"]): _renamed(each[what]) for each in nodes if what in each}
+        for what in (MAPS, ROWS)
+    }
+    words = {name: layer_of_maps(maps) for name, maps in named[MAPS].items()}
+    patches = {name: _with_keys(rows) for name, rows in named[ROWS].items()}
+    return beside(words, patches)
+
+
+def _with_keys(rows: xr.DataArray) -> xr.DataArray:
+    """Rows of self-attention say so; on disk the name of the array does."""
+    return rows.rename(None).assign_attrs(of=PATCHES)
 
 
 def _renamed(values: xr.DataArray) -> xr.DataArray:
@@ -134,24 +134,22 @@ def read(path: str | os.PathLike[str]) -> xr.DataTree:
 
 
 @dataclass(frozen=True)
-class Opened:
+class StoredTrace:
     """A trace on disk: what a `Trace` has, but layers are read where they are indexed.
 
     Args:
         layers: As in a `Trace`, of the type that is stored.
-        weights: As in a `Trace`, of the type that is stored.
         tokens: As in a `Trace`.
         recipe: As in a `Trace`.
     """
 
     layers: dict[str, xr.DataArray]
-    weights: dict[str, xr.DataArray]
     tokens: tuple[Token, ...]
     recipe: dict[str, Any]
 
 
 @contextmanager
-def open_layers(path: str | os.PathLike[str]) -> Iterator[Opened]:
+def open_layers(path: str | os.PathLike[str]) -> Iterator[StoredTrace]:
     """A saved trace of any size, for the length of a ``with``: only what is asked for is read.
 
     Every value is first read once, block by block, to check it against the stored digest.
@@ -171,14 +169,13 @@ def open_layers(path: str | os.PathLike[str]) -> Iterator[Opened]:
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     toy_vision().save(folder + "/trace.zarr")
         ...     with open_layers(folder + "/trace.zarr") as trace:
-        ...         trace.weights["layers.1.attention"][0, 1, 0].values * 16
+        ...         trace.layers["layers.1.attention"][0, 1, 0].values * 16
         array([4., 1., 5., 1., 5.], dtype=float16)
     """
     with _opened(path, whole=False) as tree:
         try:
-            found = Opened(
-                _stored(tree, MAPS),
-                _stored(tree, ROWS),
+            found = StoredTrace(
+                _stored(tree),
                 tokens_of(frame_of(tree["tokens"].to_dataset())),
                 _recipe_of(tree),
             )
@@ -252,11 +249,13 @@ def _to_zarr(tree: xr.DataTree, path: Path) -> None:
         tree.to_zarr(path, zarr_format=3, consolidated=True, encoding=encoding)
 
 
-def _packed(name: str, what: str, maps: xr.DataArray) -> xr.Dataset:
+def _packed(name: str, layer: xr.DataArray) -> xr.Dataset:
+    what, values = (MAPS, maps_of(layer)) if of_words(layer) else (ROWS, layer)
     # A weight is at most 1, where float16 is good to three digits. What an edit made larger is
     # kept as it is.
-    small = maps.size == 0 or float(np.abs(maps.values).max()) <= 1.001
-    kept = maps.astype(np.float16 if small else np.float32)
+    small = values.size == 0 or float(np.abs(values.values).max()) <= 1.001
+    kept = values.astype(np.float16 if small else np.float32)
+    kept.attrs = {key: each for key, each in kept.attrs.items() if key != "of"}
     return xr.Dataset({what: kept}, attrs={"layer": name})
 
 

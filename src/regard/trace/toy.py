@@ -1,8 +1,9 @@
 """A trace that one can check by eye; it feeds the examples, the docs and the tests."""
 
 import numpy as np
+import xarray as xr
 
-from regard.trace.labels import layer_maps, layer_weights
+from regard.trace.labels import labelled_layer, rows_of_maps
 from regard.trace.trace import Trace
 from regard.trace.words import tokens_from_offsets
 
@@ -33,17 +34,24 @@ def toy_trace() -> Trace:
         pads=[7],
     )
     layers = {
-        "down_blocks.0.attentions.0": layer_maps(
-            _maps(4), steps=[0, 1], timesteps=[999.0, 500.0], tokens=range(8), stage="down"
-        ),
-        "mid_block.attentions.0": layer_maps(
-            _maps(2), steps=[0, 1], timesteps=[999.0, 500.0], tokens=range(8), stage="mid"
-        ),
+        "down_blocks.0.attentions.0": _layer(4, "down"),
+        "mid_block.attentions.0": _layer(2, "mid"),
     }
     image = np.zeros((8, 8, 3), np.uint8)
     image[:, :4, 0] = 255
     recipe = {"model": "toy", "prompt": PROMPT, "seed": 0, "num_inference_steps": 2, "size": [8, 8]}
     return Trace(layers, tokens, recipe, image)
+
+
+def _layer(side: int, stage: str) -> xr.DataArray:
+    return labelled_layer(
+        rows_of_maps(_maps(side)),
+        grid=(side, side),
+        tokens=range(8),
+        steps=[0, 1],
+        timesteps=[999.0, 500.0],
+        stage=stage,
+    )
 
 
 def _maps(side: int) -> np.ndarray:
@@ -70,8 +78,8 @@ def toy_vision() -> Trace:
                [1., 5.]])
     """
     rows = np.array([[[4, 3, 3, 3, 3]] * 2, [[4, 5, 1, 5, 1], [4, 1, 5, 1, 5]]]) / 16
-    weights = {
-        f"layers.{layer}.attention": layer_weights(
+    layers = {
+        f"layers.{layer}.attention": labelled_layer(
             np.broadcast_to(rows[layer][None, :, None], (1, 2, 5, 5)),
             grid=(2, 2),
             prefix=["cls"],
@@ -87,4 +95,4 @@ def toy_vision() -> Trace:
         "labels": ["shoe", "bag"],
         "prediction": [["shoe", 0.75], ["bag", 0.25]],
     }
-    return Trace({}, (), recipe, image, weights=weights)
+    return Trace(layers, (), recipe, image)

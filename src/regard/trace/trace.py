@@ -1,7 +1,7 @@
 """The trace itself: what is in it, and where patches attend; `word_maps` has the words."""
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 from regard.arguments import pathlike
 from regard.axes import HEAD, STEP
-from regard.errors import ArgumentError, TraceError
+from regard.errors import TraceError
 from regard.layers import LayerQuery
 from regard.trace import attention, store
 from regard.trace.attention import Query
 from regard.trace.intact import damaged
-from regard.trace.labels import check_maps, check_rows
+from regard.trace.labels import check_layers, of_words, path_of
 from regard.trace.pick import Pick
-from regard.trace.word_maps import TracedWords, grid_of
+from regard.trace.word_maps import TracedWords
 from regard.trace.words import Token
 
 
@@ -27,13 +27,13 @@ class Trace(TracedWords):
     """Which patches of an image attend to each word of a prompt, and where patches attend.
 
     Args:
-        layers: The maps of each layer in running order, as `layer_maps` labels them; none where
-            there is no prompt.
-        tokens: All tokens of the prompt.
+        layers: The attention of each layer over step, head, query and key, as `labelled_layer`
+            labels it: of words in running order, then of patches in running order. A layer that
+            attends to both at once may be there twice, the second as ``<name>:patches``.
+        tokens: All tokens of the prompt; none where there is no prompt.
         recipe: What made it: model, weights, prompt, seed and so on; plain JSON values.
         image: The image that was made or looked at, rows x columns x 3.
         table: One row per word, as `measures.words.word_table` makes it.
-        weights: The self-attention of each layer in running order, as `layer_weights` labels it.
 
     Raises:
         AxisError: a layer lacks a dim, or holds tokens that the others or the prompt do not.
@@ -50,45 +50,47 @@ class Trace(TracedWords):
     recipe: dict[str, Any]
     image: NDArray[np.uint8] | None = None
     table: pd.DataFrame | None = None
-    weights: dict[str, xr.DataArray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not self.layers and not self.weights:
-            raise ArgumentError("Trace: there is no layer. Give the maps of at least one.")
-        check_rows(self.weights, alike=not self.layers)
-        for name, maps in self.layers.items():
-            check_maps(name, maps, kept=self._kept, tokens=len(self.tokens))
+        check_layers(self.layers, tokens=len(self.tokens))
 
     def __repr__(self) -> str:
-        if not self.layers:
-            return self._picture()
-        finest = max((grid_of(maps) for maps in self.layers.values()), key=np.prod)
-        first = next(iter(self.layers.values()))
+        first, words = next(iter(self.layers.values())), self._words
+        if not words:
+            return self._of_image(first)
+        finest = max((maps.attrs["grid"] for maps in words.values()), key=np.prod)
         counts = [
             f"averaged {axis}s"
             if axis in first.attrs["averaged"]
             else f"{first.sizes[axis]} {axis}s"
             for axis in (STEP, HEAD)
         ]
+        kept = len(self.self_attention)
+        more = f"; self-attention of {kept} layers" if kept else ""
         return (
             f"Trace({self.recipe.get('prompt', '')!r}: words {', '.join(self.word_names)}; "
-            f"{len(self.layers)} layers up to {finest[0]}x{finest[1]}; {'; '.join(counts)}"
-            f"{self._patches()})"
+            f"{len(words)} layers up to {finest[0]}x{finest[1]}; {'; '.join(counts)}{more})"
         )
 
-    def _patches(self) -> str:
-        """Of how many layers self-attention was kept beside the maps of words."""
-        return f"; self-attention of {len(self.weights)} layers" if self.weights else ""
-
-    def _picture(self) -> str:
-        first = next(iter(self.weights.values()))
+    def _of_image(self, first: xr.DataArray) -> str:
         rows, columns = first.attrs["grid"]
         said = self.recipe.get("prediction") or []
         what = f"{said[0][0]!r}" if said else "an image"
         return (
-            f"Trace({what}: queries {', '.join(self.queries)}; {len(self.weights)} layers of "
+            f"Trace({what}: queries {', '.join(self.queries)}; {len(self.layers)} layers of "
             f"{rows}x{columns} patches; {first.sizes[HEAD]} heads)"
         )
+
+    @property
+    def self_attention(self) -> dict[str, xr.DataArray]:
+        """The layers of `layers` whose keys are patches, by name, over step, head, query and key.
+
+        Example:
+            >>> from regard.trace import toy_trace, toy_vision
+            >>> list(toy_vision().self_attention), toy_trace().self_attention
+            (['layers.0.attention', 'layers.1.attention'], {})
+        """
+        return {path_of(name): each for name, each in self.layers.items() if not of_words(each)}
 
     @property
     def queries(self) -> tuple[str, ...]:
@@ -99,7 +101,7 @@ class Trace(TracedWords):
             >>> toy_vision().queries
             ('cls', 'mean')
         """
-        return attention.queries_of(self.weights)
+        return attention.queries_of(self.self_attention)
 
     def attention(
         self,
@@ -144,13 +146,14 @@ class Trace(TracedWords):
             >>> (toy_vision().attention((0.2, 0.9)) == toy_vision().attention((0, 1))).all().item()
             True
         """
-        if not self.weights:
+        patches = self.self_attention
+        if not patches:
             raise TraceError(
                 "Trace.attention: this trace has no self-attention; it tells where words were "
                 "looked at. Use Trace.heatmap(word), or look again with "
                 "self_attention=[(0.5, 0.5)]."
             )
-        return attention.attention(self.weights, query, steps=steps, layers=layers, heads=heads)
+        return attention.attention(patches, query, steps=steps, layers=layers, heads=heads)
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write the trace as a Zarr v3 folder, whole or not at all; maps as float16.
@@ -176,9 +179,7 @@ class Trace(TracedWords):
             ('a', 'cat', 'and', 'a#2', 'dog')
         """
         path = pathlike(path, "path", "Trace.save")
-        tree = store.tree_of(
-            self.layers, self.tokens, self.recipe, self.image, self.table, self.weights
-        )
+        tree = store.tree_of(self.layers, self.tokens, self.recipe, self.image, self.table)
         store.write(tree, path, overwrite=overwrite)
 
     @staticmethod

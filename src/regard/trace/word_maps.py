@@ -8,12 +8,12 @@ import pandas as pd
 import xarray as xr
 
 from regard.arguments import indices, pair, shown
-from regard.axes import HEAD, STEP, TOKEN, X, Y
+from regard.axes import HEAD, KEY, STEP, TOKEN, X, Y
 from regard.errors import ArgumentError, TraceError, unknown
 from regard.layers import LayerQuery
 from regard.trace import pick
 from regard.trace.grid import resize
-from regard.trace.labels import UNIT
+from regard.trace.labels import UNIT, maps_of, of_words
 from regard.trace.pick import Pick
 from regard.trace.prompt import Prompt
 from regard.trace.words import Token
@@ -28,9 +28,26 @@ class TracedWords:
     table: pd.DataFrame | None
 
     @property
+    def _words(self) -> dict[str, xr.DataArray]:
+        return {name: each for name, each in self.layers.items() if of_words(each)}
+
+    @property
     def _kept(self) -> tuple[int, ...]:
-        first = next(iter(self.layers.values()), None)
-        return () if first is None else tuple(int(index) for index in first[TOKEN].values)
+        first = next(iter(self._words.values()), None)
+        return () if first is None else tuple(int(index) for index in first[KEY].values)
+
+    @property
+    def word_maps(self) -> dict[str, xr.DataArray]:
+        """The layers of `layers` whose keys are words, as maps over step, head, token, y and x.
+
+        They are views: nothing is copied.
+
+        Example:
+            >>> from regard.trace import toy_trace
+            >>> dict(toy_trace().word_maps["mid_block.attentions.0"].sizes)
+            {'step': 2, 'head': 2, 'token': 8, 'y': 2, 'x': 2}
+        """
+        return {name: maps_of(each) for name, each in self._words.items()}
 
     @property
     def word_names(self) -> tuple[str, ...]:
@@ -70,7 +87,8 @@ class TracedWords:
                 f"Trace: word is {shown(word)} and must be a text. Name one of "
                 f"{', '.join(self.word_names)}."
             )
-        named = [token.index for token in self.tokens if _same(token.name, word)]
+        same = word.casefold()
+        named = [token.index for token in self.tokens if token.name.casefold() == same]
         found = [index for index in named if index in set(self._kept)]
         if found:
             return found
@@ -97,11 +115,8 @@ class TracedWords:
             >>> replace(trace, table=word_table(trace)).words()["mass"].sum().item()
             1.0
         """
-        if not self.layers:
-            raise TraceError(
-                "Trace.words: this trace has no words; it tells where the patches of an image "
-                "look. Use Trace.attention(query)."
-            )
+        if not self._words:
+            raise _no_words("Trace.words")
         if self.table is None:
             raise TraceError(
                 "Trace.words: this trace has no table of words. "
@@ -198,12 +213,10 @@ class TracedWords:
             >>> from regard.trace import toy_trace
             >>> toy_trace().heatmap("dog", layers="mid", grid=(1, 2)).values * 32
             array([[1., 6.]])
-            >>> toy_trace().heatmap("dog", layers="mid", grid=(1, 2), carriers=True).values * 32
-            array([[1., 6.]])
         """
         read = self.carriers_of if carriers else self.tokens_of
         maps = self.token_maps(
-            tokens=read(word) if self.layers else [],
+            tokens=read(word) if self._words else [],
             steps=steps,
             layers=layers,
             heads=heads,
@@ -243,19 +256,17 @@ class TracedWords:
             >>> toy_trace().token_maps(layers="mid", grid=(1, 2)).sizes["token"]
             8
         """
-        if not self.layers:
-            raise TraceError(
-                "Trace.heatmap: this trace has no words; it tells where the patches of an image "
-                "look. Use Trace.attention(query)."
-            )
+        maps = self.word_maps
+        if not maps:
+            raise _no_words("Trace.heatmap")
         wanted = list(self._kept) if tokens is None else self._checked(tokens)
         sides = pair(grid, "grid", "heatmap", cure="Leave it out for the finest grid.")
-        chosen = pick.layers(self.layers, layers)
-        finest = max((grid_of(self.layers[name]) for name in chosen), key=np.prod)
+        chosen = pick.layers(maps, layers)
+        finest = max((tuple(self.layers[name].attrs["grid"]) for name in chosen), key=np.prod)
         rows, columns = sides or finest
         total = np.zeros((len(wanted), rows, columns))
         for name in chosen:
-            mean = _mean_maps(self.layers[name], name, wanted, steps=steps, heads=heads)
+            mean = _mean_maps(maps[name], name, wanted, steps=steps, heads=heads)
             total += resize(mean, (rows, columns)).transpose(TOKEN, Y, X).values
         attrs = {"units": UNIT, "grid": [rows, columns], "layers": chosen}
         return xr.DataArray(
@@ -264,12 +275,7 @@ class TracedWords:
 
     def _checked(self, tokens: Sequence[int]) -> list[int]:
         found = indices(tokens, "tokens", "heatmap")
-        missing = (
-            [index for index in found if index not in set(self._kept)]
-            if isinstance(found, list)
-            else [0]
-        )
-        if not isinstance(found, list) or missing:
+        if not isinstance(found, list) or not set(self._kept).issuperset(found):
             raise ArgumentError(
                 f"heatmap: tokens is {shown(tokens)} and must be indices of tokens that were "
                 f"kept: {', '.join(map(str, self._kept))}."
@@ -287,10 +293,8 @@ def _mean_maps(
     return part.mean((STEP, HEAD), dtype=np.float64)
 
 
-def grid_of(maps: xr.DataArray) -> tuple[int, int]:
-    """Rows and columns of maps."""
-    return maps.sizes[Y], maps.sizes[X]
-
-
-def _same(name: str, word: str) -> bool:
-    return name.casefold() == word.casefold()
+def _no_words(verb: str) -> TraceError:
+    return TraceError(
+        f"{verb}: this trace has no words; it tells where the patches of an image look. "
+        f"Use Trace.attention(query)."
+    )

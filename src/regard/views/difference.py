@@ -1,7 +1,7 @@
 """A word's map before and after a change, and what became of it, on common scales."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
@@ -75,12 +75,17 @@ def differences(
         axes.set_yticks([])
         axes.spines[:].set_visible(False)
     unit = str(next(iter(maps.values()))[0].attrs.get("units", "attention weight"))
-    for scale, cmap, name in ((scales[0], ATTENTION, unit), (scales[2], CHANGE, f"change, {unit}")):
-        bar = figure.colorbar(ScalarMappable(scale, cmap), ax=grid, fraction=0.03, pad=0.02)
-        bar.set_label(name, fontsize=8)
-        bar.ax.tick_params(labelsize=7)
-        bar.outline.set_visible(False)
+    bars = ((scales[0], ATTENTION, unit), (scales[2], CHANGE, f"change, {unit}"))
+    for scale, cmap, name in bars:
+        _add_bar(figure, grid, ScalarMappable(scale, cmap), name)
     return figure
+
+
+def _add_bar(figure: "matplotlib.figure.Figure", grid: np.ndarray, colours: Any, name: str) -> None:
+    bar = figure.colorbar(colours, ax=grid, fraction=0.03, pad=0.02)
+    bar.set_label(name, fontsize=8)
+    bar.ax.tick_params(labelsize=7)
+    bar.outline.set_visible(False)
 
 
 def _planes(before: xr.DataArray, after: xr.DataArray) -> list[np.ndarray]:

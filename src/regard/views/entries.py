@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from regard.axes import TOKEN
-from regard.measures.words import BESIDE, LOOKS, REDUNDANT, unclaimed
+from regard.measures.verdicts import BESIDE, REDUNDANT
+from regard.measures.words import LOOKS, unclaimed
 from regard.trace import Token, Trace
 
 # What the columns of a table of words mean; any other column is shown under its own name.
@@ -65,7 +66,7 @@ class Entry:
 
 def entries_of(trace: Trace) -> list[Entry]:
     """The words in prompt order, then start, end and padding."""
-    first = next(iter(trace.layers.values()))
+    first = next(iter(trace.word_maps.values()))
     kept = {int(token) for token in first[TOKEN].values}
     rows = (
         {}

@@ -11,6 +11,7 @@ from regard.errors import ArgumentError, AxisError
 from regard.views.colour import ATTENTION
 
 if TYPE_CHECKING:
+    import matplotlib.axes
     import matplotlib.figure
 
 GAP = 0.08  # between panels, in panels
@@ -76,12 +77,7 @@ def mosaic(
     axes.set_xlim(-GAP, across)
     axes.set_ylim(down, -GAP)
     axes.set_aspect("equal")
-    names = ["picture"] * first + [str(name) for name in columns]
-    axes.set_xticks(np.arange(len(names)) + 0.46, names, fontsize=8, parse_math=False)
-    axes.set_yticks(np.arange(len(rows)) + 0.46, rows, fontsize=8, parse_math=False)
-    axes.tick_params(length=0, labeltop=True, labelbottom=False)
-    axes.spines[:].set_visible(False)
-    axes.set_title(title, fontsize=11, loc="left", parse_math=False)
+    _name(axes, ["picture"] * first + [str(name) for name in columns], rows, title)
     if not own:
         end = "max" if top is None or every.max() > most else "neither"
         bar = figure.colorbar(
@@ -90,6 +86,16 @@ def mosaic(
         bar.set_label(str(maps[0][0].attrs.get("units", "attention weight")), fontsize=8)
         bar.ax.tick_params(labelsize=8)
     return figure
+
+
+def _name(
+    axes: "matplotlib.axes.Axes", columns: Sequence[str], rows: Sequence[str], title: str
+) -> None:
+    axes.set_xticks(np.arange(len(columns)) + 0.46, columns, fontsize=8, parse_math=False)
+    axes.set_yticks(np.arange(len(rows)) + 0.46, rows, fontsize=8, parse_math=False)
+    axes.tick_params(length=0, labeltop=True, labelbottom=False)
+    axes.spines[:].set_visible(False)
+    axes.set_title(title, fontsize=11, loc="left", parse_math=False)
 
 
 def _frame(row: int, column: int) -> tuple[float, float, float, float]:

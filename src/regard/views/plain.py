@@ -5,58 +5,138 @@ Maps are bytes in base64.
 
 import base64
 import io
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from regard.views.tiles import Tiles
+from regard.axes import HEAD
+from regard.trace.labels import path_of
+from regard.views.tiles import Layers, Tiles
+
+PLACES = {
+    "down": "The layers on the way down",
+    "mid": "The layers in the middle",
+    "up": "The layers on the way up",
+}
 
 
-def packed(tiles: Tiles) -> dict[str, str]:
-    """The bytes of the tiles, their ranges and their peaks, in base64.
+@dataclass(frozen=True)
+class Side:
+    """All that a page has of words, or all that it has of patches.
+
+    Args:
+        of: ``words`` or ``patches``.
+        layers: The layers of the trace that are shown.
+        tiles: Their maps.
+        entries: The words or patches, each with the column of its map.
+        described: What the page says of each layer.
+        groups: Layers that are averaged at a click.
+        first: The group that is shown at first, or ``all``.
+        averaged: The axes that were averaged while the model ran.
+        notices: What was averaged or left out to keep the page small.
+        more: What only this side has.
+    """
+
+    of: str
+    layers: Layers
+    tiles: Tiles
+    entries: list[dict[str, Any]]
+    described: list[dict[str, Any]]
+    groups: list[dict[str, Any]]
+    first: str
+    averaged: list[str]
+    notices: list[str]
+    more: dict[str, Any] = field(default_factory=dict)
+
+
+def packed(sides: Sequence[Tiles]) -> dict[str, str]:
+    """The bytes of all tiles, their ranges and their peaks, in base64.
 
     Ranges and peaks are little-endian float32; the places of peaks among all bytes are uint32.
     """
-    little = np.dtype("<f4")
-    parts = {"lows": tiles.lows, "spans": tiles.spans}
-    ranges = {
-        name: base64_of(b"".join(part.astype(little).tobytes() for part in layers.values()))
-        for name, layers in parts.items()
-    }
-    tiled = b"".join(np.ascontiguousarray(part).tobytes() for part in tiles.layers.values())
-    return {"tiles": base64_of(tiled), **ranges, **_peaks(tiles)}
-
-
-def _peaks(tiles: Tiles) -> dict[str, str]:
-    places, values, first = [b""], [b""], 0
-    for name, part in tiles.layers.items():
-        at, found = tiles.peaks[name]
-        places.append((at + first).astype(np.dtype("<u4")).tobytes())
-        values.append(found.astype(np.dtype("<f4")).tobytes())
-        first += part.size
+    parts = [(tiles, name) for tiles in sides for name in tiles.layers]
+    tiled = [np.ascontiguousarray(tiles.layers[name]) for tiles, name in parts]
+    starts = np.cumsum([0, *(part.size for part in tiled)])
+    peaks = [tiles.peaks[name] for tiles, name in parts]
+    at = [place + start for (place, _), start in zip(peaks, starts[:-1], strict=True)]
     return {
-        "peakPlaces": base64_of(b"".join(places)),
-        "peakValues": base64_of(b"".join(values)),
+        "tiles": _joined(tiled, "u1"),
+        "lows": _joined([tiles.lows[name] for tiles, name in parts], "<f4"),
+        "spans": _joined([tiles.spans[name] for tiles, name in parts], "<f4"),
+        "peakPlaces": _joined(at, "<u4"),
+        "peakValues": _joined([values for _, values in peaks], "<f4"),
     }
 
 
-def placed(described: Iterable[dict[str, Any]], tiles: Tiles) -> list[dict[str, Any]]:
-    """Layers with the place of their bytes and ranges among all; equal labels get a number each.
+def _joined(parts: Sequence[np.ndarray], kind: str) -> str:
+    return base64_of(b"".join(part.astype(np.dtype(kind)).tobytes() for part in parts))
+
+
+def described(
+    layers: Layers, *, of: str, columns: int, labels: Sequence[str] = ()
+) -> list[dict[str, Any]]:
+    """What the page says of each layer; equal labels get a number each.
 
     Args:
-        described: What is said of each layer, its ``name`` and ``heads`` among it.
-        tiles: The maps of these layers; where heads are averaged in them there is one, 0.
+        layers: Of the trace.
+        of: ``words`` or ``patches``.
+        columns: How many maps there are of each at a step and head.
+        labels: What to call them; by their stage and grid when left out.
     """
-    layers, first_byte, first_range = [], 0, 0
-    for layer in described:
-        heads = [0] if tiles.heads_averaged else layer["heads"]
-        place = {"firstByte": first_byte, "firstRange": first_range}
-        layers.append({**layer, "heads": heads, **place})
-        first_byte += tiles.layers[layer["name"]].size
-        first_range += tiles.lows[layer["name"]].size
-    return _numbered(layers)
+    found = []
+    for number, (name, layer) in enumerate(layers.items()):
+        (rows, wide), stage = layer.attrs["grid"], layer.attrs.get("stage")
+        label = f"{stage} {rows}×{wide}" if stage else f"{rows}×{wide}"
+        found.append(
+            {
+                "name": path_of(name),
+                "label": labels[number] if labels else label,
+                "place": stage,
+                "kind": layer.attrs["kind"],
+                "of": of,
+                "columns": columns,
+                "grid": [rows, wide],
+                "heads": [int(head) for head in layer[HEAD].values],
+            }
+        )
+    return _numbered(found)
+
+
+def stages_of(layers: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The layers on the way down, in the middle and on the way up, where a model has several."""
+    names = list(dict.fromkeys(layer["place"] for layer in layers if layer["place"]))
+    if len(names) < 2:
+        return []
+    return [
+        {
+            "name": name,
+            "label": name.capitalize(),
+            "title": PLACES.get(name, name),
+            "layers": [at for at, layer in enumerate(layers) if layer["place"] == name],
+            "python": json.dumps(name),
+        }
+        for name in names
+    ]
+
+
+def placed(sides: Sequence[Side]) -> list[dict[str, Any]]:
+    """The layers of all sides with the place of their bytes and ranges among all."""
+    layers: list[dict[str, Any]] = []
+    first_byte, first_range = 0, 0
+    for side in sides:
+        for group in side.groups:
+            group["layers"] = [at + len(layers) for at in group["layers"]]
+        for name, layer in zip(side.layers, side.described, strict=True):
+            heads = [0] if side.tiles.heads_averaged else layer["heads"]
+            place = {"firstByte": first_byte, "firstRange": first_range}
+            layers.append({**layer, "heads": heads, **place})
+            first_byte += side.tiles.layers[name].size
+            first_range += side.tiles.lows[name].size
+    return layers
 
 
 def image_of(image: np.ndarray | None) -> dict[str, Any] | None:

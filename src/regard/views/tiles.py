@@ -1,28 +1,31 @@
-"""Maps as bytes: every word's map at every step, layer and head, small enough to send whole."""
+"""Maps as bytes: those of words and patches at every step, layer and head, small enough to send."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
 
-from regard.axes import HEAD, STEP, TOKEN, X, Y
+from regard.axes import HEAD, STEP, TOKEN
 from regard.errors import ArgumentError
-from regard.trace import Trace
+from regard.trace.labels import maps_of
 from regard.views.scale import FAR, FEWEST, QUANTILE
 
 # Bytes of maps that one page carries. A 512-pixel model keeps a hundred times this; a browser
 # opens a page of this size at once, and so does a mail program.
 BUDGET = 6_000_000
 
+Layers = Mapping[str, xr.DataArray]
+Read = Callable[[str, xr.DataArray], np.ndarray]
+
 
 @dataclass(frozen=True)
 class Tiles:
-    """The maps of some words in bytes, and how far they had to be averaged to fit.
+    """The maps of some words or patches in bytes, and how far they had to be averaged to fit.
 
     Args:
-        layers: Per layer the bytes over step, head, word, y and x.
-        lows: Per layer the value that byte 0 stands for, over step, head and word.
+        layers: Per layer the bytes over step, head, column, y and x.
+        lows: Per layer the value that byte 0 stands for, over step, head and column.
         spans: Per layer how far byte 255 lies above it.
         steps: The denoising steps behind each entry of the step axis.
         heads_averaged: Whether the heads were averaged to fit.
@@ -38,50 +41,104 @@ class Tiles:
     peaks: dict[str, tuple[np.ndarray, np.ndarray]]
 
 
-def tiles_of(trace: Trace, words: Sequence[Sequence[int]], *, budget: int = BUDGET) -> Tiles:
-    """The maps of each word, each with a byte per patch and a range of its own.
+@dataclass(frozen=True)
+class Averaging:
+    """How far maps are averaged: over heads, and over so many neighbouring steps."""
 
-    A value is off by at most half of 1/255 of the range of its own map, so that a faint map is as
-    exact as a strong one; where sinks dominate, the range ends at the 98th percentile, and what is
-    above it is kept apart. Where the maps exceed the budget, heads are averaged first, then
-    neighbouring steps, and the result says so.
+    heads_averaged: bool = False
+    group: int = 1
 
-    Args:
-        trace: What was seen.
-        words: Per word the indices of its tokens.
-        budget: The most bytes that the maps may take, if averaging can reach it.
+    def bytes_of(self, layers: Layers, columns: int) -> int:
+        """How many bytes some columns of maps then take."""
+        steps = -(-len(common_steps(layers)) // self.group)
+        return steps * columns * _a_column(layers, heads=not self.heads_averaged)
 
-    Returns:
-        The maps, in the order of ``words``.
+
+def fit_of(layers: Layers, columns: int, budget: int) -> Averaging:
+    """The least averaging that brings maps within a budget, if any does: heads first, then steps.
 
     Raises:
-        ArgumentError: the layers of the trace were seen at different steps.
+        ArgumentError: the layers were seen at different steps.
 
     Example:
         >>> from regard.trace import toy_trace
-        >>> tiles = tiles_of(toy_trace(), [[2], [5]])
+        >>> fit_of(toy_trace().layers, 2, 100)
+        Averaging(heads_averaged=True, group=1)
+    """
+    steps = len(common_steps(layers))
+    whole, headless = (_a_column(layers, heads=heads) * columns for heads in (True, False))
+    heads_averaged = steps * whole > budget and whole != headless
+    each_step = headless if heads_averaged else whole
+    return Averaging(heads_averaged, max(1, -(-steps // max(1, budget // max(each_step, 1)))))
+
+
+def tiles_of(layers: Layers, read: Read, fit: Averaging) -> Tiles:
+    """Maps with a byte per patch, each with a range of its own.
+
+    A value is off by at most half of 1/255 of the range of its own map, so that a faint map is as
+    exact as a strong one; where sinks dominate, the range ends at the 98th percentile, and what is
+    above it is kept apart.
+
+    Args:
+        layers: Of a trace, seen at the same steps.
+        read: Takes the name of a layer and the layer, and gives its maps over step, head, column, y
+            and x, as float64.
+        fit: How far to average.
+
+    Raises:
+        ArgumentError: the layers were seen at different steps.
+
+    Example:
+        >>> from regard.trace import toy_trace
+        >>> tiles = tiles_of(toy_trace().layers, word_maps([[2], [5]]), Averaging())
         >>> tiles.layers["mid_block.attentions.0"].shape
         (2, 2, 2, 2, 2)
     """
-    steps = _common_steps(trace)
-    sizes = [maps.sizes[Y] * maps.sizes[X] for maps in trace.layers.values()]
-    with_heads = [
-        maps.sizes[HEAD] * size for maps, size in zip(trace.layers.values(), sizes, strict=True)
-    ]
-    heads_averaged = len(steps) * len(words) * sum(with_heads) > budget and sizes != with_heads
-    each_step = len(words) * sum(sizes if heads_averaged else with_heads)
-    group = max(1, -(-len(steps) // max(1, budget // max(each_step, 1))))
-    starts = range(0, len(steps), group)
-    layers, lows, spans, peaks = {}, {}, {}, {}
-    for name, maps in trace.layers.items():
-        values = _sums(maps, words)
-        if heads_averaged:
-            values = values.mean(axis=1, keepdims=True)
-        merged = np.stack([values[start : start + group].mean(axis=0) for start in starts])
-        layers[name], lows[name], spans[name] = quantised(merged)
+    steps = common_steps(layers)
+    starts = range(0, len(steps), fit.group)
+    found, lows, spans, peaks = {}, {}, {}, {}
+    for name, layer in layers.items():
+        merged = averaged(read(name, layer), fit)
+        found[name], lows[name], spans[name] = quantised(merged)
         peaks[name] = peaks_of(merged)
-    groups = tuple(steps[start : start + group] for start in starts)
-    return Tiles(layers, lows, spans, groups, heads_averaged, peaks)
+    groups = tuple(steps[start : start + fit.group] for start in starts)
+    return Tiles(found, lows, spans, groups, fit.heads_averaged, peaks)
+
+
+def averaged(values: np.ndarray, fit: Averaging) -> np.ndarray:
+    """Values over step, head and more, averaged so far.
+
+    Example:
+        >>> averaged(np.arange(6.0).reshape(3, 2), Averaging(heads_averaged=True, group=2)).tolist()
+        [[1.5], [4.5]]
+    """
+    if fit.heads_averaged:
+        values = values.mean(axis=1, keepdims=True)
+    starts = range(0, len(values), fit.group)
+    return np.stack([values[start : start + fit.group].mean(axis=0) for start in starts])
+
+
+def word_maps(words: Sequence[Sequence[int]]) -> Read:
+    """Reads the map of each word, which is the sum over its tokens.
+
+    Args:
+        words: Per word the indices of its tokens.
+
+    Example:
+        >>> from regard.trace import toy_trace
+        >>> name, layer = next(iter(toy_trace().layers.items()))
+        >>> word_maps([[2], [5, 6]])(name, layer).shape
+        (2, 2, 2, 4, 4)
+    """
+
+    def read(name: str, layer: xr.DataArray) -> np.ndarray:
+        maps = maps_of(layer)
+        place = {int(token): at for at, token in enumerate(maps[TOKEN].values)}
+        values = np.asarray(maps.values, dtype=np.float64)
+        picked = [values[:, :, [place[token] for token in word]].sum(axis=2) for word in words]
+        return np.stack(picked, axis=2)
+
+    return read
 
 
 def quantised(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -131,19 +188,27 @@ def tops_of(values: np.ndarray) -> np.ndarray:
     return tops
 
 
-def _sums(maps: xr.DataArray, words: Sequence[Sequence[int]]) -> np.ndarray:
-    ordered = maps.transpose(STEP, HEAD, TOKEN, Y, X)
-    place = {int(token): at for at, token in enumerate(ordered[TOKEN].values)}
-    values = np.asarray(ordered.values, dtype=np.float64)
-    picked = [values[:, :, [place[token] for token in word]].sum(axis=2) for word in words]
-    return np.stack(picked, axis=2)
+def common_steps(layers: Layers) -> tuple[int, ...]:
+    """The steps that all layers were seen at.
 
+    Raises:
+        ArgumentError: they were seen at different ones.
 
-def _common_steps(trace: Trace) -> tuple[int, ...]:
-    found = {tuple(int(step) for step in maps[STEP].values) for maps in trace.layers.values()}
+    Example:
+        >>> from regard.trace import toy_trace
+        >>> common_steps(toy_trace().layers)
+        (0, 1)
+    """
+    found = {tuple(int(step) for step in layer[STEP].values) for layer in layers.values()}
     if len(found) > 1:
         raise ArgumentError(
             "page: the layers of this trace were seen at different steps. "
             "Make a trace of the layers that share their steps."
         )
     return found.pop()
+
+
+def _a_column(layers: Layers, *, heads: bool) -> int:
+    """Bytes of one column of maps at one step."""
+    grids = [(each.sizes[HEAD] if heads else 1, each.attrs["grid"]) for each in layers.values()]
+    return sum(count * rows * columns for count, (rows, columns) in grids)

@@ -21,7 +21,7 @@ from regard.experiments.evaluations.word_maps import (
 )
 from regard.experiments.store import Done, small
 from regard.generation import Request, generate
-from regard.measures.place import disc
+from regard.measures.thresholds import disc
 from regard.models import TextToImage, load
 from regard.models.detector import detect
 from regard.scores.presence import misbound_colours, neglected_subjects

@@ -8,7 +8,8 @@ import numpy as np
 import xarray as xr
 
 from regard.explain import Propagation
-from regard.measures.place import best_threshold, iou
+from regard.measures.place import iou
+from regard.measures.thresholds import best_threshold
 from regard.models import TextToImage
 from regard.stats.means import bootstrap, paired
 from regard.tap import TO_TEXT, HeatMap, OutputMap, Select, has_names

@@ -8,7 +8,8 @@ import pandas as pd
 
 from regard.errors import ArgumentError
 from regard.experiments.studies.planted import class_of
-from regard.measures.words import CONTROL, LOOKS, OWN_KEY, WORD, verdicts
+from regard.measures.verdicts import CONTROL, OWN_KEY, WORD, verdicts
+from regard.measures.words import LOOKS
 
 GUIDANCE = 4.0
 

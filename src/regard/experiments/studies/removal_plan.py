@@ -15,7 +15,7 @@ from regard.experiments.studies.planted import captions, planted, planted_prompt
 from regard.experiments.studies.removal import DELETED, GUIDANCE, HIDDEN, judged, removed
 from regard.experiments.studies.removal_report import studied
 from regard.experiments.studies.study import STUDY, Study
-from regard.measures.words import OWN_KEY
+from regard.measures.verdicts import OWN_KEY
 from regard.models import fingerprint, name_of
 
 SEEDS, STEPS = (0, 1), 30

@@ -11,7 +11,7 @@ from regard.experiments.studies.finding import Finding, Hypothesis, table_of
 from regard.experiments.studies.planted import CLASSES
 from regard.experiments.studies.removal import DELETED, HIDDEN
 from regard.experiments.studies.study import STUDY, Study
-from regard.measures.words import OWN_KEY
+from regard.measures.verdicts import OWN_KEY
 from regard.views.report import Section
 
 AGREES = Hypothesis(

@@ -9,8 +9,9 @@ function renderCaption(view) {
 function captionOfWords(view) {
   const { data } = view;
   const word = view.shown.length ? shownText(view) : "none chosen";
+  const title = view.of === "words" ? "Word" : "Patch";
   const cut = data.cut ? [["Cut", `${data.cut} (the text encoder is full: no effect)`]] : [];
-  return [["Word", word], ["Step", stepText(view)], ...commonRows(view),
+  return [[title, word], ["Step", stepText(view)], ...commonRows(view), ...textRows(view), ...besideRows(view),
     ["Model", data.model], ["Prompt", data.prompt], ...cut,
     ["Run", data.run.slice(1).join(" · ")], ["Parity", data.parity]];
 }
@@ -24,11 +25,11 @@ function captionOfQueries(view) {
 
 function commonRows(view) {
   return [["Layer", layerText(view)], ["Head", headText(view)], ["Grid", gridCaption(view)],
-    ["Method", view.kind.method(view)], ["Scale", scaleText(view)], ...sinkRows(view)];
+    ["Method", view.of === "words" ? methodOfWords(view) : methodOfPatches(view)], ["Scale", scaleText(view)], ...sinkRows(view)];
 }
 
 function shownText(view) {
-  return view.shown.map((i) => {
+  return view.shown.filter((i) => view.maps.of(i) === view.of).map((i) => {
     const { name, pieces, next } = view.data.entries[i];
     const own = pieces.length > 1 ? `${name} (${pieces.join(" + ")})` : name;
     return view.state.next && next ? `${own} and the next token, ${next.text}` : own;
@@ -36,15 +37,13 @@ function shownText(view) {
 }
 
 function stepText(view) {
-  const { step } = view.state;
-  const { steps, averaged } = view.data;
+  const { averaged, state: { step }, data: { steps } } = view;
   if (step !== "all") return `${steps[step].text} (of ${steps[0].label} to ${steps.at(-1).label})`;
   return averaged.includes("step") ? "all steps, averaged while running" : `mean of ${plural(steps.length, "step")}`;
 }
 
 function layerText(view) {
-  const { layer } = view.state;
-  const { layers, groups } = view.data;
+  const { groups, choice: { layer }, data: { layers } } = view;
   if (typeof layer === "number") return layers[layer].name;
   const chosen = view.maps.layersOf(view.choice).map((i) => layers[i]);
   const grids = [...new Set(chosen.map(({ grid }) => gridText(grid)))].join(", ");
@@ -53,8 +52,7 @@ function layerText(view) {
 }
 
 function headText(view) {
-  const { head } = view.state;
-  const { heads, averaged } = view.data;
+  const { heads, averaged, choice: { head } } = view;
   if (head !== "all") return `head ${heads[head]}`;
   return averaged.includes("head") ? "all heads, averaged while running" : `mean of ${plural(heads.length, "head")}`;
 }
@@ -72,9 +70,28 @@ function methodOfWords(view) {
   return `${kinds}-attention weights after the softmax, summed over a word's tokens${next}, plain mean`;
 }
 
-function methodOfQueries() {
+function methodOfPatches(view) {
   const left = "what goes to tokens before the patches is left out, not renormalised";
-  return `self-attention weights after the softmax, plain mean; ${left}`;
+  const kinds = [...new Set(view.maps.layersOf(view.choice).map((i) => view.data.layers[i].kind))].join(" and ");
+  return `${kinds}-attention weights after the softmax, plain mean${view.data.prefix.length ? `; ${left}` : ""}`;
+}
+
+// What a patch of a generated image gives to the text, where it attends to both at once.
+function textRows(view) {
+  if (view.of !== "patches" || !view.data.prefix.length) return [];
+  const given = view.maps.before(view.lead, view.choice).map(([name, value]) => `${name} ${number(value)}`);
+  return [["Elsewhere", `it gives ${given.join(", ")}`]];
+}
+
+// Words beside a patch, or patches beside a word: with layers and a scale of their own.
+function besideRows(view) {
+  if (!view.mixed) return [];
+  const of = view.of === "words" ? "patches" : "words";
+  const names = view.shown.filter((i) => view.maps.of(i) === of).map((i) => view.name(i));
+  const choice = view.choiceOf(of), { layer, head } = choice;
+  const where = typeof layer === "number" ? view.data.layers[layer].name : `mean of ${plural(view.maps.layersOf(choice).length, "layer")}`;
+  const heads = head === "all" ? "all heads" : `head ${view.maps.headsOf(of)[head]}`;
+  return [["Beside", `${names.join("; ")}: ${where}, ${heads}, 0 to ${number(view.tops[of])}`]];
 }
 
 function scaleText(view) {
@@ -82,9 +99,9 @@ function scaleText(view) {
   const ends = `0 to ${number(view.top)}`;
   const mark = even.place === null ? "" : `; ${even.text}`;
   if (state.scale === "view") return `${ends}, ${topText(view)}, of this view only: not comparable with others${mark}`;
-  const open = AXES.filter((axis) => state[axis] !== "all").map((axis) => `${axis}s`);
+  const open = AXES.filter((axis) => view.choice[axis] !== "all").map((axis) => `${axis}s`);
   if (state.scale === "own" && view.shown.length) {
-    const names = view.shown.map((i) => `“${view.name(i)}”`).join(" and ");
+    const names = view.scaledOf(view.of).map((i) => `“${view.name(i)}”`).join(" and ");
     return `${ends}, the scale of ${names}${open.length ? ` over all ${open.join(", ")}` : ""}${mark}`;
   }
   return `${ends}, shared by all ${[view.many, ...open].join(", ")}${mark}`;
@@ -92,14 +109,14 @@ function scaleText(view) {
 
 // What the end of the scale of this view is.
 function topText(view) {
-  const scales = view.shown.map((entry) => scaleOf(view.maps.map(entry, view.choice)));
+  const scales = view.shown.map((entry) => scaleOf(view.mapOf(entry)));
   const above = scales.find(({ top }) => top === view.top)?.above;
   return above ? `the 98th percentile, ${plural(above, "patch", "patches")} above it` : "the greatest value";
 }
 
 // Patches that take more than twice the 98th percentile of their map.
 function sinkRows(view) {
-  const found = view.shown.map((entry) => [view.name(entry), scaleOf(view.maps.map(entry, view.choice)).sinks])
+  const found = view.shown.map((entry) => [view.name(entry), scaleOf(view.mapOf(entry)).sinks])
     .filter(([, sinks]) => sinks.length);
   const texts = found.map(([name, sinks]) => `${found.length > 1 ? `${name}: ` : ""}${sinksText(sinks)}`);
   return texts.length ? [["Sinks", texts.join("; ")]] : [];

@@ -95,7 +95,7 @@ function drawGrid(context, { x, y, width, height }, map) {
 }
 
 // A locked patch has a heavy frame, one only pointed at a light one.
-function drawPatch(context, { x, y, width, height }, map, { cell: [row, column], locked }, weight) {
+function drawPatch(context, { x, y, width, height }, { cell: [row, column], grid: map, locked }, weight) {
   const [high, wide] = [height / map.h, width / map.w];
   const lines = locked ? [[5, "rgb(0 0 0 / 0.8)"], [2.5, "#fff"]] : [[2.5, "rgb(0 0 0 / 0.5)"], [1, "#fff"]];
   for (const [thick, colour] of lines) {
@@ -124,7 +124,7 @@ function drawPanel(context, box, { image, engraver, map, top, colours, state, pa
     context.drawImage(painted(shown, top, colours), x, y, width, height);
   }
   if (state.grid) drawGrid(context, box, patches.grid);
-  for (const patch of patches.framed) drawPatch(context, box, patches.grid, patch, weight);
+  for (const patch of patches.framed) drawPatch(context, box, patch, weight);
 }
 
 // The course of one number along a slider, with a dot where the slider stands.

@@ -2,7 +2,8 @@
 
 function buildChips(view) {
   const { part, data } = view;
-  data.entries.forEach((entry, i) => entry.cell || buildChip(view, entry, i));
+  const all = data.patches !== null; // then patches are chosen in the image, and have no chip
+  data.entries.forEach((entry, i) => (entry.cell && all) || buildChip(view, entry, i));
   if (data.cut) {
     const why = "The text encoder is full: this text had no effect.";
     part.chips.append(make("span", { class: "cut", text: data.cut, title: why }));
@@ -21,9 +22,11 @@ function buildChip(view, entry, i) {
   chip.setAttribute("aria-label", `${entry.name}: ${entry.evidence}`);
   chip.dataset.mark = entry.mark;
   chip.disabled = !view.maps.has(i);
-  const { chips, specials } = view.part;
+  const { chips, specials, patches } = view.part;
+  const beside = patches && entry.of === "patches";
+  if (beside) patches.hidden = false;
   if (view.isSpecial(i)) specials.append(chip);
-  else chips.append(chip, " ");
+  else (beside ? patches : chips).append(chip, " ");
   view.listen(chip, "pointerenter", (event) => event.pointerType === "mouse" && view.preview(i));
   view.listen(chip, "pointerleave", () => view.preview(null));
   view.listen(chip, "click", (event) => view.choose(i, event.shiftKey));
@@ -84,11 +87,12 @@ function rankRow(name, value, share, text) {
 function renderWordRanks(view) {
   const { part, maps } = view;
   const patch = view.hover.patch ?? view.state.patch;
-  const cell = patch && view.cellOf(patch);
-  const [h, w] = maps.gridOf(view.choice);
   // Shares of a patch's attention: every token counts once, whatever the maps are read with.
-  const single = { ...view.choice, next: false };
-  const values = [...maps.column.keys()].map((entry) => {
+  const single = { ...view.choiceOf("words"), next: false };
+  const [h, w] = maps.gridOf(single);
+  const cell = patch && [Math.floor(patch[0] * h), Math.floor(patch[1] * w)];
+  const words = [...maps.column.keys()].filter((entry) => maps.of(entry) === "words");
+  const values = words.map((entry) => {
     const map = maps.map(entry, single);
     return { entry, value: cell ? map.data[cell[0] * map.w + cell[1]] : mean(map.data) };
   });
@@ -126,7 +130,7 @@ function renderQueryShares(view) {
 }
 
 function shareText(view, { h, w, data }) {
-  const { tokens } = view.data;
+  const tokens = view.data.prefix.length + h * w;
   const even = number(1 / tokens);
   if (!view.hover.patch) return `Even attention to each of ${tokens} tokens is ${even}. Point at a patch for its share.`;
   const [y, x] = view.cellOf(view.hover.patch);

@@ -17,41 +17,52 @@ function restore(view) {
   const names = data.entries.map(({ name }) => name);
   const chosen = asked.getAll("word").map((name) => names.indexOf(name)).filter((i) => view.maps.has(i));
   if (chosen.length) state.chosen = chosen;
-  const index = (axis, list) => {
-    const at = list.indexOf(asked.get(axis));
-    if (at >= 0) state[axis] = at;
+  const at = view.at[view.of];
+  const index = (into, axis, list) => {
+    const found = list.indexOf(asked.get(axis));
+    if (found >= 0) into[axis] = choiceAt(view, axis, found);
   };
-  index("step", data.steps.map(({ label }) => label));
-  index("layer", data.layers.map(({ name }) => name));
-  index("head", data.heads.map(String));
+  index(state, "step", data.steps.map(({ label }) => label));
+  index(at, "layer", listOf(view, "layer").map(({ name }) => name));
+  index(at, "head", view.heads.map(String));
   const group = asked.get("layer");
-  if (group === "all" || data.groups.some(({ name }) => name === group)) state.layer = group;
+  if (group === "all" || view.groups.some(({ name }) => name === group)) at.layer = group;
   if (asked.has("next")) state.next = asked.get("next") === "1";
 }
 
 function remember(view) {
   const asked = new URLSearchParams();
-  const { chosen, step, layer, head, next } = view.state;
-  const { reading, steps, layers, heads } = view.data;
+  const { chosen, step, next } = view.state;
+  const { carriers, sides, steps, layers } = view.data;
+  const { layer, head } = view.choice;
   for (const i of chosen) asked.append("word", view.name(i));
   if (step !== "all") asked.set("step", steps[step].label);
-  if (layer !== reading.layer) asked.set("layer", layers[layer]?.name ?? layer);
-  if (head !== "all") asked.set("head", heads[head]);
-  if (next !== reading.carriers) asked.set("next", next ? "1" : "0");
+  if (layer !== sides[view.of].layer) asked.set("layer", layers[layer]?.name ?? layer);
+  if (head !== "all") asked.set("head", view.heads[head]);
+  if (next !== carriers) asked.set("next", next ? "1" : "0");
   if (location.hash.slice(1) !== asked.toString()) history.replaceState(null, "", `#${asked}`);
 }
 
 // ---------------------------------------------------------------- Python
 
 function pythonOf(view) {
-  const { data, state: { step, layer, head } } = view;
-  const group = data.groups.find(({ name }) => name === layer);
+  const { data } = view;
+  const calls = view.shown.map((entry) => {
+    const { of } = data.entries[entry];
+    return (of === "words" ? callOfWord : callOfPatch)(view, data.entries[entry], givenOf(view, of));
+  });
+  return ["import regard", "", `trace = regard.Trace.load(${JSON.stringify(data.saved)})`, ...calls].join("\n");
+}
+
+function givenOf(view, of) {
+  const { data, maps } = view;
+  const { step, layer, head } = view.choiceOf(of);
+  const group = data.sides[of].groups.find(({ name }) => name === layer);
   const given = [];
   if (step !== "all") given.push(`steps=${data.steps[step].python}`);
   if (layer !== "all") given.push(`layers=${group ? group.python : JSON.stringify(data.layers[layer].name)}`);
-  if (head !== "all") given.push(`heads=${data.heads[head]}`);
-  const calls = view.shown.map((entry) => view.kind.call(view, data.entries[entry], given));
-  return ["import regard", "", `trace = regard.Trace.load(${JSON.stringify(data.saved)})`, ...calls].join("\n");
+  if (head !== "all") given.push(`heads=${maps.headsOf(of)[head]}`);
+  return given;
 }
 
 function callOfWord(view, word, given) {
@@ -59,8 +70,8 @@ function callOfWord(view, word, given) {
   return `trace.heatmap(${[JSON.stringify(word.name), ...read, ...given].join(", ")})`;
 }
 
-function callOfQuery(view, query, given) {
-  return `trace.attention(${[query.python, ...given].join(", ")})`;
+function callOfPatch(view, patch, given) {
+  return `trace.attention(${[patch.python, ...given].join(", ")})`;
 }
 
 function renderPython(view) {

@@ -1,13 +1,14 @@
-// The two kinds of data, and all in which their views differ.
+// The two kinds of pages, and all in which their views differ.
 //
-// Of `words` an entry is a word of a prompt, and its map is how much each patch attends to it. Of
-// `queries` an entry is a token of an image, and its map is how much it attends to each patch: those
-// before the patches have a chip, a patch is chosen by a click on it.
+// An entry of words is a word of a prompt, and its map is how much each patch attends to it. An entry
+// of patches is a token of an image, and its map is how much it attends to each patch. A page of
+// `words` has words, and patches where some were kept, beside them. A page of `queries` has patches:
+// those before the patches have a chip, a patch is chosen by a click on it.
 const KINDS = {
   words: {
     entries: "words",
     chips: "Words of the prompt",
-    legend: () => WORDS_LEGEND,
+    legend: wordsLegend,
     stage: "Image with the attention map; arrow keys move over its patches, Enter locks one",
     ownScale: ["Word",
       "One scale for all steps, layers and heads of the words shown, at this level of averaging"],
@@ -25,16 +26,14 @@ const KINDS = {
     cell: lockedCell,
     step: lockCell,
     click: lockPatch,
-    frame: lockedCell,
+    locked: (view, entry) => (view.maps.of(entry) === "patches" ? pointOf(view, entry) : view.state.patch),
     renderRanks: renderWordRanks,
     caption: captionOfWords,
-    method: methodOfWords,
-    call: callOfWord,
   },
   queries: {
     entries: "queries",
     chips: "Tokens that look",
-    legend: ({ firstPatch }) => firstPatch === null ? "<span>click a token to see where it looks</span>"
+    legend: ({ patches }) => patches === null ? "<span>click a token to see where it looks</span>"
       : "<span>click a token, or a patch of the picture, to see where it looks; shift-click to compare</span>",
     stage: "Picture with the attention map; arrow keys choose a patch to look from",
     ownScale: ["Query",
@@ -49,23 +48,22 @@ const KINDS = {
     build: () => {},
     first: () => [0],
     cleared: [0],
-    walks: ({ data }) => data.firstPatch !== null,
+    walks: ({ data }) => data.patches !== null,
     cell: cellOfQuery,
     step: queryCell,
     click: queryPatch,
-    frame: (view, query) => (query === null ? null : view.data.entries[query].cell),
+    locked: () => null,
     renderRanks: renderQueryShares,
     caption: captionOfQueries,
-    method: methodOfQueries,
-    call: callOfQuery,
   },
 };
 
 // A page of words opens on the most concentrated word that means a thing and is not marked, so that
 // there is something to see.
 function mostConcentrated(view) {
-  const { data, maps, choice } = view;
-  const words = [...maps.column.keys()].filter((i) => !view.isSpecial(i));
+  const { data, maps } = view;
+  const choice = view.choiceOf("words");
+  const words = [...maps.column.keys()].filter((i) => maps.of(i) === "words" && !view.isSpecial(i));
   const rank = (i) => {
     const { content, mark } = data.entries[i];
     return [content ? 0 : 1, mark ? 1 : 0, -concentration(maps.map(i, choice).data)];

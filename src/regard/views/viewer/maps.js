@@ -1,6 +1,6 @@
 // The maps that a page carries, decoded, and what can be asked of them.
 //
-// A tile is the map of one entry (a word, or a query) at one step, layer and head: bytes with a
+// A tile is the map of one entry (a word, or a patch) at one step, layer and head: bytes with a
 // range of their own. value = low + byte / 255 * span; values above the range, which sinks would
 // stretch, are listed as peaks. Every map on screen is the plain mean of tiles, as Trace.heatmap
 // and Trace.attention define it.
@@ -73,8 +73,9 @@ function scaleOf({ w, data }) {
   return { top: high, above: data.reduce((count, value) => count + (value > high), 0), sinks };
 }
 
-// A choice is {step, layer, head, next}: each of the first three an index or "all", a layer also
-// the name of a group of layers; next adds the token after a word to its map.
+// A choice is {of, step, layer, head, next}: of "words" or "patches", which have layers of their own;
+// each of the next three an index or "all", a layer also the name of a group of layers; next adds the
+// token after a word to its map.
 class Maps {
   constructor(data) {
     this.data = data;
@@ -90,10 +91,22 @@ class Maps {
     this.tops = new Map();
   }
 
-  layersOf({ layer, head }) {
-    const all = this.data.layers.map((_, i) => i);
+  of(entry) { return this.data.entries[entry].of; }
+
+  // The indices of all layers of words, or of patches.
+  allOf(of) {
+    return this.data.layers.map((_, i) => i).filter((i) => this.data.layers[i].of === of);
+  }
+
+  // The heads of words, or of patches: those of the layer that has most.
+  headsOf(of) {
+    const heads = this.allOf(of).map((i) => this.data.layers[i].heads);
+    return heads.reduce((most, each) => (each.length > most.length ? each : most), []);
+  }
+
+  layersOf({ of, layer, head }) {
     const named = typeof layer === "number" ? [layer]
-      : layer === "all" ? all : this.data.groups.find(({ name }) => name === layer).layers;
+      : layer === "all" ? this.allOf(of) : this.data.sides[of].groups.find(({ name }) => name === layer).layers;
     return head === "all" ? named : named.filter((i) => head < this.data.layers[i].heads.length);
   }
 
@@ -121,7 +134,7 @@ class Maps {
     const read = this.columnsOf(entry, next);
     for (let s = s0; s < s1; s++) {
       for (let a = h0; a < h1; a++) {
-        const first = (s * layer.heads.length + a) * this.data.columns;
+        const first = (s * layer.heads.length + a) * layer.columns;
         for (const column of read) this.addTile(sum, layer, first + column);
       }
     }
@@ -154,14 +167,17 @@ class Maps {
     const layers = this.layersOf(choice);
     const data = new Float32Array(h * w);
     for (const index of layers) {
-      const part = resized(this.layerMap(entry, index, choice), h, w);
-      for (let i = 0; i < data.length; i++) data[i] += part[i] / layers.length;
+      const own = this.layerMap(entry, index, choice);
+      const part = resized(own, h, w);
+      // What a patch gives in all stays: a patch of a coarse grid stands for several.
+      const kept = choice.of === "patches" && part !== own.data ? mean(own.data) * own.data.length / (mean(part) * part.length || 1) : 1;
+      for (let i = 0; i < data.length; i++) data[i] += (part[i] * kept) / layers.length;
     }
     return { h, w, data };
   }
 
   map(entry, choice) {
-    const key = [entry, choice.step, choice.layer, choice.head, choice.next].join();
+    const key = [entry, choice.of, choice.step, choice.layer, choice.head, choice.next].join();
     if (!this.kept.has(key)) {
       if (this.kept.size > 4000) this.kept.clear();
       this.kept.set(key, this.compute(entry, choice));
@@ -169,17 +185,20 @@ class Maps {
     return this.kept.get(key);
   }
 
-  // What a query gives to each token before the patches, averaged as its map is.
+  // What a patch gives to each token before the patches, averaged as its map is.
   before(query, choice) {
     const { layers, prefix } = this.data;
     this.shares ??= floats(this.data.before);
     const sums = new Float64Array(prefix.length);
     const chosen = this.layersOf(choice);
+    const begin = layers[this.allOf("patches")[0]].firstRange;
+    const many = (value, count) => (value === "all" ? Array.from({ length: count }, (_, i) => i) : [value]);
+    const steps = many(choice.step, this.steps);
     for (const index of chosen) {
-      const { heads, firstRange } = layers[index];
-      const read = choice.head === "all" ? heads.map((_, i) => i) : [choice.head];
-      for (const head of read) {
-        const tile = firstRange + head * this.data.columns + this.column.get(query);
+      const { heads, firstRange, columns } = layers[index];
+      const read = steps.flatMap((step) => many(choice.head, heads.length).map((head) => step * heads.length + head));
+      for (const at of read) {
+        const tile = firstRange - begin + at * columns + this.column.get(query);
         for (let i = 0; i < sums.length; i++) {
           sums[i] += this.shares[tile * sums.length + i] / read.length / chosen.length;
         }
@@ -192,18 +211,18 @@ class Maps {
   top(choice, entries) {
     const kind = (value) => (value === "all" ? "all" : typeof value === "number" ? "one" : "group");
     const averages = [choice.step, choice.layer, choice.head].map(kind);
-    const key = [...averages, choice.next, ...entries].join();
+    const key = [...averages, choice.of, choice.next, ...entries].join();
     if (!this.tops.has(key)) this.tops.set(key, this.highest(this.likes(choice), entries));
     return this.tops.get(key);
   }
 
-  likes({ step, layer, head, next }) {
-    const { layers, groups, heads } = this.data;
+  likes({ of, step, layer, head, next }) {
+    const { groups } = this.data.sides[of];
     const many = (value, count) => (value === "all" ? ["all"] : Array.from({ length: count }, (_, i) => i));
     const grouped = typeof layer === "string" && layer !== "all";
-    const layerChoices = grouped ? groups.map(({ name }) => name) : many(layer, layers.length);
-    return many(step, this.steps).flatMap((step) =>
-      layerChoices.flatMap((layer) => many(head, heads.length).map((head) => ({ step, layer, head, next }))));
+    const layerChoices = grouped ? groups.map(({ name }) => name) : layer === "all" ? ["all"] : this.allOf(of);
+    return many(step, this.steps).flatMap((step) => layerChoices.flatMap((layer) =>
+      many(head, this.headsOf(of).length).map((head) => ({ of, step, layer, head, next }))));
   }
 
   highest(choices, entries) {

@@ -7,7 +7,7 @@ const skeleton = (kind, data) => `<div class="sheet">
 </header>
 <section class="prompt">
   <div class="chips" role="group" aria-label="${kind.chips}" data-part="chips"></div>
-  <div class="chips special" role="group" aria-label="Special tokens" data-part="specials" hidden></div>
+  <div class="chips special" role="group" aria-label="Special tokens" data-part="specials" hidden></div>${"patches" in data.sides && data.kind === "words" ? PATCH_CHIPS : ""}
   <p class="legend">${kind.legend(data)}</p>
   <p class="notice" data-part="notice" hidden></p>
 </section>
@@ -93,11 +93,15 @@ const skeleton = (kind, data) => `<div class="sheet">
 </section>
 </div>`;
 
-const WORDS_LEGEND = `
+const PATCH_CHIPS = `
+  <div class="chips patches" role="group" aria-label="Patches of the image" data-part="patches" hidden>
+    <span class="small">where a patch attends:</span> </div>`;
+
+const wordsLegend = ({ sides, patches }) => `
     <span><i class="tint"></i>tint: share of attention (mass)</span>
     <span data-part="looks-legend"><i class="mark looks"></i>looks redundant</span>
     <span data-part="verified-legend"><i class="mark verified"></i>redundant, verified</span>
-    <span>click a word, shift-click to compare</span>
+    <span>${"patches" in sides ? `click a word, or a ${patches ? "" : "framed "}patch of the image; shift-click to compare` : "click a word, shift-click to compare"}</span>
     <label data-part="next-label" title="A causal text encoder leaves part of a word at the token after it: its map is added to the word's own"><input type="checkbox" data-part="next"> with the next token</label>
     <label><input type="checkbox" data-part="show-special"> special tokens</label>`;
 

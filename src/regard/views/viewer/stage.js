@@ -53,14 +53,28 @@ function lockedCell(view) {
   return view.state.patch && view.cellOf(view.state.patch);
 }
 
+// A patch whose attention was kept is shown beside the words that are chosen.
 function lockPatch(view, patch) {
   const same = String(view.cellOf(patch)) === String(lockedCell(view));
-  view.set({ patch: same ? null : patch });
+  lockAt(view, same ? null : patch);
 }
 
 function lockCell(view, cell) {
   const grid = view.maps.gridOf(view.choice);
-  view.set({ patch: cell.map((at, i) => (at + 0.5) / grid[i]) });
+  lockAt(view, cell.map((at, i) => (at + 0.5) / grid[i]));
+}
+
+function lockAt(view, patch) {
+  const words = view.state.chosen.filter((entry) => view.maps.of(entry) === "words");
+  const kept = patch && view.keptAt(patch);
+  view.set({ patch, chosen: kept === null ? words : [...words, kept] });
+}
+
+// The middle of a patch, in shares of the image.
+function pointOf(view, entry) {
+  if (!view.data.entries[entry].cell) return view.state.patch;
+  const grid = view.maps.gridOf(view.choiceOf("patches"));
+  return view.cellOn(entry, grid).map((at, i) => (at + 0.5) / grid[i]);
 }
 
 // ---------------------------------------------------------------- patches of a page of queries
@@ -74,8 +88,8 @@ function queryPatch(view, patch, add) {
 }
 
 function queryCell(view, cell, add) {
-  const query = view.queryAt(cell);
-  if (query !== null) view.choose(query, add);
+  const { patches } = view.data;
+  if (patches !== null) view.choose(patches.first + cell[0] * patches.grid[1] + cell[1], add);
 }
 
 // ---------------------------------------------------------------- panels
@@ -108,7 +122,7 @@ function renderPanel(view, figure, entry, many) {
   figure.toggleAttribute("data-plain", beside);
   if (beside) delete figure.dataset.panel;
   else figure.dataset.panel = name;
-  caption.textContent = name;
+  caption.textContent = view.mixed && entry !== null ? `${name} · 0 to ${number(view.tops[view.maps.of(entry)])}` : name;
   canvas.style.aspectRatio = view.aspect;
   const ratio = window.devicePixelRatio || 1;
   const width = Math.round(canvas.clientWidth * ratio);
@@ -118,21 +132,28 @@ function renderPanel(view, figure, entry, many) {
 }
 
 function drawEntry(view, context, box, entry, weight) {
-  const [h, w] = view.maps.gridOf(view.choice);
+  const of = entry === null ? view.of : view.maps.of(entry);
+  const [h, w] = view.maps.gridOf(view.choiceOf(of));
   const image = view.loaded;
   const blank = { h, w, data: new Float32Array(h * w) };
-  const map = entry !== null ? view.maps.map(entry, view.choice) : image ? null : blank;
+  const map = entry !== null ? view.mapOf(entry) : image ? null : blank;
   const engraver = map && view.engraved ? (view.engraver ??= new Engraver(image)) : null;
-  const { top, shades: colours, state } = view;
-  const patches = { grid: { h, w }, framed: framesOf(view, entry) };
+  const { shades: colours, state } = view;
+  const top = view.tops[of];
+  const patches = { grid: { h, w }, framed: framesOf(view, entry, [h, w]) };
   drawPanel(context, box, { image, engraver, map, top, colours, state, patches, weight });
 }
 
-// The patch pointed at, and the one that is locked or that the map is of.
-function framesOf(view, entry) {
-  const pointed = view.hover.patch && view.cellOf(view.hover.patch);
-  return [[pointed, false], [view.kind.frame(view, entry), true]].filter(([cell]) => cell)
-    .map(([cell, locked]) => ({ cell, locked }));
+// The patch pointed at, and the one that is locked or that the map is of; in the image also those
+// that can be chosen there.
+function framesOf(view, entry, grid) {
+  const at = ([v, u]) => [Math.floor(v * grid[0]), Math.floor(u * grid[1])];
+  const own = entry !== null && view.data.entries[entry].cell ? view.cellOn(entry, grid) : null;
+  const locked = own ?? (view.state.patch && at(view.state.patch));
+  const frames = [[view.hover.patch && at(view.hover.patch), grid, false], [locked, grid, true]];
+  const open = entry === null && view.at.words && view.at.patches ? view.kept : [];
+  for (const one of open) frames.unshift([view.cellOn(one, view.patchGrid), view.patchGrid, false]);
+  return frames.filter(([cell]) => cell).map(([cell, [h, w], locked]) => ({ cell, grid: { h, w }, locked }));
 }
 
 // ---------------------------------------------------------------- the colour bar

@@ -20,10 +20,13 @@ class View {
     this.hover = { entry: null, patch: null };
     // A patch is kept as the share of the image at its centre, so that it survives a change of grid.
     this.state = {
-      chosen: [], step: "all", layer: data.reading.layer, head: "all", next: data.reading.carriers,
+      chosen: [], step: "all", next: data.carriers,
       scale: data.scale === "shared" ? "shared" : "view", show: "beside", relief: 1,
       smooth: false, grid: false, special: false, patch: null,
     };
+    // Words and patches have layers of their own, so each has a layer and a head that are chosen.
+    this.at = {};
+    for (const [of, { layer }] of Object.entries(data.sides)) this.at[of] = { layer, head: "all" };
     this.state.chosen = this.kind.first(this);
   }
 
@@ -39,10 +42,33 @@ class View {
     this.root.remove();
   }
 
-  get choice() {
-    const { step, layer, head, next } = this.state;
-    return { step, layer, head, next };
+  // What the controls are about: of the patches or of the words, those that were chosen last.
+  get of() {
+    const last = this.shown.at(-1);
+    return last === undefined ? Object.keys(this.at)[0] : this.maps.of(last);
   }
+
+  // The entry that the controls are about.
+  get lead() { return this.shown.find((entry) => this.maps.of(entry) === this.of); }
+
+  get choice() { return this.choiceOf(this.of); }
+
+  choiceOf(of) {
+    const { step, next } = this.state;
+    return { of, step, next, ...this.at[of] };
+  }
+
+  mapOf(entry) { return this.maps.map(entry, this.choiceOf(this.maps.of(entry))); }
+
+  get layers() { return this.maps.allOf(this.of); }
+
+  get heads() { return this.maps.headsOf(this.of); }
+
+  get groups() { return this.data.sides[this.of].groups; }
+
+  get averaged() { return this.data.sides[this.of].averaged; }
+
+  get mixed() { return new Set(this.shown.map((entry) => this.maps.of(entry))).size > 1; }
 
   get shown() { return this.hover.entry === null ? this.state.chosen : [this.hover.entry]; }
 
@@ -50,13 +76,16 @@ class View {
 
   isSpecial(entry) { return this.data.entries[entry].role !== "word"; }
 
-  set(change) {
+  // A layer and a head are those of what the controls are about.
+  set({ layer, head, ...change }) {
     Object.assign(this.state, change);
-    const { layer } = this.state;
-    const { layers, heads } = this.data;
-    const count = typeof layer === "number" ? layers[layer].heads.length : heads.length;
-    if (this.state.head !== "all" && this.state.head >= count) this.state.head = count - 1;
-    if (!this.maps.layersOf(this.choice).length) this.state.head = "all";
+    const at = this.at[this.of];
+    if (layer !== undefined) at.layer = layer;
+    if (head !== undefined) at.head = head;
+    const all = this.maps.headsOf(this.of);
+    const count = typeof at.layer === "number" ? this.data.layers[at.layer].heads.length : all.length;
+    if (at.head !== "all" && at.head >= count) at.head = Math.max(count - 1, 0);
+    if (!this.maps.layersOf({ ...at, of: this.of }).length) at.head = "all";
     this.later();
   }
 
@@ -68,7 +97,12 @@ class View {
   }
 
   render() {
-    this.top = this.topOf(this.shown.map((entry) => this.maps.map(entry, this.choice)));
+    this.tops = {};
+    for (const of of Object.keys(this.at)) {
+      const maps = this.shown.filter((entry) => this.maps.of(entry) === of).map((entry) => this.mapOf(entry));
+      this.tops[of] = maps.length || of === this.of ? this.topOf(maps, this.choiceOf(of)) : 1;
+    }
+    this.top = this.tops[this.of];
     renderChips(this);
     renderControls(this);
     renderStage(this);
@@ -86,7 +120,8 @@ class View {
     const { chosen } = this.state;
     const rest = chosen.filter((other) => other !== entry);
     this.hover.entry = null;
-    this.set({ chosen: !add ? [entry] : rest.length < chosen.length ? rest : [...chosen, entry] });
+    const patch = this.kind.locked(this, entry);
+    this.set({ patch, chosen: !add ? [entry] : rest.length < chosen.length ? rest : [...chosen, entry] });
   }
 
   preview(entry) {
@@ -119,10 +154,36 @@ class View {
     return [Math.floor(v * h), Math.floor(u * w)];
   }
 
-  // The query that a cell is, on a page of queries that has one for every patch.
-  queryAt([row, column]) {
-    const { firstPatch } = this.data;
-    return firstPatch === null ? null : firstPatch + row * this.maps.gridOf(this.choice)[1] + column;
+  // The cell of a patch on a grid: its own row and column, or where its point lies.
+  cellOn(entry, [h, w]) {
+    const { cell: [y, x], point } = this.data.entries[entry];
+    if (!point) return [(y + h) % h, (x + w) % w];
+    return [Math.min(Math.floor(y * h), h - 1), Math.min(Math.floor(x * w), w - 1)];
+  }
+
+  // The grid on which patches are pointed at: that of all patches, or one of patches large enough to
+  // be hit.
+  get patchGrid() {
+    if (this.data.patches) return this.data.patches.grid;
+    const grids = this.maps.allOf("patches").map((i) => this.data.layers[i].grid)
+      .sort((a, b) => a[0] * a[1] - b[0] * b[1]);
+    return grids.find(([h, w]) => h * w >= 64) ?? grids.at(-1);
+  }
+
+  // The patch at a point of the image, of those whose attention the page has.
+  keptAt([v, u]) {
+    if (!this.at.patches) return null;
+    const [h, w] = this.patchGrid;
+    const cell = [Math.floor(v * h), Math.floor(u * w)];
+    if (this.data.patches) return this.data.patches.first + cell[0] * w + cell[1];
+    const found = this.kept.find((entry) => String(this.cellOn(entry, [h, w])) === String(cell));
+    return found ?? null;
+  }
+
+  // The patches that were kept one by one.
+  get kept() {
+    const entries = this.data.entries.map((_, i) => i);
+    return entries.filter((i) => this.data.entries[i].cell && !this.data.patches);
   }
 
   // ------------------------------------------------------------ scales and colours
@@ -130,26 +191,32 @@ class View {
   // Every scale begins at 0: what is dark is little, whatever else is on screen.
   topOf(maps, choice = this.choice) {
     if (this.state.scale === "view") return maps.length ? Math.max(...maps.map((map) => scaleOf(map).top)) : 1;
-    return this.maps.top(choice, this.scaled);
+    return this.maps.top(choice, this.scaledOf(choice.of));
   }
 
   // The entries that the scale is made for. Small words often take many times what a subject takes:
   // on one scale for all of them a subject's map would be dark.
-  get scaled() {
-    if (this.state.scale === "own" && this.shown.length) return this.shown;
-    return [...this.maps.column.keys()].filter((i) => this.anySpecial || !this.isSpecial(i));
+  scaledOf(of) {
+    if (this.state.scale === "own" && this.shown.length) return this.shown.filter((i) => this.maps.of(i) === of);
+    return [...this.maps.column.keys()].filter((i) => this.maps.of(i) === of && (this.anySpecial || !this.isSpecial(i)));
   }
 
   get anySpecial() { return this.shown.some((i) => this.isSpecial(i)); }
 
   // What a scale is made for, in words.
-  get many() { return this.anySpecial ? `${this.kind.entries} and special tokens` : this.kind.entries; }
+  get many() {
+    const own = this.of === "words" || this.data.kind === "queries";
+    const entries = own ? this.kind.entries : "patches";
+    return this.anySpecial ? `${entries} and special tokens` : entries;
+  }
 
   // What every map would be if attention took no notice of the tokens: of how many tokens the first
   // map is the sum, their share of all, and where on the scale that stands, if it does.
   get even() {
-    const { tokens: all, entries } = this.data;
-    const entry = entries[this.shown[0]];
+    const { entries, prefix } = this.data;
+    const [h, w] = this.maps.gridOf(this.choice);
+    const all = this.of === "patches" ? prefix.length + h * w : this.data.tokens;
+    const entry = entries[this.lead];
     const count = entry ? entry.tokens + (this.state.next && entry.next ? entry.next.tokens : 0) : 0;
     const place = count / all / this.top;
     const text = `mark: even attention to all tokens, ${count} of ${all} = ${number(count / all)}`;
@@ -157,7 +224,7 @@ class View {
   }
 
   get aspect() {
-    const [h, w] = this.data.image ? this.data.image.size : this.maps.gridOf({ layer: "all", head: "all" });
+    const [h, w] = this.data.image ? this.data.image.size : this.maps.gridOf({ of: this.of, layer: "all", head: "all" });
     return w / h;
   }
 
