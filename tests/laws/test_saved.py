@@ -124,12 +124,13 @@ def compared():
 
 
 def scored():
-    table = pd.DataFrame({"measure": ["clip_score"], "of": ["images"], "value": [0.5]})
     recipe = {"encoder": "toy", "level": 0.95}
     shown = pd.DataFrame({"image": [], "clip_score": []})
-    return Scores(SCORE, table, recipe, images=shown), Scores(
-        SCORE, table * 2, recipe, images=shown
-    )
+    tables = [
+        pd.DataFrame({"measure": ["clip_score"], "of": ["images"], "value": [value]})
+        for value in (0.5, 0.25)
+    ]
+    return tuple(Scores(SCORE, each, recipe, images=shown) for each in tables)
 
 
 def evaluated():
