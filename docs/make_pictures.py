@@ -15,7 +15,7 @@ from regard import look, look_at, steer, sweep
 from regard.data.drawings import SUBJECTS
 from regard.data.prompts import prompts
 from regard.data.scenes import HELD_OUT_SINGLES, scene
-from regard.experiments.evaluations import openmoji
+from regard.experiments.evaluations import generated as drawn
 from regard.experiments.evaluations.scenes import confusion
 from regard.experiments.sweep_report import figures_of
 from regard.methods import drop
@@ -40,8 +40,8 @@ def generated() -> None:
     doubles = prompts()[::18][:16]
     wanted = [(prompt, 0) for prompt in [*singles, *doubles]]
     parts = [
-        openmoji.generated(wanted[n : n + openmoji.GENERATED])
-        for n in range(0, len(wanted), openmoji.GENERATED)
+        drawn.generated(wanted[n : n + drawn.GENERATED])
+        for n in range(0, len(wanted), drawn.GENERATED)
     ]
     images = [image for part in parts for image in part.pictures]
     captions = [caption for part in parts for caption in part.labels]

@@ -4,16 +4,15 @@ import xarray as xr
 
 from regard.data.drawings import SUBJECTS
 from regard.data.scenes import HELD_OUT_PAIRS, Mention, caption
-from regard.experiments.evaluations.openmoji import (
+from regard.experiments.evaluations.generated import (
     generated,
     generated_maps,
-    model,
-    noised,
     pair_figures,
     single_figures,
-    single_prompts,
-    true_maps,
 )
+from regard.experiments.evaluations.noised import noised, true_maps
+from regard.experiments.evaluations.openmoji import single_prompts
+from regard.experiments.evaluations.subject_maps import model
 from regard.experiments.evaluations.task import Chunk
 from regard.experiments.evaluations.word_maps import (
     NamedSubject,
@@ -179,7 +178,7 @@ def test_what_is_observed_in_a_batch_is_what_it_is_alone():
 
 @pytest.fixture
 def quickly(monkeypatch):
-    monkeypatch.setattr("regard.experiments.evaluations.openmoji.STEPS", 2)
+    monkeypatch.setattr("regard.experiments.evaluations.generated.STEPS", 2)
 
 
 def test_of_generated_images_verdicts_maps_and_masks_are_kept(quickly):

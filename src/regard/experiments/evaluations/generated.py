@@ -1,0 +1,136 @@
+"""Images that `openmoji` generates: verdicts of the segmenter, and maps of the words."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from regard.data.scenes import HELD_OUT_PAIRS, mentions_in
+from regard.experiments.evaluations.subject_maps import (
+    arrays_of,
+    model,
+    subjects_in,
+    subjects_of,
+)
+from regard.experiments.evaluations.task import Measured
+from regard.experiments.evaluations.word_maps import WordWatch, readings_of
+from regard.experiments.store import Done, small
+from regard.generation import Request, generate
+from regard.models.detector import detect
+from regard.scores.presence import misbound_colours, neglected_subjects
+
+STEPS, GUIDANCE = 30, 4.0
+
+GENERATED = 16
+"""Images that are generated and measured together."""
+
+Wanted = list[tuple[str, int]]
+"""Prompts with seeds."""
+
+
+def generated(wanted: Wanted) -> Done:
+    """Images of prompts with seeds.
+
+    Returns:
+        A row for each image; the maps of the subjects that are in it, and their masks.
+    """
+    texts = [model().tokenize(prompt) for prompt, _ in wanted]
+    watch = WordWatch(model(), texts)
+    how = {"num_inference_steps": STEPS, "guidance_scale": GUIDANCE}
+    requests = [Request(prompt, seed=seed, **how) for prompt, seed in wanted]
+    made = [each.image for each in generate(model(), requests, observe=watch.observers)]
+    seen, asked = detect(made), [prompt for prompt, _ in wanted]
+    verdicts = zip(
+        neglected_subjects(asked, seen).values, misbound_colours(asked, seen).values, strict=True
+    )
+    rows = [
+        {"prompt": prompt, "seed": seed, "neglected": float(lost), "misbound": float(wrong)}
+        for (prompt, seed), (lost, wrong) in zip(wanted, verdicts, strict=True)
+    ]
+    found = [
+        (text.text, text, subject, maps, detections.subjects[subject].mask)
+        for text, maps, detections in zip(texts, watch.maps(), seen, strict=True)
+        for subject in subjects_of(text.text)
+        if subject in detections.subjects
+    ]
+    return Done(
+        rows,
+        [f"{prompt} [{each}]" for prompt, each in zip(asked, seen, strict=True)],
+        np.stack([small(each) for each in made]),
+        len(wanted),
+        [prompt for prompt, *_ in found],
+        arrays_of([each[1:] for each in found]),
+    )
+
+
+def single_figures(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Share of images that show their subject, and of coloured objects in the right colour.
+
+    Args:
+        rows: As `generated` gives them.
+    """
+    neglected, misbound = _columns(rows)
+    coloured = np.array([_names_a_colour(each["prompt"]) for each in rows], bool)
+    # A subject that is not there has no colour, so not the right one either: NaN is not 0.
+    return {
+        "subject_shown": _share(neglected == 0),
+        "colour_right": _share(misbound[coloured] == 0),
+    }
+
+
+def pair_figures(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Shares of two-subject images: both there, one neglected, colours bound right.
+
+    ``colours_bound_right`` is taken over images that show both subjects, one of them coloured.
+
+    Args:
+        rows: As `generated` gives them.
+    """
+    neglected, misbound = _columns(rows)
+    never = np.array([_held_out(each["prompt"]) for each in rows], bool)
+    coloured = np.array([_names_a_colour(each["prompt"]) for each in rows], bool)
+    return {
+        "both_present": _share(neglected == 0),
+        "one_neglected": _share(neglected == 1 / 2),
+        "both_present_held_out_pairs": _share(neglected[never] == 0),
+        "colours_bound_right": _share(misbound[coloured & (neglected == 0)] == 0),
+    }
+
+
+def _columns(rows: Sequence[Mapping[str, Any]]) -> tuple[np.ndarray, np.ndarray]:
+    """Shares of neglected subjects and of misbound colours, float [image] each."""
+    neglected, misbound = (
+        np.array([each[name] for each in rows], float) for name in ("neglected", "misbound")
+    )
+    return neglected, misbound
+
+
+def _names_a_colour(prompt: str) -> bool:
+    return any(mention.colour for mention in mentions_in(prompt))
+
+
+def _held_out(prompt: str) -> bool:
+    return frozenset(subjects_of(prompt)) in HELD_OUT_PAIRS
+
+
+def _share(hits: np.ndarray) -> float:
+    """The share of true ones; NaN of none."""
+    return float(np.mean(hits)) if len(hits) else np.nan
+
+
+def generated_maps(found: Measured) -> dict[str, float]:
+    """Mean IoU of subject words' maps with the segmenter's masks on generated images.
+
+    The threshold is chosen on every other prompt and the figure taken on the rest, for each of the
+    readings by itself. Intervals are over prompts.
+    """
+    rows = [row["prompt"] for done in found.values() for row in done.rows]
+    order = {prompt: number for number, prompt in enumerate(dict.fromkeys(rows))}
+    subjects = [
+        each
+        for done in found.values()
+        for each in subjects_in(done, [order[prompt] for prompt in done.values])
+    ]
+    if {each.group % 2 for each in subjects} != {0, 1}:
+        return {"map_miou": np.nan}
+    return readings_of("map_miou", subjects)

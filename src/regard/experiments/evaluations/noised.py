@@ -1,0 +1,119 @@
+"""Real scenes, noised and seen once by the denoiser: do maps of words find the true masks?"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from regard.data.scenes import Scene
+from regard.experiments.evaluations.subject_maps import arrays_of, model, subjects_in
+from regard.experiments.evaluations.task import Chunk, Measured, unseen_scenes
+from regard.experiments.evaluations.word_maps import (
+    NamedSubject,
+    WordWatch,
+    halves,
+    held_out_iou,
+    readings_of,
+    word_map,
+)
+from regard.experiments.store import Done
+from regard.measures.thresholds import disc
+from regard.tap import Tap
+from regard.trace import Prompt
+from regard.zoo.pixels import to_tensor
+
+SCENES = "noised scenes"
+
+NOISED = 24
+"""Scenes that are noised and measured together."""
+
+NOISED_AT = 200
+"""Timestep (of 1000) at which real scenes are noised: the outlines are still there."""
+
+
+def noised(chunk: Chunk) -> Done:
+    """Real scenes, noised and seen once by the denoiser: the maps of their subjects.
+
+    Returns:
+        The number of its scene for each subject; its maps, its mask, its map averaged over coarse
+        layers too (``coarse``), and the map of another word (``shuffled``).
+    """
+    scenes = unseen_scenes(chunk)
+    texts = [model().tokenize(each.caption()) for each in scenes]
+    others, found, numbers, among = _other_words(chunk.last), [], [], []
+    coarse, shuffled = [], []
+    for number, each, text, maps in zip(
+        range(chunk.first, chunk.last), scenes, texts, _seen_once(chunk, scenes, texts), strict=True
+    ):
+        subjects = [placed.mention.subject for placed in each.placed]
+        for place, placed in enumerate(each.placed):
+            found.append((text, subjects[place], maps, placed.mask))
+            numbers.append(number)
+            among.append(subjects)
+            coarse.append(word_map(text, subjects[place], maps["every"]).values)
+            shuffled.append(word_map(text, others[number][place], maps["finest"]).values)
+    arrays = {**arrays_of(found, among), "coarse": np.stack(coarse), "shuffled": np.stack(shuffled)}
+    return Done(size=len(chunk), values=numbers, arrays=arrays)
+
+
+def _other_words(scenes: int) -> list[list[str]]:
+    """For each subject of each of the first scenes another word of its caption, drawn at random."""
+    rng, found = np.random.default_rng(0), []
+    for each in unseen_scenes(Chunk(SCENES, 0, scenes)):
+        words = each.caption().split()
+        own = [placed.mention.subject for placed in each.placed]
+        others = [[word for word in words if word != subject] for subject in own]
+        found.append([several[rng.integers(len(several))] for several in others])
+    return found
+
+
+def _seen_once(
+    chunk: Chunk, scenes: Sequence[Scene], texts: Sequence[Prompt]
+) -> list[dict[str, xr.DataArray]]:
+    """Encode real scenes, add noise at `NOISED_AT`, and let the denoiser see them once."""
+    import torch
+
+    pipeline = model().pipeline
+    watch = WordWatch(model(), texts)
+    captions = [text.text for text in texts]
+    ids = pipeline.tokenizer(
+        captions, padding="max_length", truncation=True, return_tensors="pt"
+    ).input_ids
+    with torch.no_grad():
+        latents = pipeline.vae.encode(to_tensor(each.image for each in scenes)).latent_dist.mode()
+        latents = latents * pipeline.vae.config.scaling_factor
+        times = torch.full((len(scenes),), NOISED_AT)
+        noisy = pipeline.scheduler.add_noise(latents, _noise(chunk, latents.shape[1:]), times)
+        words = pipeline.text_encoder(ids).last_hidden_state
+        with Tap(pipeline.unet, observe=watch.observers) as tap:
+            tap.conditions = ("cond",)  # it is given the captions and nothing else
+            pipeline.unet(noisy, times, words)
+    return watch.maps()
+
+
+def _noise(chunk: Chunk, shape: Sequence[int]) -> Any:
+    """The noise of some scenes: that of all scenes before is drawn first, chunk by chunk."""
+    import torch
+
+    generator = torch.Generator().manual_seed(0)
+    for first in range(0, chunk.last, NOISED):
+        noise = torch.randn((min(NOISED, chunk.last - first), *shape), generator=generator)
+    return noise
+
+
+def true_maps(found: Measured) -> dict[str, float]:
+    """Mean IoU with true masks when real scenes are noised and seen once, beside two baselines.
+
+    ``map_miou_all_layers`` averages the coarse layers too; ``map_miou_disc`` puts a centred disc in
+    the place of every map; ``map_miou_shuffled`` takes the map of another word of the same prompt.
+    Thresholds are chosen again for each, on every other scene. Intervals are over scenes.
+    """
+    subjects = [each for done in found.values() for each in subjects_in(done, done.values)]
+    centred = [NamedSubject(each.group, {"disc": disc((16, 16))}, each.mask) for each in subjects]
+    return {
+        **readings_of("map_miou_true_mask", subjects),
+        "map_miou_all_layers": held_out_iou(*halves(subjects, "coarse")),
+        "map_miou_disc": held_out_iou(*halves(centred, "disc")),
+        "map_miou_shuffled": held_out_iou(*halves(subjects, "shuffled")),
+    }
