@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from regard.experiments.benchmark import benchmark
     from regard.experiments.evaluate import evaluate
     from regard.experiments.images import ImageCase, ImagePlan, Variant
+    from regard.experiments.plain_report import plain_kind
     from regard.experiments.plan import Case, Plan
     from regard.experiments.result import Kind, Result
     from regard.experiments.run import run
@@ -34,6 +35,7 @@ __all__ = [
     "benchmark",
     "evaluate",
     "experiments",
+    "plain_kind",
     "redundancy",
     "run",
     "score",
@@ -52,6 +54,7 @@ hand_out(
         "Plan": "regard.experiments.plan:Plan",
         "Result": "regard.experiments.result:Result",
         "Variant": "regard.experiments.images:Variant",
+        "plain_kind": "regard.experiments.plain_report:plain_kind",
         "run": "regard.experiments.run:run",
     },
     experiments,
