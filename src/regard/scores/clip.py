@@ -27,7 +27,7 @@ def clip_score(
     """How well each image fits its text: cosine -1..1, or on a published scale 0..2.5 or 0..100.
 
     Args:
-        images: Pictures: PIL, uint8 arrays, or `regard.data.pictures.pictures`.
+        images: PIL images, uint8 arrays, or `regard.data.pictures.pictures`.
         texts: One for each.
         model: What `regard.models.encoder.encoder` takes, and reads texts.
         scale: ``cosine``; ``2.5`` for 2.5 max(cosine, 0), the paper's; ``100`` for

@@ -1,4 +1,4 @@
-"""Images or texts pair by pair before an encoder, which is the judge of most scores.
+"""Images or texts pair by pair in the features of an encoder, which most scores compare.
 
 A score means what the encoder's training taught it, and scores of two encoders cannot be compared.
 So every result says which encoder it was, with the SHA-256 of its weights.
@@ -15,7 +15,7 @@ from regard.axes import SAMPLE
 from regard.errors import ArgumentError
 
 BATCH = 32
-"""Pictures encoded at a time."""
+"""Images encoded at a time."""
 
 
 def open_encoder(which: Any) -> Any:

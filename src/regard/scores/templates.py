@@ -66,7 +66,7 @@ def prompt_similarity(
     """How well each image fits its prompt, put into 80 templates: cosine, -1..1.
 
     Args:
-        images: Pictures: PIL, uint8 arrays, or `regard.data.pictures.pictures`.
+        images: PIL images, uint8 arrays, or `regard.data.pictures.pictures`.
         prompts: One for each.
         model: What `regard.models.encoder.encoder` takes, and reads texts.
         legacy: As for `filled`.
@@ -280,7 +280,7 @@ def template_features(
         model: What `regard.models.encoder.encoder` takes, and reads texts.
         legacy: As for `filled`.
         batch: How many texts are encoded at a time.
-        caller: Who asks, for errors.
+        caller: The name of the calling function, for errors.
 
     Returns:
         float32 [prompt, feature].
