@@ -54,9 +54,7 @@ def steered() -> None:
     words = ("lion", "car", "on")
     maps = {word: (finest_map(done.before, word), finest_map(done.after, word)) for word in words}
     pictures = tuple(np.asarray(each.image) for each in (done.before, done.after))
-    differences(maps, pictures=pictures).savefig(
-        FOLDER / "steered.png", metadata={"Software": None}
-    )
+    differences(maps, images=pictures).savefig(FOLDER / "steered.png", metadata={"Software": None})
 
 
 def swept() -> None:

@@ -146,7 +146,7 @@ def test_a_model_that_reads_texts_needs_its_tokenizer(tmp_path, folder):
     [
         ([1.0, 2.0], "made (2,) of 2 images"),
         ([[1.0]], "made (1, 1) of 2 images"),
-        ([[1.0], [np.nan]], "with values that are no numbers"),
+        ([[1.0], [np.nan]], "with NaN or infinite values"),
     ],
 )
 def test_an_encoder_that_makes_something_else_is_told(found, said):

@@ -100,18 +100,18 @@ KINDS = {
 def test_schedulers_of_diffusers_are_told_apart(name):
     model = base(getattr(diffusers, name))
     found = noise_of(model, 4)
-    assert (found.drawn, found.apart, found.repeats) == KINDS[name]
+    assert (found.random, found.apart, found.repeats) == KINDS[name]
 
 
 def test_a_solver_with_noise_is_told_by_what_it_does_not_by_its_name():
     model = base(diffusers.DPMSolverMultistepScheduler, algorithm_type="sde-dpmsolver++")
-    assert noise_of(model, 4).drawn
+    assert noise_of(model, 4).random
     model = tiny_flux_pipeline()
-    assert not noise_of(model, 4).drawn
+    assert not noise_of(model, 4).random
     scheduler = model.scheduler
     model.scheduler = type(scheduler).from_config(scheduler.config, stochastic_sampling=True)
     found = noise_of(model, 4)  # its pipeline hands on no generator
-    assert (found.drawn, found.apart, found.repeats) == (True, False, True)
+    assert (found.random, found.apart, found.repeats) == (True, False, True)
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_a_solver_with_noise_is_told_by_what_it_does_not_by_its_name():
 )
 def test_other_sources_of_noise_are_found(scheduler, expected):
     found = noise_of(base(scheduler), 3)
-    told = (found.drawn, found.apart, found.repeats)
+    told = (found.random, found.apart, found.repeats)
     assert [one for one, other in zip(told, expected, strict=True) if other is not None] == [
         each for each in expected if each is not None
     ]
@@ -195,8 +195,8 @@ def test_what_no_seed_decides_is_said_and_not_compared():
 def test_of_what_cannot_be_tried_nothing_is_believed():
     seen = look(base(AnyOther), PROMPT, num_inference_steps=2)
     assert seen.trace.recipe["not_repeatable"] == (
-        "AnyOther cannot be tried by itself (ValueError: not of this size), so whether the seed "
-        "decides the image is not known"
+        "AnyOther cannot be tried outside its pipeline (ValueError: not of this size), so whether "
+        "the seed decides the image is not known"
     )
     with pytest.raises(ArgumentError, match="steer: AnyOther cannot be tried.*cannot be compared"):
         steer(base(AnyOther), PROMPT, [drop("cat")], num_inference_steps=2)

@@ -48,7 +48,7 @@ def test_a_variant_that_alone_is_there_is_named(half):
     [
         ({"device": "gpu"}, "device is 'gpu', and this machine has no such device"),
         ({"device": 3.5}, "device is 3.5, and this machine has no such device"),
-        ({"device": "meta"}, "device is 'meta', which holds no numbers"),
+        ({"device": "meta"}, "device is 'meta', which holds no values"),
         ({"dtype": "int8"}, "dtype is 'int8' and must be 'float32', 'float16' or 'bfloat16'"),
         ({"dtype": torch.int8}, "dtype is torch.int8 and must be"),
         ({"dtype": 16}, "dtype is 16 and must be"),

@@ -198,7 +198,7 @@ def test_layers_with_wrong_dims_tokens_or_values_are_refused(trace):
         replace(trace, layers={"a": layer, "b": layer.isel(key=[0, 1])})
     with pytest.raises(AxisError, match=r"the prompt 0\.\.0"):
         replace(trace, tokens=trace.tokens[:1])
-    with pytest.raises(ArgumentError, match="values that are no numbers"):
+    with pytest.raises(ArgumentError, match="NaN or infinite values"):
         replace(trace, layers={"a": layer * np.nan})
 
 

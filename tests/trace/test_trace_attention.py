@@ -148,7 +148,7 @@ def test_layers_that_see_other_tokens_are_refused(rows):
             Trace({"0": first, "1": second}, (), {})
     with pytest.raises(AxisError, match="as labelled_layer"):
         Trace({"0": first.transpose("head", "step", "query", "key")}, (), {})
-    with pytest.raises(ArgumentError, match="values that are no numbers"):
+    with pytest.raises(ArgumentError, match="NaN or infinite values"):
         Trace({"0": first * np.nan}, (), {})
     with pytest.raises(ArgumentError, match="there is no layer"):
         Trace({}, (), {})

@@ -33,7 +33,7 @@ def test_all_words_are_on_one_scale_and_changes_on_one_about_zero():
 
 def test_pictures_stand_above_with_their_distance():
     black, white = np.zeros((2, 2, 3), np.uint8), np.full((2, 2, 3), 255, np.uint8)
-    figure = differences({"cat": (plane([[1.0]]), plane([[1.0]]))}, pictures=(black, white))
+    figure = differences({"cat": (plane([[1.0]]), plane([[1.0]]))}, images=(black, white))
     assert drawn(figure.axes[2]).min() == 1.0
     assert figure.axes[3].get_ylabel() == "cat"
 

@@ -15,12 +15,12 @@ PICTURE = np.arange(4, dtype=np.uint8).reshape(2, 2)
 
 
 def test_all_maps_are_on_one_scale_beside_their_pictures():
-    figure = mosaic(ROWS, pictures=[PICTURE] * 2, rows=["cat", "$"], columns=["first", "last"])
+    figure = mosaic(ROWS, images=[PICTURE] * 2, rows=["cat", "$"], columns=["first", "last"])
     axes, bar = figure.axes
     assert len(axes.images) == 6
     tops = {image.norm.vmax for image in axes.images if image.get_cmap().name == "magma"}
     assert len(tops) == 1
-    assert [each.get_text() for each in axes.get_xticklabels()] == ["picture", "first", "last"]
+    assert [each.get_text() for each in axes.get_xticklabels()] == ["image", "first", "last"]
     assert [each.get_text() for each in axes.get_yticklabels()] == ["cat", "$"]
     assert bar.get_ylabel() == "times an even share"
 
@@ -53,8 +53,8 @@ def test_what_does_not_fit_is_refused():
         mosaic([ROWS[0][:1], ROWS[0]])
     with pytest.raises(ArgumentError, match=r"the rows have \[\] maps"):
         mosaic([])
-    for name in ("pictures", "rows"):
+    for name in ("images", "rows"):
         with pytest.raises(ArgumentError, match=f"{name} are 1 and must be 2, or none"):
-            mosaic(ROWS, **{name: [PICTURE if name == "pictures" else "cat"]})
+            mosaic(ROWS, **{name: [PICTURE if name == "images" else "cat"]})
     with pytest.raises(AxisError, match=r"a map has the dims \('head', 'y', 'x'\)"):
         mosaic([[heat([[1.0]]).expand_dims("head")]])

@@ -80,7 +80,7 @@ def generate(
     made: dict[int, Generated] = {}
     for number, batch in enumerate(batches):
         advance = _telling(on_step, part_of(progress, number, len(batches)))
-        drawn = noises[batch[0].request.num_inference_steps].drawn
+        drawn = noises[batch[0].request.num_inference_steps].random
         together = _Batch(model, batch, observe, advance).run(shares=not drawn)
         made |= {
             row.place: one

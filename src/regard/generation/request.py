@@ -3,13 +3,20 @@
 import copy
 import hashlib
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, TypedDict
 
-from regard.arguments import caller, listed, number_or_none, shown, whole_or_none
-from regard.errors import ArgumentError, DataError, PromptError, nearest
+from regard.arguments import caller, shown
+from regard.errors import ArgumentError, DataError, nearest
+from regard.generation.values import (
+    check_prompt,
+    check_text,
+    checked_count,
+    checked_guidance,
+    checked_methods,
+    checked_seed,
+)
 
 
 class Sampling(TypedDict, total=False):
@@ -35,10 +42,6 @@ class Sampling(TypedDict, total=False):
     height: int | None
     width: int | None
     latents: Any
-
-
-SIDE = " pixels. Leave it out for the model's own."
-"""How the message about a side of the image ends."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,21 +84,17 @@ is usual.
     latents: Any = None
 
     def __post_init__(self) -> None:
-        check_text(self.prompt, "prompt")
+        check_prompt(self.prompt)
         check_text(self.negative_prompt, "negative prompt")
-        if not self.prompt.strip():
-            raise PromptError(
-                f"{caller()}: the prompt is empty and needs at least one word. "
-                "Say what to generate, such as 'a cat on the beach'."
-            )
+        side = " pixels. Leave it out for the model's own."
         checked = {
-            "seed": _seed(self.seed),
-            "num_inference_steps": _count(
+            "seed": checked_seed(self.seed),
+            "num_inference_steps": checked_count(
                 self.num_inference_steps, "num_inference_steps", "; 30 is usual."
             ),
-            "guidance_scale": _guidance(self.guidance_scale),
-            "height": _count(self.height, "height", SIDE),
-            "width": _count(self.width, "width", SIDE),
+            "guidance_scale": checked_guidance(self.guidance_scale),
+            "height": checked_count(self.height, "height", side),
+            "width": checked_count(self.width, "width", side),
             "methods": checked_methods(self.methods),
         }
         for name, value in checked.items():
@@ -236,91 +235,7 @@ OLD_NAMES = {
 """What users of other libraries, or of earlier releases, may write, and what it is called here."""
 
 
-def check_text(text: Any, name: str) -> None:
-    """Refuse what is no text that a model could read.
-
-    Raises:
-        PromptError: it is of another type, or no UTF-8.
-
-    Example:
-        >>> check_text("a cat", "prompt")
-    """
-    if not isinstance(text, str):
-        raise PromptError(
-            f"{caller()}: the {name} is {shown(text)} and must be a text, such as 'a cat on the "
-            f"beach'."
-        )
-    try:
-        text.encode()
-    except UnicodeEncodeError as failed:
-        raise PromptError(
-            f"{caller()}: the {name} has bytes that are no UTF-8 text, at character "
-            f"{failed.start}. Type it again, or set the terminal to UTF-8."
-        ) from failed
-
-
-def checked_methods(methods: Any) -> tuple[Any, ...]:
-    """A list of methods.
-
-    Raises:
-        ArgumentError: it is a method alone, or holds something else.
-
-    Example:
-        >>> checked_methods([])
-        ()
-    """
-    several = None if isinstance(methods, str | bytes) else listed(methods)
-    if several is None:
-        alone = type(methods).__name__ == "Method"
-        what = f"the method {methods.name} alone" if alone else shown(methods)
-        raise ArgumentError(
-            f"{caller()}: methods is {what} and must be a list of methods, such as [drop('cat')]."
-        )
-    for each in several:
-        if not callable(getattr(each, "plan", None)):
-            raise ArgumentError(
-                f"{caller()}: methods hold {shown(each)}, which is none. Give what a function of "
-                f"regard.methods returns, such as drop('cat')."
-            )
-    return tuple(several)
-
-
 # Inside
-
-
-def _count(value: Any, name: str, cure: str) -> int | None:
-    """A whole number from 1 on, or None; ``cure`` ends the message."""
-    count = whole_or_none(value)
-    if value is not None and (count is None or count < 1):
-        kind = "a whole number of " if count is None else ""
-        raise ArgumentError(
-            f"{caller()}: {name} is {shown(value)} and must be {kind}1 or more{cure}"
-        )
-    return count
-
-
-def _guidance(value: Any) -> float | None:
-    guidance = number_or_none(value)
-    if value is not None and (guidance is None or not 0 <= guidance < math.inf):
-        kind = "a number of " if guidance is None else ""
-        raise ArgumentError(
-            f"{caller()}: guidance_scale is {shown(value)} and must be {kind}0 or more; 1 and less "
-            f"switch it off."
-        )
-    return guidance
-
-
-def _seed(value: Any) -> int:
-    seed = whole_or_none(value)
-    if seed is None or not 0 <= seed < 2**63:
-        kind = "be a whole number" if seed is None else "lie"
-        cure = (
-            " Give a seed in place of a generator." if "Generator" in type(value).__name__ else ""
-        )
-        raise ArgumentError(
-            f"{caller()}: seed is {shown(value)} and must {kind} in 0..2**63-1.{cure}"
-        )
-    return seed
 
 
 def _digest(latents: Any) -> str:

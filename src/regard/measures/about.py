@@ -136,7 +136,7 @@ def measure(
 
 
 def about_of(function: Callable[..., Any]) -> About:
-    """The ``.about`` of a measure; for one that carries none, what its docstring tells.
+    """The ``.about`` of a measure; for one without, what its docstring says.
 
     Example:
         >>> about_of(len).unit

@@ -39,11 +39,11 @@ def head_diversity(
         query: The dim to average over, at last.
         prefix: How many keys at the start stand for no patch; they are left out and the rest is
             put to a sum of 1. A query without other mass in a head does not count, and
-            ``attrs["excluded"]`` tells how many did not.
+            ``attrs["excluded"]`` is the number of those.
 
     Returns:
-        The dims of ``weights`` less these three, in bits (``js``) or without unit; NaN for one
-        head, which has nobody to differ from.
+        The dims of ``weights`` less these three, in bits (``js``) or without unit; NaN for a
+        single head, which cannot differ from another.
 
     Raises:
         AxisError: ``weights`` lacks one of the dims.

@@ -42,8 +42,8 @@ def coherence(
         grid: Rows and columns of patches.
         prefix: How many tokens at the start are no patches; they are left out, and the rest of
             each row is put to a sum of 1.
-        query: The dim of the places that look.
-        over: The dim of the places that are looked at.
+        query: The dim of the tokens that attend.
+        over: The dim of the tokens that are attended to.
 
     Returns:
         The mean over the queries on the object of their mass on it: the dims of ``weights`` and
@@ -90,8 +90,8 @@ def coherence_lift(
         mask: As for `coherence`.
         grid: Rows and columns of patches.
         prefix: As for `coherence`.
-        query: The dim of the places that look.
-        over: The dim of the places that are looked at.
+        query: The dim of the tokens that attend.
+        over: The dim of the tokens that are attended to.
 
     Returns:
         `coherence` over the object's share of the patches; NaN where no query is on the object.

@@ -26,9 +26,9 @@ def on_patches(
         weights: Self-attention, any dims that include ``query`` and ``over``.
         grid: Rows and columns of patches.
         prefix: How many tokens at the start are no patches.
-        query: The dim of the places that look; its coordinate, if any, numbers the tokens.
-        over: The dim of the places that are looked at.
-        caller: Who asks, for messages.
+        query: The dim of the tokens that attend; its coordinate, if any, numbers them.
+        over: The dim of the tokens that are attended to.
+        caller: The name of the calling function, for messages.
         renormalise: Whether what is left of a row is put to a sum of 1.
 
     Returns:
@@ -77,7 +77,7 @@ def patch_queries(
 
 
 def check_grid(keys: int, grid: Grid, *, prefix: int, caller: str) -> None:
-    """Refuse a grid that has not as many patches as there are keys after the prefix.
+    """Refuse a grid whose number of patches is not that of the keys after the prefix.
 
     Raises:
         ArgumentError: they differ.

@@ -69,7 +69,7 @@ def _flat(heat: Any, mask: Any) -> tuple[Any, Any]:
 
 
 def _where_there(mask: Any, heat: Any, value: Any) -> Any:
-    """``value``, or NaN for an empty mask or a map with values that are no numbers."""
+    """``value``, or NaN for an empty mask or a map with NaN or infinite values."""
     xp = array_namespace(heat, mask)
     known = xp.any(mask, axis=(-2, -1)) & xp.all(xp.isfinite(heat), axis=(-2, -1))
     return xp.where(known, value, xp.full_like(value, float("nan")))

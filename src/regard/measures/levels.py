@@ -1,4 +1,4 @@
-"""From which value on a map is hot, told by the map itself.
+"""Thresholds from which on a map is hot, computed from the map itself.
 
 Kernels over the last two axes of NumPy arrays or tensors. An even map has no hot part: NaN.
 """

@@ -89,8 +89,8 @@ def iou(
 def pointing_game(heat: xr.DataArray, mask: xr.DataArray, *, tolerance: int = 0) -> xr.DataArray:
     """Whether the hottest pixel lies on the mask: 1 a hit, 0 a miss, between them if several tie.
 
-    Where several pixels are hottest, it is the share of them that hits: what one of them, drawn
-    at random, would score. The mean over maps is the accuracy.
+    Where several pixels are hottest, it is the share of them that hits: the expected
+    score of one of them chosen at random. The mean over maps is the accuracy.
 
     Args:
         heat: A map over ``y`` and ``x``, perhaps more dims; resized to the pixels of the mask.

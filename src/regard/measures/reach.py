@@ -40,15 +40,15 @@ def attention_distance(
 
     Args:
         weights: Self-attention, any dims that include ``query`` and ``over``. Where ``query`` has
-            a coordinate, it tells which token each query is; else queries are numbered as keys.
+            a coordinate, it says which token each query is; else queries are numbered as keys.
         grid: Rows and columns of patches.
         patch: Pixels per patch, one number or (down, across); the answer is then in pixels.
         prefix: How many tokens at the start are no patches, such as CLS and registers. They have
             no place: as queries they are left out, and so they are as keys.
         renormalise: Put the rest of each row to a sum of 1. False only to compare with numbers
             that were made without; they are the smaller the more mass CLS has.
-        query: The dim of the places that look.
-        over: The dim of the places that are looked at.
+        query: The dim of the tokens that attend.
+        over: The dim of the tokens that are attended to.
 
     Returns:
         One distance per patch query (the dims of ``weights`` less ``over``) in patches or pixels;

@@ -89,7 +89,7 @@ def patch_rows(
         weights: Attention weights, any dims that include ``over``.
         over: The dim that sums to 1.
         prefix: How many keys at the start are no patches: CLS, registers.
-        caller: Who asks, for messages.
+        caller: The name of the calling function, for messages.
         renormalise: Whether the rest is divided by its sum.
 
     Returns:
@@ -155,7 +155,7 @@ def mean_over(value: xr.DataArray, dim: str) -> xr.DataArray:
 
 
 def where_known(value: Any, rows: Any) -> Any:
-    """``value``, or NaN where the row it was counted from has no numbers.
+    """``value``, or NaN where the row it was counted from has NaN or infinite values.
 
     Comparing with NaN is false without a word, so what counts entries must ask.
     """

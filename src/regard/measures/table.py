@@ -40,8 +40,8 @@ def over_trace(trace: Trace | str | os.PathLike[str], names: str | Sequence[str]
 
     Of words, the map of a word over the patches is measured, put to a sum of 1. Of images, the
     rows of the class token, of each register and of the patches are, with the keys before the
-    patches left out; of the patches the mean is told, which is a mean of values and not the value
-    of a mean.
+    patches left out; for the patches the table has the mean of their values, which is not the
+    value of their mean.
 
     Args:
         trace: A trace, or the folder of a saved one, which is read block by block.

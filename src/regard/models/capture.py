@@ -100,7 +100,7 @@ def capture(model: TextToImage, run: Callable[[], Any], *, step: int = 0) -> Cap
 def preparing(model: TextToImage, change: Callable[[Tensor], Tensor | None]) -> Iterator[None]:
     """Let initial latents pass through a function; None from it leaves them as they are.
 
-    The pipeline draws its noise all the same, so that its generator stands where it would.
+    The pipeline samples its initial noise all the same, so that its generator advances as usual.
     """
 
     def wrap(prepare: Callable[..., Any]) -> Callable[..., Any]:

@@ -34,13 +34,13 @@ class Encoder:
     """What turns one batch of images or texts into numbers.
 
     Attributes:
-        name: Told with every result.
+        name: Recorded with every result.
         features: RGB images to one vector each, [image, feature].
         texts: Texts to vectors in the same space, [text, feature]; None where it reads none.
         layers: RGB images to the output of each layer, [image, token, channel] or
             [image, channel, y, x]; None where they cannot be had.
         cut: How many of some texts are too long to be read whole.
-        recipe: More to tell with every result, such as ``weights_sha256``.
+        recipe: More to record with every result, such as ``weights_sha256``.
     """
 
     name: str
@@ -126,7 +126,7 @@ def _of_network(network: Any, folder: Path, name: str) -> Encoder:
 
 
 def summary(vision: Any, out: Any) -> Tensor:
-    """One vector a picture: what the network itself sums up, else its class token, else the mean.
+    """One vector per image: the network's own pooled output, else its class token, else the mean.
 
     A dense pooler on the class token (as ViTModel has) is passed over: it is a remnant of text
     models which hardly any vision checkpoint has trained, so it would be random.
@@ -239,7 +239,7 @@ def encoded(which: Encoder, items: Sequence[Any], *, batch: int, caller: str) ->
 
 
 def as_pictures(items: Sequence[Any], first: int = 0) -> list[Image.Image]:
-    """Pictures or arrays as RGB images; ``first`` is the number of the first, for errors.
+    """Images or arrays as RGB images; ``first`` is the number of the first, for errors.
 
     Raises:
         DataError: one is no image.
@@ -252,7 +252,7 @@ def _checked(which: Encoder, found: Any, number: int) -> Tensor:
     if rows.ndim != 2 or len(rows) != number or not rows.isfinite().all():
         raise DataError(
             f"encoder: '{which.name}' made {tuple(rows.shape)} of {number} images or texts"
-            f"{'' if rows.isfinite().all() else ', with values that are no numbers'}. "
+            f"{'' if rows.isfinite().all() else ', with NaN or infinite values'}. "
             f"It must make one row of numbers for each."
         )
     return rows

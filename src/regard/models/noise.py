@@ -1,7 +1,7 @@
 """Whether the seed decides the image: what is random in the steps of a scheduler, and who seeds it.
 
-Nothing is told from names. A scheduler is tried on a few numbers: the same seed twice, another
-seed, and two rows at once.
+Names decide nothing. A scheduler is tried on a few numbers: the same seed twice, another seed,
+and two rows at once.
 """
 
 import copy
@@ -32,15 +32,15 @@ class Noise:
     """What is random in the steps of a scheduler.
 
     Attributes:
-        drawn: Whether the outcome is another with another seed, so that rows of one seed part as
-            soon as they draw.
-        apart: Whether each row of a batch comes out as it does alone.
+        random: Whether the outcome depends on the seed, so that rows of one seed differ from the
+            first random step on.
+        apart: Whether each row of a batch is what it is alone.
         repeats: Whether a seed is known to give the same outcome each time.
         scheduler: Its class name, for messages.
         untried: Why it could not be tried, and so nothing is known; empty where it was.
     """
 
-    drawn: bool
+    random: bool
     apart: bool
     repeats: bool
     scheduler: str
@@ -53,8 +53,8 @@ class Noise:
             return ""
         if self.untried:
             return (
-                f"{self.scheduler} cannot be tried by itself ({self.untried}), so whether the seed "
-                f"decides the image is not known"
+                f"{self.scheduler} cannot be tried outside its pipeline ({self.untried}), so "
+                f"whether the seed decides the image is not known"
             )
         return (
             f"{self.scheduler} draws noise that the seed does not decide, so one seed gives "
@@ -100,7 +100,7 @@ def noise_of(pipeline: Any, steps: int) -> Noise:
     Example:
         >>> from regard.models import load
         >>> noise_of(load("openmoji").pipeline, 4)
-        Noise(drawn=False, apart=True, repeats=True, scheduler='DDIMScheduler', untried='')
+        Noise(random=False, apart=True, repeats=True, scheduler='DDIMScheduler', untried='')
     """
     scheduler = pipeline.scheduler
     plain = {
@@ -118,16 +118,16 @@ def noise_of(pipeline: Any, steps: int) -> Noise:
 
 @contextmanager
 def seeded(seed: int) -> Iterator[Callable[[], bool]]:
-    """Seed what draws without a generator of its own; afterwards all is as it was before.
+    """Seed the global random generators; afterwards they are as they were before.
 
     Yields:
-        A function that says whether anything was drawn so.
+        A function that says whether any of them was used.
 
     Example:
-        >>> with seeded(0) as drew:
-        ...     before = drew()
+        >>> with seeded(0) as used:
+        ...     before = used()
         ...     _ = torch.rand(1)
-        ...     after = drew()
+        ...     after = used()
         >>> before, after
         (False, True)
     """
@@ -168,12 +168,12 @@ def _tried(pipeline: Any, steps: int) -> Noise:
         both = _course(pipeline, _copy(pipeline.scheduler), steps, [1, 0], world=0)
     except Exception as error:  # whatever it raises when it is not called by its pipeline
         why = f"{type(error).__name__}: {error}".splitlines()[0]
-        return Noise(drawn=True, apart=False, repeats=False, scheduler=name, untried=why)
-    drawn, repeats = not _close(one, other), _close(one, again)
+        return Noise(random=True, apart=False, repeats=False, scheduler=name, untried=why)
+    varies, repeats = not _close(one, other), _close(one, again)
     apart = _close(one, [each[1:] for each in both])
-    if not drawn:
+    if not varies:
         apart = apart and _close(one, [each[:1] for each in both])
-    return Noise(drawn, apart, repeats, name)
+    return Noise(varies, apart, repeats, name)
 
 
 def _copy(scheduler: Any) -> Any:
@@ -190,7 +190,7 @@ def _copy(scheduler: Any) -> Any:
 def _course(
     pipeline: Any, scheduler: Any, steps: int, seeds: Sequence[int], *, world: int
 ) -> list[Tensor]:
-    """What comes out of each evaluation, for rows that differ in nothing but their seeds."""
+    """The latents after each scheduler step, for rows that differ in their seeds only."""
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
     draw = torch.Generator().manual_seed(0)
     latents = torch.randn(1, *SHAPE, generator=draw).expand(len(seeds), *SHAPE).clone()

@@ -63,7 +63,7 @@ def _device(device: Any) -> str:
             f"'cpu', or a GPU that is there, such as 'cuda'."
         ) from failed
     if named.type == "meta":
-        raise ArgumentError("load: device is 'meta', which holds no numbers. Give 'cpu' or 'cuda'.")
+        raise ArgumentError("load: device is 'meta', which holds no values. Give 'cpu' or 'cuda'.")
     return str(named)
 
 

@@ -64,13 +64,13 @@ def check_latents(pipeline: Any, family: Family, latents: Any, size: Size | None
     if not torch.is_tensor(latents) or not latents.is_floating_point():
         raise ArgumentError(
             f"{caller()}: latents is {shown(latents)} and must be a tensor of floats: the "
-            f"initial noise. Leave it out to draw it from the seed."
+            f"initial noise. Omit it to sample it from the seed."
         )
     wanted = _shape_of_noise(pipeline, family, size)
     if wanted is not None and tuple(latents.shape) != wanted:
         raise ArgumentError(
             f"{caller()}: latents are {tuple(latents.shape)} and must be {wanted} for this "
-            f"model and size. Leave them out to draw them from the seed."
+            f"model and size. Omit them to sample them from the seed."
         )
     if not bool(torch.isfinite(latents).all()):
         raise ArgumentError(f"{caller()}: latents have NaN or infinity. Give finite noise.")

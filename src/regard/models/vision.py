@@ -136,11 +136,11 @@ class Vision:
         rows, columns = self.grid(size)
         return rows * self.patch[0], columns * self.patch[1]
 
-    def seen(self, picture: Any, size: Size | None = None) -> Image.Image:
+    def seen(self, image: Any, size: Size | None = None) -> Image.Image:
         """The part of an image that the model is shown, at its resolution, before normalising.
 
         Args:
-            picture: PIL, or uint8 [y, x] or [y, x, 3].
+            image: PIL, or uint8 [y, x] or [y, x, 3].
             size: Rows and columns in pixels. Given, the whole image is brought to it; left out,
                 the model's own preparation is followed, which may cut the margins off.
 
@@ -152,7 +152,7 @@ class Vision:
             ArgumentError: the size does not suit the patches.
         """
         self.grid(size)
-        whole = as_rgb(picture).convert("L" if self.channels == 1 else "RGB")
+        whole = as_rgb(image).convert("L" if self.channels == 1 else "RGB")
         rows, columns = size or self.size
         how = self.preparation
         if size is None and how.shortest is not None:
@@ -161,11 +161,11 @@ class Vision:
             return whole
         return whole.resize((columns, rows), how.resample)
 
-    def pixels(self, pictures: Sequence[Any] | np.ndarray, size: Size | None = None) -> Tensor:
+    def pixels(self, images: Sequence[Any] | np.ndarray, size: Size | None = None) -> Tensor:
         """Images as the model takes them.
 
         Args:
-            pictures: Each as `seen` takes it.
+            images: Each as `seen` takes it.
             size: As in `seen`.
 
         Returns:
@@ -181,7 +181,7 @@ class Vision:
                 f"{self.name}: there is no {PROCESSOR}, so it is unknown which pixels the model "
                 f"takes. Save its image processor in its folder, or give it with processor=."
             )
-        arrays = [np.asarray(self.seen(each, size), np.float32) for each in pictures]
+        arrays = [np.asarray(self.seen(each, size), np.float32) for each in images]
         stacked = np.stack(arrays).reshape(len(arrays), *arrays[0].shape[:2], self.channels)
         shares = stacked / np.float32(255)
         normal = (shares - np.float32(self.mean)) / np.float32(self.std)

@@ -141,7 +141,7 @@ def compared(
     requests: Sequence[Any],
     judges: Sequence["Judge"],
 ) -> pd.DataFrame:
-    """What some judges say of images beside a baseline.
+    """How images differ from a baseline, by some scorers.
 
     Args:
         baseline: What the images are compared with.

@@ -27,7 +27,7 @@ def clip_score(
     """How well each image fits its text: cosine -1..1, or on a published scale 0..2.5 or 0..100.
 
     Args:
-        images: Pictures: PIL, uint8 arrays, or `regard.data.pictures.pictures`.
+        images: PIL images, uint8 arrays, or `regard.data.pictures.pictures`.
         texts: One for each.
         model: What `regard.models.encoder.encoder` takes, and reads texts.
         scale: ``cosine``; ``2.5`` for 2.5 max(cosine, 0), the paper's; ``100`` for
@@ -64,7 +64,8 @@ def clip_score(
     cosine, which = cosines("clip_score", images, said, model, batch)
     score = cosine if scale == "cosine" else float(scale) * np.maximum(cosine, 0.0)
     more = {"scale": scale, "prefix": prefix, "cut": which.cut(said)}
-    return labelled_by("clip_score", score, images, which, units=SCALES[scale], **more)
+    found = labelled_by(clip_score, score, images, which, **more)
+    return found.assign_attrs(units=SCALES[scale])
 
 
 @measure(unit="cosine", low=-1.0, higher="more alike", reads=PICTURES, reduce=NONE)
@@ -102,7 +103,7 @@ def image_similarity(
     """
     check_pairs("image_similarity", images, others)
     cosine, which = cosines("image_similarity", images, others, model, batch)
-    return labelled_by("image_similarity", cosine, images, which, units="cosine")
+    return labelled_by(image_similarity, cosine, images, which)
 
 
 @measure(unit="cosine", low=-1.0, higher="more alike", reads=TEXTS, reduce=NONE)
@@ -138,8 +139,7 @@ def text_similarity(
     """
     check_pairs("text_similarity", texts, others)
     cosine, which = cosines("text_similarity", texts, others, model, batch)
-    cut = which.cut([*texts, *others])
-    return labelled_by("text_similarity", cosine, texts, which, units="cosine", cut=cut)
+    return labelled_by(text_similarity, cosine, texts, which, cut=which.cut([*texts, *others]))
 
 
 def check_scale(scale: str) -> None:

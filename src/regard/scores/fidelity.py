@@ -39,7 +39,7 @@ def fid(
     says so. For some hundreds of images `kid` is the better one.
 
     Args:
-        real: Pictures: PIL, uint8 arrays, or `regard.data.pictures.pictures`; two or more.
+        real: PIL images, uint8 arrays, or `regard.data.pictures.pictures`; two or more.
         made: Others; their number need not be the same.
         encoder: What `regard.models.encoder.encoder` takes, such as a function from images to the
             2048 features of an Inception network.
@@ -98,7 +98,7 @@ def kid(
 ) -> xr.DataArray:
     """How far two sets of images are apart by a kernel on their features: 0 where they agree.
 
-    It is unbiased, so small sets may be compared with large ones, and it may come out below 0.
+    It is unbiased, so small sets may be compared with large ones, and it may be below 0.
 
     Args:
         real: As for `fid`.
@@ -136,7 +136,7 @@ def kid(
     size = min(1000, least // 2) if subset_size is None else subset_size
     if not 2 <= size <= least or subsets < 2:
         raise ArgumentError(
-            f"kid: {subsets} subsets of {size} images cannot be drawn from {least}. "
+            f"kid: {subsets} subsets of {size} images cannot be sampled from {least}. "
             f"Take 2 subsets or more, of 2 to {least} images."
         )
     library = need("torchmetrics.image.kid", extra="metrics", caller="kid")
@@ -168,8 +168,8 @@ def kid(
 def _error_of_the_whole(spread: float, size: int, number: int) -> float:
     """The standard error with ``number`` images, from the spread over subsets of ``size``.
 
-    Subsets drawn without replacement from one set resemble each other, the more so the larger they
-    are; and a smaller set varies more. Both together make the factor below.
+    Subsets sampled without replacement from one set resemble each other, the more so the larger
+    they are; and a smaller set varies more. Both together make the factor below.
     """
     return spread * (size / (number - size)) ** 0.5 if size < number else float("nan")
 

@@ -1,10 +1,10 @@
-"""Images or texts pair by pair before an encoder, which is the judge of most scores.
+"""Images or texts pair by pair in the features of an encoder, which most scores compare.
 
 A score means what the encoder's training taught it, and scores of two encoders cannot be compared.
 So every result says which encoder it was, with the SHA-256 of its weights.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,9 +13,10 @@ from array_api_compat import array_namespace
 
 from regard.axes import SAMPLE
 from regard.errors import ArgumentError
+from regard.measures.about import labelled
 
 BATCH = 32
-"""Pictures encoded at a time."""
+"""Images encoded at a time."""
 
 
 def open_encoder(which: Any) -> Any:
@@ -68,11 +69,10 @@ def cosines(
 
 
 def labelled_by(
-    name: str, values: Any, first: Sequence[Any], which: Any, **attrs: Any
+    function: Callable[..., Any], values: Any, first: Sequence[Any], which: Any, **attrs: Any
 ) -> xr.DataArray:
     """A score over sample, with the names of its images and the encoder that gave it."""
     names = getattr(first, "names", None)
     coords = {} if names is None else {SAMPLE: list(names)}
-    told = {"encoder": which.name, **which.recipe, "undefined": int(np.isnan(values).sum())}
-    found = xr.DataArray(values, dims=(SAMPLE,), coords=coords, name=name)
-    return found.assign_attrs({**attrs, **told})
+    found = xr.DataArray(np.asarray(values), dims=(SAMPLE,), coords=coords)
+    return labelled(found, function, **attrs, encoder=which.name, **which.recipe)

@@ -77,8 +77,8 @@ def perceptual_distance(
         pair = [which.layers(as_pictures(each[part], first)) for each in (images, others)]
         kept = [_chosen(each, layers) for each in pair]
         found.append(np.asarray(distance_of_layers(*kept)))
-    told = {"units": "1", "layers": "all" if layers is None else list(layers)}
-    return labelled_by("perceptual_distance", np.concatenate(found), images, which, **told)
+    named = "all" if layers is None else list(layers)
+    return labelled_by(perceptual_distance, np.concatenate(found), images, which, layers=named)
 
 
 def distance_of_layers(first: Sequence[Any], second: Sequence[Any]) -> Any:

@@ -1,4 +1,4 @@
-"""Does an image show what its prompt names, in the colours it names? By a segmenter's verdicts."""
+"""Does an image show what its prompt names, in the colours named? By a segmenter's detections."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,11 +14,11 @@ from regard.scores.pairs import check_pairs
 
 @measure(unit="share of subjects", higher="more is missing", reads=VERDICTS, reduce="over subjects")
 def neglected_subjects(prompts: Sequence[str], seen: Sequence[Any]) -> xr.DataArray:
-    """Which share of the subjects that a prompt names is not in its picture: 0..1.
+    """Which share of the subjects that a prompt names its image lacks: 0..1.
 
     Args:
         prompts: Texts that name subjects of `regard.data.SUBJECTS`.
-        seen: What the segmenter sees in the image of each, from `regard.models.detector.detect`.
+        seen: What the segmenter detects in the image of each, from `regard.models.detector.detect`.
 
     Returns:
         ``sample``; above 0 the image neglects a subject. NaN for a prompt that names none.
@@ -50,7 +50,7 @@ def neglected_subjects(prompts: Sequence[str], seen: Sequence[Any]) -> xr.DataAr
     reduce="over coloured subjects that are shown",
 )
 def misbound_colours(prompts: Sequence[str], seen: Sequence[Any]) -> xr.DataArray:
-    """Which share of the named colours is not the colour of its subject in the picture: 0..1.
+    """Which share of the named colours is not the colour of its subject in the image: 0..1.
 
     Only subjects that are in the image count: what is neglected has no colour to be wrong.
 

@@ -11,41 +11,16 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from regard.axes import SAMPLE
-from regard.measures.about import PICTURES_AND_TEXTS, TEXTS, labelled, measure
-from regard.scores.pairs import BATCH, check_pairs, cosine_of_rows, features, open_encoder
-
-TEMPLATES = tuple(
-    """
-a bad photo of a {}.|a photo of many {}.|a sculpture of a {}.|a photo of the hard to see {}.
-a low resolution photo of the {}.|a rendering of a {}.|graffiti of a {}.|a bad photo of the {}.
-a cropped photo of the {}.|a tattoo of a {}.|the embroidered {}.|a photo of a hard to see {}.
-a bright photo of a {}.|a photo of a clean {}.|a photo of a dirty {}.|a dark photo of the {}.
-a drawing of a {}.|a photo of my {}.|the plastic {}.|a photo of the cool {}.
-a close-up photo of a {}.|a black and white photo of the {}.|a painting of the {}.
-a painting of a {}.|a pixelated photo of the {}.|a sculpture of the {}.|a bright photo of the {}.
-a cropped photo of a {}.|a plastic {}.|a photo of the dirty {}.|a jpeg corrupted photo of a {}.
-a blurry photo of the {}.|a photo of the {}.|a good photo of the {}.|a rendering of the {}.
-a {} in a video game.|a photo of one {}.|a doodle of a {}.|a close-up photo of the {}.
-a photo of a {}.|the origami {}.|the {} in a video game.|a sketch of a {}.|a doodle of the {}.
-a origami {}.|a low resolution photo of a {}.|the toy {}.|a rendition of the {}.
-a photo of the clean {}.|a photo of a large {}.|a rendition of a {}.|a photo of a nice {}.
-a photo of a weird {}.|a blurry photo of a {}.|a cartoon {}.|art of a {}.|a sketch of the {}.
-a embroidered {}.|a pixelated photo of a {}.|itap of the {}.|a jpeg corrupted photo of the {}.
-a good photo of a {}.|a plushie {}.|a photo of the nice {}.|a photo of the small {}.
-a photo of the weird {}.|the cartoon {}.|art of the {}.|a drawing of the {}.
-a photo of the large {}.|a black and white photo of a {}.|the plushie {}.|a dark photo of a {}.
-itap of a {}.|graffiti of the {}.|a toy {}.|itap of my {}.|a photo of a cool {}.
-a photo of a small {}.|a tattoo of the {}.
-""".strip()
-    .replace("\n", "|")
-    .split("|")
+from regard.measures.about import PICTURES_AND_TEXTS, TEXTS, measure
+from regard.scores.pairs import (
+    BATCH,
+    check_pairs,
+    cosine_of_rows,
+    features,
+    labelled_by,
+    open_encoder,
 )
-"""What CLIP's authors wrap a class of ImageNet in; ``{}`` is its place. ('itap': I took an image.)
-
-Source: Radford et al. (2021), "Learning Transferable Visual Models From Natural Language
-Supervision", arXiv 2103.00020, section 3.1.4, and the notebook published with it.
-"""
+from regard.scores.wordings import TEMPLATES, filled
 
 
 @measure(
@@ -66,10 +41,11 @@ def prompt_similarity(
     """How well each image fits its prompt, put into 80 templates: cosine, -1..1.
 
     Args:
-        images: Pictures: PIL, uint8 arrays, or `regard.data.pictures.pictures`.
+        images: PIL images, uint8 arrays, or `regard.data.pictures.pictures`.
         prompts: One for each.
         model: What `regard.models.encoder.encoder` takes, and reads texts.
-        legacy: As for `filled`.
+        legacy: Clean the filled templates as the published code does, which also changes words:
+            'panda and' becomes 'pandand'. The 276 prompts are the same in both ways.
         batch: How many images or texts are encoded at a time.
 
     Returns:
@@ -96,12 +72,10 @@ def prompt_similarity(
     """
     check_pairs("prompt_similarity", images, prompts)
     which = open_encoder(model)
-    how: dict[str, Any] = {"batch": batch, "caller": "prompt_similarity"}
-    known = _by_text(prompts, which, legacy=legacy, **how)
-    seen = _unit(features(which, images, **how).numpy())
+    how = {"legacy": legacy, "batch": batch, "caller": "prompt_similarity"}
+    known, seen, attrs = _encoded(which, prompts, images, **how)
     values = cosine_of_rows(seen, np.stack([known[each] for each in prompts]))
-    told = _told(which, prompts, legacy)
-    return labelled(_samples(values, images), prompt_similarity, **told)
+    return labelled_by(prompt_similarity, values, images, which, **attrs)
 
 
 @measure(
@@ -125,7 +99,7 @@ def weaker_half(
         images: As for `prompt_similarity`.
         prompts: One for each.
         model: As for `prompt_similarity`.
-        legacy: As for `filled`.
+        legacy: As for `prompt_similarity`.
         batch: As for `prompt_similarity`.
 
     Returns:
@@ -151,17 +125,15 @@ def weaker_half(
     """
     check_pairs("weaker_half", images, prompts)
     which = open_encoder(model)
-    how: dict[str, Any] = {"batch": batch, "caller": "weaker_half"}
+    how = {"legacy": legacy, "batch": batch, "caller": "weaker_half"}
     split = [halves(each) for each in prompts]
-    said = list(dict.fromkeys(part for parts in split for part in parts))
-    seen = _unit(features(which, images, **how).numpy())
-    known = _by_text(said, which, legacy=legacy, **how)
+    known, seen, attrs = _encoded(which, [part for each in split for part in each], images, **how)
     values = [
         min((float(row @ known[part]) for part in parts), default=np.nan)
         for row, parts in zip(seen, split, strict=True)
     ]
-    told = {**_told(which, said, legacy), "unsplit": sum(not parts for parts in split)}
-    return labelled(_samples(values, images), weaker_half, **told)
+    attrs["unsplit"] = sum(not parts for parts in split)
+    return labelled_by(weaker_half, values, images, which, **attrs)
 
 
 @measure(
@@ -187,7 +159,7 @@ def caption_similarity(
         captions: What a captioner says, such as `regard.models.captioner.captions`.
         prompts: One for each.
         model: What `regard.models.encoder.encoder` takes, and reads texts.
-        legacy: As for `filled`.
+        legacy: As for `prompt_similarity`.
         batch: How many texts are encoded at a time.
 
     Returns:
@@ -211,44 +183,15 @@ def caption_similarity(
     """
     check_pairs("caption_similarity", captions, prompts)
     which = open_encoder(model)
-    how: dict[str, Any] = {"batch": batch, "caller": "caption_similarity"}
-    known = _by_text(prompts, which, legacy=legacy, **how)
+    how = {"legacy": legacy, "batch": batch, "caller": "caption_similarity"}
     plain = list(dict.fromkeys(captions))
-    rows = dict(zip(plain, _unit(features(which, plain, **how).numpy()), strict=True))
+    known, seen, attrs = _encoded(which, prompts, plain, **how)
+    rows = dict(zip(plain, seen, strict=True))
     values = cosine_of_rows(
         np.stack([rows[each] for each in captions]), np.stack([known[each] for each in prompts])
     )
-    told = _told(which, prompts, legacy)
-    told["cut"] += which.cut(plain)
-    return labelled(_samples(values, captions), caption_similarity, **told)
-
-
-def filled(prompt: str, *, legacy: bool = False) -> list[str]:
-    """A prompt in each of the 80 `TEMPLATES`; where two articles meet, the prompt's own stays.
-
-    Args:
-        prompt: Such as 'a cat and a dog'.
-        legacy: Do as the published code does: replace 'a a', then 'the a', by 'a' wherever these
-            letters stand. It makes 'pandand' of 'panda and'; for the 276 prompts it is the same.
-
-    Returns:
-        80 texts.
-
-    Example:
-        >>> filled("an elephant")[:2]
-        ['a bad photo of an elephant.', 'a photo of many an elephant.']
-        >>> filled("panda and cat", legacy=True)[1]
-        'a photo of many pandand cat.'
-    """
-    if legacy:
-        texts = [template.replace("{}", prompt) for template in TEMPLATES]
-        return [text.replace("a a", "a").replace("the a", "a") for text in texts]
-    own = re.match(r"an?\b", prompt, re.IGNORECASE)
-    parts = [template.split("{}") for template in TEMPLATES]
-    return [
-        (re.sub(r"\b(a|the) $", "", before) if own else before) + prompt + after
-        for before, after in parts
-    ]
+    attrs["cut"] += which.cut(plain)
+    return labelled_by(caption_similarity, values, captions, which, **attrs)
 
 
 def halves(prompt: str) -> tuple[str, ...]:
@@ -278,9 +221,9 @@ def template_features(
     Args:
         prompts: Texts; one that comes twice is encoded once.
         model: What `regard.models.encoder.encoder` takes, and reads texts.
-        legacy: As for `filled`.
+        legacy: As for `prompt_similarity`.
         batch: How many texts are encoded at a time.
-        caller: Who asks, for errors.
+        caller: The name of the calling function, for errors.
 
     Returns:
         float32 [prompt, feature].
@@ -304,15 +247,18 @@ def template_features(
     return means[[number[each] for each in prompts]]
 
 
-def _by_text(
-    said: Sequence[str], which: Any, *, legacy: bool, batch: int, caller: str
-) -> dict[str, np.ndarray]:
-    """The vector of each text that is said; none are asked for where none are."""
+def _encoded(
+    which: Any, said: Sequence[str], items: Sequence[Any], *, legacy: Any, batch: Any, caller: Any
+) -> tuple[dict[str, np.ndarray], np.ndarray, dict[str, Any]]:
+    """Unit vectors: by text of what is said in templates, and one per item; and their attrs."""
     distinct = list(dict.fromkeys(said))
-    if not distinct:
-        return {}
-    how: dict[str, Any] = {"legacy": legacy, "batch": batch, "caller": caller}
-    return dict(zip(distinct, template_features(distinct, model=which, **how), strict=True))
+    how: dict[str, Any] = {"batch": batch, "caller": caller}
+    # Of no texts there are no features: an encoder refuses them.
+    rows = template_features(distinct, model=which, legacy=legacy, **how) if distinct else ()
+    texts = [text for each in distinct for text in filled(each, legacy=legacy)]
+    attrs = {"cut": which.cut(texts) if texts else 0, "legacy": legacy}
+    seen = _unit(features(which, items, **how).numpy())
+    return dict(zip(distinct, rows, strict=True)), seen, attrs
 
 
 def _unit(rows: np.ndarray) -> np.ndarray:
@@ -320,15 +266,3 @@ def _unit(rows: np.ndarray) -> np.ndarray:
     with np.errstate(invalid="ignore"):
         unit: np.ndarray = rows / np.linalg.norm(rows, axis=-1, keepdims=True)
     return unit
-
-
-def _told(which: Any, said: Sequence[str], legacy: bool) -> dict[str, Any]:
-    texts = [text for each in dict.fromkeys(said) for text in filled(each, legacy=legacy)]
-    cut = which.cut(texts) if texts else 0
-    return {"cut": cut, "legacy": legacy, "encoder": which.name, **which.recipe}
-
-
-def _samples(values: Any, first: Sequence[Any]) -> xr.DataArray:
-    names = getattr(first, "names", None)
-    coords = {} if names is None else {SAMPLE: list(names)}
-    return xr.DataArray(np.asarray(values), dims=(SAMPLE,), coords=coords)

@@ -69,7 +69,7 @@ def maps(before: Look, after: Look) -> Any:
 
     words = {name: _pair(before, after, *both) for name, both in paired(before, after).items()}
     first, second = (np.asarray(each.image.convert("RGB")) for each in (before, after))
-    return differences(words, pictures=(first, second))
+    return differences(words, images=(first, second))
 
 
 def paired(before: Look, after: Look) -> dict[str, tuple[str | None, str | None]]:

@@ -101,7 +101,7 @@ class AttentionCall(ScalingVerbs, ReplacingVerbs):
             why = f": {self.unknown}. Its" if self.unknown else ", so its"
             raise ArgumentError(
                 f"{caller}: no token layout is known for {self.model}{why} image and text tokens "
-                f"cannot be told apart. Register one with regard.tap.layout_for('{self.model}') or "
+                f"cannot be separated. Register one with regard.tap.layout_for('{self.model}') or "
                 f"pass layout= to Tap."
             )
         return self.layout
@@ -240,7 +240,7 @@ class AttentionCall(ScalingVerbs, ReplacingVerbs):
         """Natural logarithm of the softmax's denominator, one number a query.
 
         Raises:
-            UnsupportedEdit: an edit has replaced the map, so that there are no scores.
+            UnsupportedEdit: an edit has replaced the map, so there are no scores.
         """
         return self._of(batch).logsumexp()
 

@@ -1,4 +1,4 @@
-"""Recognising attention that is computed in the open: matmul, softmax, matmul.
+"""Recognising eager (explicit) softmax attention: matmul, softmax, matmul.
 
 Between the first product and the softmax come scales, masks and soft caps; between the softmax and
 the second product come casts and dropout. Both are followed by identity: the softmax must have the

@@ -16,7 +16,7 @@ class Frame:
         site: The module.
         index: How many attention calls it has made.
         product: Factors of the last matrix product: perhaps q and k.
-        pending: A softmax of that product, which has not met its values yet.
+        pending: A softmax of that product, not yet multiplied by its values.
         sleeper: During what the watch slept until this one came; None if it was awake.
         dozes: Whether the watch sleeps here too, and sees the fused attention called by its name.
         by_name: Whether all its attention calls were such.

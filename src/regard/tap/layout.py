@@ -1,7 +1,7 @@
 """What every query and key of an attention layer stands for: image, text, class token, register.
 
-Shapes cannot tell: an image may have as many tokens as the text. Each model family therefore says
-it once, in ``tap/families/<family>.py``, and a test perturbs inputs to check that it is true.
+Shapes do not decide it: an image may have as many tokens as the text. Each model family therefore
+says it once, in ``tap/families/<family>.py``, and a test perturbs inputs to check that it is true.
 """
 
 from collections.abc import Callable, Mapping

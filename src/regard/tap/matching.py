@@ -42,7 +42,7 @@ def known_parts(
         part: A text, a number or a slice, or what is known already.
         layers: Those of the model, in running order.
         left: Those that the rest of the choice leaves, which numbers count.
-        caller: Who asks, for messages.
+        caller: The name of the calling function, for messages.
 
     Raises:
         ArgumentError: there is no layer with such a number.

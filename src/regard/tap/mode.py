@@ -214,8 +214,8 @@ class _Shared:
             self._opened.close()
 
 
-def _tell(fused: Callable[..., Any]) -> Callable[..., Any]:
-    """The fused attention, which tells the innermost watch of this thread that it is called."""
+def _reporting(fused: Callable[..., Any]) -> Callable[..., Any]:
+    """The fused attention, which reports each call to the innermost watch of this thread."""
 
     def called(*args: Any, **kwargs: Any) -> Any:
         watch = getattr(_here, "watch", None)
@@ -227,7 +227,9 @@ def _tell(fused: Callable[..., Any]) -> Callable[..., Any]:
 
 
 _here = threading.local()
-_named = _Shared(lambda opened: shadow(opened, functional, "scaled_dot_product_attention", _tell))
+_named = _Shared(
+    lambda opened: shadow(opened, functional, "scaled_dot_product_attention", _reporting)
+)
 _stance = _Shared(lambda opened: opened.enter_context(torch.compiler.set_stance("force_eager")))
 
 

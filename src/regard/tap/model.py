@@ -205,7 +205,7 @@ def _hidden_kernel(module: nn.Module) -> str | None:
 
 
 def _part(module: nn.Module, name: str) -> Any:
-    """An attribute or a part of a module; None if it has neither, which getattr is slow to tell."""
+    """An attribute or a part of a module; None if it has neither, which getattr is slow to find."""
     own = vars(module)
     if name in own:
         return own[name]

@@ -108,7 +108,7 @@ class Select:
         return slice(rows.start + self.sample, rows.start + self.sample + 1)
 
     def has_step(self, step: int) -> bool:
-        """Whether calls of a step are chosen, as far as its number tells.
+        """Whether calls of a step are chosen, as far as its number decides.
 
         Example:
             >>> Select(steps=range(10)).has_step(10), Select().has_step(10)
@@ -139,7 +139,7 @@ class Select:
 
         Args:
             layers: Those of the model, in running order.
-            caller: Who asks, for messages.
+            caller: The name of the calling function, for messages.
 
         Raises:
             ArgumentError: there is no layer with such a number.
@@ -167,7 +167,7 @@ class Select:
 
         Args:
             layers: Those of the model, in running order.
-            caller: Who asks, for messages.
+            caller: The name of the calling function, for messages.
 
         Raises:
             UnknownName: no layer is called so.

@@ -1,7 +1,7 @@
 """The denoising steps of a generation, and which evaluations of the model each of them holds.
 
 A scheduler may evaluate the model twice in a step, or four times at the start. Its timesteps, its
-order and the number of inference steps tell which evaluations belong together.
+order and the number of inference steps decide which evaluations belong together.
 """
 
 from collections.abc import Sequence
@@ -143,15 +143,15 @@ class Steps:
         return self.course[self.position] if self.position < len(self.course) else float("nan")
 
     def check(self, who: str) -> None:
-        """Refuse a scheduler of which it cannot be told what a step is.
+        """Refuse a scheduler whose steps cannot be identified.
 
         Raises:
-            ArgumentError: it cannot.
+            ArgumentError: they cannot.
         """
         if self.course and self.plan is None:
             raise ArgumentError(
                 f"{who}: {type(self.scheduler).__name__} evaluates the model {len(self.course)} "
-                f"times for {self._asked} steps, and it cannot be told which evaluations make a "
+                f"times for {self._asked} steps, which does not decide which evaluations make a "
                 f"step. Use another scheduler, such as DDIMScheduler, or do not ask for steps."
             )
 

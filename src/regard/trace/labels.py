@@ -65,7 +65,7 @@ def labelled_layer(
         float32 over step, head, query and key; ``attrs["of"]`` is ``words`` or ``patches``.
 
     Raises:
-        AxisError: ``weights`` has not four axes, or not as many queries and keys as is said.
+        AxisError: ``weights`` lacks one of four axes, or has other numbers of queries and keys.
 
     Example:
         >>> even = labelled_layer(np.full((1, 2, 5, 5), 0.2), grid=(2, 2), prefix=["cls"])
@@ -182,9 +182,7 @@ def check_layers(layers: Mapping[str, xr.DataArray], *, tokens: int) -> None:
                 f"Trace: layer '{name}' has dims {each.dims}; give {DIMS}, as labelled_layer."
             )
         if not np.isfinite(each.values).all():
-            raise ArgumentError(
-                f"Trace: layer '{name}' has values that are no numbers. Look again."
-            )
+            raise ArgumentError(f"Trace: layer '{name}' has NaN or infinite values. Look again.")
     words = {name: each for name, each in layers.items() if of_words(each)}
     if words:
         _check_tokens(words, tokens)

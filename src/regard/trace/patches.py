@@ -38,7 +38,7 @@ def cell_of(
     Args:
         patch: As `patch_or_none` returns it.
         grid: Rows and columns.
-        caller: Who asks, for messages.
+        caller: The name of the calling function, for messages.
         layer: Whose grid it is, for messages.
 
     Raises:

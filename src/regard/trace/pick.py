@@ -16,7 +16,7 @@ Pick = Indices
 def positions(
     maps: xr.DataArray, wanted: Pick, *, axis: str, layer: str, caller: str = "heatmap"
 ) -> list[int]:
-    """Where the wanted labels of ``axis`` lie; a slice counts along the labels that there are.
+    """Where the wanted labels of ``axis`` lie; a slice counts along the existing labels.
 
     Raises:
         ArgumentError: what is wanted is no number, the axis was averaged, or no label is like

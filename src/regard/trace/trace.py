@@ -115,7 +115,7 @@ class Trace(TracedWords):
 
         The mean over the chosen steps and heads of each layer, then the mean over layers; a layer
         on a coarser grid is first resized bilinearly, and keeps its sum. It is not renormalised:
-        what goes to tokens that are no patches is missing, and told in attrs.
+        what goes to tokens that are no patches is missing, and reported in attrs.
 
         Args:
             query: The name of a token before the patches (``cls``, ``register.1``); a patch by its
@@ -149,8 +149,8 @@ class Trace(TracedWords):
         patches = self.self_attention
         if not patches:
             raise TraceError(
-                "Trace.attention: this trace has no self-attention; it tells where words were "
-                "looked at. Use Trace.heatmap(word), or look again with "
+                "Trace.attention: this trace has no self-attention, only the maps of words. "
+                "Use Trace.heatmap(word), or look again with "
                 "self_attention=[(0.5, 0.5)]."
             )
         return attention.attention(patches, query, steps=steps, layers=layers, heads=heads)

@@ -1,4 +1,4 @@
-"""What a trace tells of the words of a prompt: which tokens they are, and which patches attend."""
+"""What a trace says of the words of a prompt: which tokens they are, and which patches attend."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -183,7 +183,7 @@ class TracedWords:
         heads: Pick = None,
         grid: tuple[int, int] | None = None,
     ) -> xr.DataArray:
-        """Where a word was looked at: each patch's attention to it, 0..1.
+        """The heat map of a word: each patch's attention to it, 0..1.
 
         The sum over the tokens of the word, then the mean over the chosen steps and heads of each
         layer, then the mean over layers, each of the same weight. Layers on coarser grids are
@@ -234,7 +234,7 @@ class TracedWords:
         heads: Pick = None,
         grid: tuple[int, int] | None = None,
     ) -> xr.DataArray:
-        """Where each token was looked at: the maps that `heatmap` adds up, all in one go.
+        """The heat map of each token: what `heatmap` adds up, all in one go.
 
         Args:
             tokens: Indices of tokens; None for all that were kept.

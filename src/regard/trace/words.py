@@ -134,7 +134,7 @@ def tokens_from_offsets(
         prompt: The text that was tokenized.
         texts: The tokenizer's spelling of each token.
         offsets: The characters of ``prompt`` that each token covers, start and stop.
-        special: Which tokens the tokenizer added by itself.
+        special: Which tokens are special ones that the tokenizer added.
         end: The index of the token that ends the text; None where the encoder has none.
         pads: The indices of the tokens that fill up the input.
         whole: Characters of ``prompt`` that are one word, as for `words_of`.

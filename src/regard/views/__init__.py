@@ -1,8 +1,8 @@
-"""Pictures of attention: functions from labelled arrays to figures and pages.
+"""Views of attention: functions from labelled arrays to figures and pages.
 
-`overlay` draws one word's map over an image, `contact_sheet` lays many images out, `page` makes a
+`overlay` lays one word's map over an image, `contact_sheet` lays many images out, `page` makes a
 trace into one HTML file to explore. `mosaic` sets many maps beside their images, `differences`
-maps before and after a change; `curves`, `dots`, `scatter` and `matrix` draw numbers with their
+maps before and after a change; `curves`, `dots`, `scatter` and `matrix` plot numbers with their
 intervals; `report` makes a study into one HTML file. None of them computes a measure, and none
 opens a window.
 """

@@ -1,6 +1,6 @@
 """Charts of numbers with their intervals: lines, dots, a scatter and a matrix.
 
-They take means and ends that were computed elsewhere and draw them, on one scale per chart.
+They take means and ends that were computed elsewhere and plot them, on one scale per chart.
 """
 
 import textwrap
@@ -48,7 +48,7 @@ def curves(
         across: What runs to the right.
         up: What runs up, with its unit.
         from_zero: Whether the scale begins at 0 where no value is negative.
-        baseline: Name and value of what all lines are to be compared with, drawn dashed.
+        baseline: Name and value of what all lines are to be compared with, as a dashed line.
 
     Returns:
         A figure that belongs to no window: save it with ``figure.savefig(path)``.
@@ -109,7 +109,7 @@ def dots(
         value: The column that places the dots.
         title: Written above.
         across: What runs to the right, with its unit.
-        at: Where a line is drawn to compare with, such as 0.
+        at: The place of a line to compare with, such as 0.
 
     Returns:
         A figure, as `curves`.

@@ -21,14 +21,14 @@ COLUMNS = ("before", "after", "after less before")
 def differences(
     maps: Mapping[str, tuple[xr.DataArray, xr.DataArray]],
     *,
-    pictures: tuple[np.ndarray, np.ndarray] | None = None,
+    images: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> "matplotlib.figure.Figure":
     """Rows of maps before, after, and their difference; all rows on one scale, from 0.
 
     Args:
         maps: For each word its maps before and after, with the dims ``y`` and ``x``;
             ``attrs["units"]`` of the first names the colour bar.
-        pictures: The images before and after, uint8 [y, x, 3], as a row on top with their mean
+        images: The images before and after, uint8 [y, x, 3], as a row on top with their mean
             absolute difference.
 
     Returns:
@@ -53,14 +53,14 @@ def differences(
     top = max(float(plane.max()) for planes in rows.values() for plane in planes[:2]) or 1.0
     most = max(float(np.abs(planes[2]).max()) for planes in rows.values()) or 1.0
     scales = [Normalize(0, top), Normalize(0, top), TwoSlopeNorm(0.0, -most, most)]
-    above = 0 if pictures is None else 1
+    above = 0 if images is None else 1
     down = len(rows) + above
     figure = Figure(figsize=(3 * INCH + 1.4, down * INCH + 0.3), dpi=120, layout="constrained")
     grid = np.atleast_2d(figure.subplots(down, 3, squeeze=False))
-    if pictures is not None:
-        apart = np.abs(pictures[0].astype(float) - pictures[1]).mean(-1) / 255
-        for axes, picture in zip(grid[0], (*pictures, apart), strict=True):
-            axes.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    if images is not None:
+        apart = np.abs(images[0].astype(float) - images[1]).mean(-1) / 255
+        for axes, image in zip(grid[0], (*images, apart), strict=True):
+            axes.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
         grid[0, 0].set_ylabel("image", fontsize=9)
     for line, (word, planes) in zip(grid[above:], rows.items(), strict=True):
         for axes, plane, scale in zip(line, planes, scales, strict=True):

@@ -16,7 +16,7 @@ RELIEF = 36
 def table() -> np.ndarray:
     """The 256 colours of an engraved map, as its bar shows them: floats [256, 3] in 0..255.
 
-    They leave room above and below for the relief, so that nothing is cut off.
+    They leave a margin above and below for the relief, so that nothing is cut off.
     """
     full = np.frombuffer(colours(), np.uint8).reshape(256, 3).astype(np.float64)
     return RELIEF + full * (255 - 2 * RELIEF) / 255

@@ -21,7 +21,7 @@ INCH = 0.72  # a panel
 def mosaic(
     maps: Sequence[Sequence[xr.DataArray]],
     *,
-    pictures: Sequence[np.ndarray] = (),
+    images: Sequence[np.ndarray] = (),
     rows: Sequence[str] = (),
     columns: Sequence[str] = (),
     title: str = "",
@@ -33,7 +33,7 @@ def mosaic(
     Args:
         maps: Rows of maps with the dims ``y`` and ``x``, as many in each row; grids may differ,
             panels are alike. ``attrs["units"]`` of the first names the colour bar.
-        pictures: One for each row, uint8 [y, x] or [y, x, 3]; none if left out.
+        images: One for each row, uint8 [y, x] or [y, x, 3]; none if left out.
         rows: Names of the rows.
         columns: Names of the columns of maps.
         title: Written above.
@@ -59,17 +59,17 @@ def mosaic(
     from matplotlib.colors import Normalize
     from matplotlib.figure import Figure
 
-    _check(maps, pictures, rows, columns)
+    _check(maps, images, rows, columns)
     every = np.concatenate([each.values.ravel() for row in maps for each in row])
     most = float(np.quantile(every, 0.995)) if top is None else top
     norm = Normalize(0.0, most if most > 0 else 1.0)
-    first = 1 if len(pictures) else 0
+    first = 1 if len(images) else 0
     across, down = len(maps[0]) + first, len(maps)
     figure = Figure(figsize=(1.9 + INCH * across, 0.9 + INCH * down), dpi=120, layout="constrained")
     axes = figure.add_subplot()
     for row, each in enumerate(maps):
-        if len(pictures):
-            axes.imshow(pictures[row], extent=_frame(row, 0), cmap="gray", vmin=0, vmax=255)
+        if len(images):
+            axes.imshow(images[row], extent=_frame(row, 0), cmap="gray", vmin=0, vmax=255)
         for column, heat in enumerate(each):
             values = heat.transpose(Y, X).values
             scale = Normalize() if own else norm
@@ -77,7 +77,7 @@ def mosaic(
     axes.set_xlim(-GAP, across)
     axes.set_ylim(down, -GAP)
     axes.set_aspect("equal")
-    _name(axes, ["picture"] * first + [str(name) for name in columns], rows, title)
+    _name(axes, ["image"] * first + [str(name) for name in columns], rows, title)
     if not own:
         end = "max" if top is None or every.max() > most else "neither"
         bar = figure.colorbar(
@@ -104,7 +104,7 @@ def _frame(row: int, column: int) -> tuple[float, float, float, float]:
 
 def _check(
     maps: Sequence[Sequence[xr.DataArray]],
-    pictures: Sequence[np.ndarray],
+    images: Sequence[np.ndarray],
     rows: Sequence[str],
     columns: Sequence[str],
 ) -> None:
@@ -114,7 +114,7 @@ def _check(
             f"at least one."
         )
     for what, given, wanted in (
-        ("pictures", pictures, len(maps)),
+        ("images", images, len(maps)),
         ("rows", rows, len(maps)),
         ("columns", columns, len(maps[0])),
     ):

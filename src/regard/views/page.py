@@ -36,8 +36,8 @@ regard.mount(document.getElementById("regard"), data, { permalink: true, keyboar
 def page(trace: Trace, *, title: str | None = None, scale: str = "each") -> str:
     """One self-contained HTML document in which the trace can be explored.
 
-    The trace of a prompt shows where each word was looked at, that of an image where each patch
-    looks.
+    The trace of a prompt shows which patches attend to each word, that of an image where each patch
+    attends.
 
     Maps travel as bytes, each with its own range; a trace too large for a page is averaged over
     heads and then over neighbouring steps, and the page says so. The same trace gives the same

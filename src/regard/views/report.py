@@ -22,11 +22,11 @@ class Plate:
     """An image and what it shows.
 
     Args:
-        picture: PNG as bytes, an image of PIL, or a figure of matplotlib.
+        image: PNG as bytes, an image of PIL, or a figure of matplotlib.
         caption: What one sees, in a sentence.
     """
 
-    picture: Picture
+    image: Picture
     caption: str
 
 
@@ -92,7 +92,7 @@ def report(
     return _PAGE.format(title=html.escape(title), policy=policy, style=style, body="\n".join(parts))
 
 
-def png_of(picture: Picture) -> bytes:
+def png_of(image: Picture) -> bytes:
     """An image as PNG; the same image gives the same bytes.
 
     Example:
@@ -100,13 +100,13 @@ def png_of(picture: Picture) -> bytes:
         >>> png_of(Image.new("RGB", (1, 1)))[1:4]
         b'PNG'
     """
-    if isinstance(picture, bytes):
-        return picture
+    if isinstance(image, bytes):
+        return image
     written = io.BytesIO()
-    if hasattr(picture, "savefig"):
-        picture.savefig(written, format="png", metadata={"Software": None})
+    if hasattr(image, "savefig"):
+        image.savefig(written, format="png", metadata={"Software": None})
     else:
-        picture.save(written, format="png")
+        image.save(written, format="png")
     return written.getvalue()
 
 
@@ -123,7 +123,7 @@ def _section(number: int, section: Section) -> list[str]:
 
 
 def _plate(plate: Plate) -> str:
-    data = base64.b64encode(png_of(plate.picture)).decode()
+    data = base64.b64encode(png_of(plate.image)).decode()
     told = html.escape(plate.caption)
     image = f'<img src="data:image/png;base64,{data}" alt="{told}">'
     return f"<figure>{image}<figcaption>{told}</figcaption></figure>"

@@ -47,13 +47,13 @@ def part(setting: Setting, whole: xr.Dataset) -> Section:
     mean = maps.mean(HEAD, keep_attrs=True)
     sheet = mosaic(
         [[mean.isel({SAMPLE: n, LAYER: layer}) for layer in layers] for n in range(len(numbers))],
-        pictures=pictures, rows=names, columns=[f"layer {layer}" for layer in layers],
+        images=pictures, rows=names, columns=[f"layer {layer}" for layer in layers],
     )  # fmt: skip
     few = range(min(HEADS_OF, len(numbers)))
     heads = mosaic(
         [[maps.isel({SAMPLE: n, HEAD: head, LAYER: layer}) for layer in layers]
          for n in few for head in maps[HEAD].values],
-        pictures=[pictures[n] for n in few for _ in maps[HEAD].values],
+        images=[pictures[n] for n in few for _ in maps[HEAD].values],
         rows=[f"{names[n]}, head {head}" for n in few for head in maps[HEAD].values],
         columns=[f"layer {layer}" for layer in layers],
     )  # fmt: skip
@@ -85,6 +85,6 @@ def _rollout_sheet(setting: Setting, numbers: Numbers, names: list[str]) -> obje
     return mosaic(
         [[found[name].isel({SAMPLE: n}).drop_vars("prefix_mass") for name in methods]
          for n in range(len(numbers))],
-        pictures=list(setting.data.images[numbers]), rows=names,
+        images=list(setting.data.images[numbers]), rows=names,
         columns=["last layer", "rollout"], own=True,
     )  # fmt: skip

@@ -125,7 +125,7 @@ def part(setting: Setting, tested: Tested) -> Section:
         "faith-maps": Plate(
             mosaic([[tested.maps[name].isel({SAMPLE: n}).drop_vars("prefix_mass", errors="ignore")
                      for name in METHODS] for n in range(len(numbers))],
-                   pictures=list(setting.data.images[numbers]), rows=names_of(setting, numbers),
+                   images=list(setting.data.images[numbers]), rows=names_of(setting, numbers),
                    columns=[name.replace("_", "\n") for name in METHODS], own=True),
             "The maps of all explanations, each on its own scale from its least to its greatest "
             "value, for they have different units.",

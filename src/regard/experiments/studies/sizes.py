@@ -123,7 +123,7 @@ def part(setting: Setting, every: list[Shown]) -> Section:
         ),
         "sizes-maps": Plate(
             mosaic([[each.maps.isel({SAMPLE: n}) for each in every] for n in rows],
-                   pictures=list(setting.data.images[numbers]), rows=names_of(setting, numbers),
+                   images=list(setting.data.images[numbers]), rows=names_of(setting, numbers),
                    columns=[each.name for each in every]),
             "Where the answer looks in the last layer (mean of heads), the same pictures at each "
             "size.",

@@ -73,9 +73,7 @@ class Study(Result):
     @property
     def figures(self) -> dict[str, Any]:
         """All images by name: figures of matplotlib, or images of PIL."""
-        return {
-            name: plate.picture for each in self.sections for name, plate in each.plates.items()
-        }
+        return {name: plate.image for each in self.sections for name, plate in each.plates.items()}
 
     def markdown(self) -> str:
         """The findings and the text of all parts, as a page of Markdown without images."""
@@ -114,7 +112,7 @@ STUDY = Kind("study", lambda study, level, seed: study.findings, files_of)
 
 def _drawn(section: Section) -> Section:
     plates = {
-        name: Plate(png_of(plate.picture), plate.caption) for name, plate in section.plates.items()
+        name: Plate(png_of(plate.image), plate.caption) for name, plate in section.plates.items()
     }
     return replace(section, plates=plates)
 

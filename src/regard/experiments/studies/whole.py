@@ -198,7 +198,7 @@ def class_maps(setting: Setting, whole: xr.Dataset) -> Any:
             maps.append([whole["map"].isel({SAMPLE: here}).mean(SAMPLE, keep_attrs=True)])
             pictures.append(np.rint(setting.data.images[numbers].mean(0)).astype(np.uint8))
             names.append(name)
-    return mosaic(maps, pictures=pictures, rows=names, columns=["mean map"])
+    return mosaic(maps, images=pictures, rows=names, columns=["mean map"])
 
 
 def _of_batch(rows: xr.DataArray, setting: Setting) -> xr.Dataset:

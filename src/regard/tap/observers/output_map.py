@@ -22,7 +22,7 @@ class OutputMap(TextMaps):
     image token gets that attends to this token alone. Memory: as `HeatMap` without heads.
 
     Args:
-        tokens: Indices into the text: the words to tell apart. The start token, or another that
+        tokens: Indices into the text: the words to separate. The start token, or another that
             no word names, takes what is similar to none of them.
         among: For each image of the batch those of ``tokens`` that its prompt has; the others get
             0. All if left out.

@@ -41,7 +41,7 @@ class ScalingVerbs(Editable):
         Args:
             keys: Indices on the key axis.
             factor: 1.0 changes nothing.
-            renormalise: Whether rows shall sum to 1 again. If not, it is the keys' values that are
+            renormalise: Whether rows must sum to 1 again. If not, it is the keys' values that are
                 multiplied, which comes to the same output; ``probs`` then stays as it was.
             batch: As for ``mask_keys``.
 
@@ -76,7 +76,7 @@ class ScalingVerbs(Editable):
 
         Args:
             factor: 1.0 changes nothing. In layers that compute their softmax explicitly a mask or
-                position bias is divided too, as it cannot be told from q·k.
+                position bias is divided too, as it cannot be separated from q·k.
             batch: As for ``mask_keys``.
 
         Raises:

@@ -82,7 +82,7 @@ class Weights(ABC):
         return probs @ self.widened(value)
 
     def widened(self, per_key: Tensor) -> Tensor:
-        """Repeat grouped heads (GQA), so that there are as many as query heads."""
+        """Repeat grouped heads (GQA), to as many as query heads."""
         heads = per_key.shape[1]
         if heads in (1, self.query.shape[1]):
             return per_key
@@ -112,7 +112,7 @@ def indices(rows: Rows, count: int) -> list[int]:
 
 
 def as_4d(tensor: Tensor) -> Tensor:
-    """Leading axes of length 1, so that there are four: batch, head, query or key, and columns.
+    """With leading axes of length 1, to four: batch, head, query or key, and columns.
 
     Example:
         >>> as_4d(torch.zeros(3, 2)).shape

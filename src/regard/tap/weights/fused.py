@@ -144,7 +144,7 @@ class Fused(Weights):
         return later if bias is None else bias + later
 
     def _flash(self) -> tuple[Tensor, Tensor] | None:
-        """P K and log-sum-exp in one pass, where torch has a kernel that tells (a private name)."""
+        """P K and log-sum-exp in one pass, where torch has a kernel for both (a private name)."""
         kernel = getattr(torch.ops.aten, "_scaled_dot_product_flash_attention_for_cpu", None)
         tracked = torch.is_grad_enabled() and (self.query.requires_grad or self.key.requires_grad)
         # The kernel's log-sum-exp has no gradient, so a loss made of it would be silently wrong.

@@ -42,7 +42,7 @@ class Mixed(Weights):
         return replace(self, base=self.base.biased(bias), other=other)
 
     def tempered(self, factor: Float[Tensor, "_ 1 1 1"]) -> "Mixed":
-        """Divide the scores of each kind; those that there are not, only by 1."""
+        """Divide the scores of each kind; a kind without scores only by 1."""
         own = self._own(factor)
         other = self.other.tempered(own) if bool((own != 1).any()) else self.other
         return replace(self, base=self.base.tempered(factor), other=other)

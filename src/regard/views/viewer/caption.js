@@ -20,7 +20,7 @@ function captionOfQueries(view) {
   const { data } = view;
   const said = data.said ? [["Predicted", data.said]] : [];
   return [["Query", shownText(view)], ...commonRows(view), ...outlierRows(view),
-    ["Model", data.model], ["Picture", data.shown], ...said, ["Parity", data.parity]];
+    ["Model", data.model], ["Image", data.shown], ...said, ["Parity", data.parity]];
 }
 
 function commonRows(view) {

@@ -32,10 +32,10 @@ const KINDS = {
   },
   queries: {
     entries: "queries",
-    chips: "Tokens that look",
-    legend: ({ patches }) => patches === null ? "<span>click a token to see where it looks</span>"
-      : "<span>click a token, or a patch of the picture, to see where it looks; shift-click to compare</span>",
-    stage: "Picture with the attention map; arrow keys choose a patch to look from",
+    chips: "Query tokens",
+    legend: ({ patches }) => patches === null ? "<span>click a token to see where it attends</span>"
+      : "<span>click a token, or a patch of the image, to see where it attends; shift-click to compare</span>",
+    stage: "Image with the attention map; arrow keys choose the query patch",
     ownScale: ["Query",
       "One scale for all layers and heads of the tokens shown, at this level of averaging"],
     sharedScale: ["All queries",

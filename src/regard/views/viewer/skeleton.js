@@ -12,7 +12,7 @@ const skeleton = (kind, data) => `<div class="sheet">
   <p class="notice" data-part="notice" hidden></p>
 </section>
 <main>
-  <section class="picture" aria-label="Picture">
+  <section class="picture" aria-label="Image">
     <div class="stage" data-part="stage" tabindex="0" role="application"
       aria-label="${kind.stage}"></div>
     <div class="scale">
@@ -25,7 +25,7 @@ const skeleton = (kind, data) => `<div class="sheet">
       </span>
     </div>
     <div class="tools">
-      <span class="seg" role="group" aria-label="What is drawn" data-part="show">
+      <span class="seg" role="group" aria-label="What is shown" data-part="show">
         <button type="button" data-value="beside" title="The image, and the map beside it">Beside</button><button type="button" data-value="overlay" title="The map with the image engraved: lighter and darker within a patch, whose mean colour is still that of its value">Overlay</button><button type="button" data-value="map">Map</button><button type="button" data-value="image">Image</button>
       </span>
       <label class="relief" data-part="relief-label">Relief <input type="range" min="0" max="100" data-part="relief" aria-label="How deeply the image is engraved in the map"></label>
@@ -106,4 +106,4 @@ const wordsLegend = ({ sides, patches }) => `
     <label><input type="checkbox" data-part="show-special"> special tokens</label>`;
 
 const WORDS_KEYS = `<kbd>&uarr;</kbd> <kbd>&darr;</kbd> layer &ensp; <kbd>&larr;</kbd> <kbd>&rarr;</kbd> head &ensp; <kbd>[</kbd> <kbd>]</kbd> step &ensp; <kbd>g</kbd> grid &ensp; <kbd>Esc</kbd> clear`;
-const QUERIES_KEYS = `<kbd>&uarr;</kbd> <kbd>&darr;</kbd> layer &ensp; <kbd>&larr;</kbd> <kbd>&rarr;</kbd> head, or patch where the picture has the focus &ensp; <kbd>g</kbd> grid &ensp; <kbd>Esc</kbd> first token`;
+const QUERIES_KEYS = `<kbd>&uarr;</kbd> <kbd>&darr;</kbd> layer &ensp; <kbd>&larr;</kbd> <kbd>&rarr;</kbd> head, or patch where the image has the focus &ensp; <kbd>g</kbd> grid &ensp; <kbd>Esc</kbd> first token`;
