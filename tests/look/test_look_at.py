@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from looks import pipeline, seen
 from regard.cli import app
-from regard.cli.see import artefacts_of
+from regard.cli.look_image import artefacts_of
 from regard.errors import ArgumentError, DataError, UnknownName
 from regard.look import Look, look, look_at, verify
 from regard.look import picture as room
