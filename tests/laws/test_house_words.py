@@ -59,13 +59,10 @@ EITHER = "|".join(f"(?:{word})" for word in INSTEAD)
 ANY = re.compile(rf"\b({EITHER})\b".replace(" ", r"\s+"), re.I)
 
 ALLOWED: dict[str, int] = {
-    "src/regard/cli": 3,
-    "src/regard/experiments": 58,
-    "src/regard/look": 20,
+    "src/regard/experiments": 4,
     "src/regard/measures": 16,
     "src/regard/models": 19,
     "src/regard/scores": 11,
-    "src/regard/steering": 5,
     "src/regard/tap": 21,
     "src/regard/trace": 15,
     "src/regard/views": 11,

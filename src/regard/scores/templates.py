@@ -111,7 +111,7 @@ def prompt_similarity(
     reads=PICTURES_AND_TEXTS,
     reduce="over 80 templates, in the text; the least of the parts",
 )
-def weaker_half(
+def minimum_object_similarity(
     images: Sequence[Any],
     prompts: Sequence[str],
     *,
@@ -139,7 +139,7 @@ def weaker_half(
     Example:
         >>> from regard.data import scene
         >>> one = scene(3, split="test").image
-        >>> found = weaker_half([one, one], ["a cat", "a cat and a red car"])
+        >>> found = minimum_object_similarity([one, one], ["a cat", "a cat and a red car"])
         >>> bool(found[0].isnull()), bool(found[1].isnull()), found.attrs["unsplit"]
         (True, False, 1)
 
@@ -149,9 +149,9 @@ def weaker_half(
     Differs from the paper:
         Any encoder. A prompt with several ' and ' has as many parts and one more.
     """
-    check_pairs("weaker_half", images, prompts)
+    check_pairs("minimum_object_similarity", images, prompts)
     which = open_encoder(model)
-    how: dict[str, Any] = {"batch": batch, "caller": "weaker_half"}
+    how: dict[str, Any] = {"batch": batch, "caller": "minimum_object_similarity"}
     split = [halves(each) for each in prompts]
     said = list(dict.fromkeys(part for parts in split for part in parts))
     seen = _unit(features(which, images, **how).numpy())
@@ -161,7 +161,7 @@ def weaker_half(
         for row, parts in zip(seen, split, strict=True)
     ]
     told = {**_told(which, said, legacy), "unsplit": sum(not parts for parts in split)}
-    return labelled(_samples(values, images), weaker_half, **told)
+    return labelled(_samples(values, images), minimum_object_similarity, **told)
 
 
 @measure(
