@@ -299,7 +299,7 @@ def learned_weights() -> Any:
     from regard.steering import learn_word_weights
 
     learned = learn_word_weights(
-        "openmoji", "a cat", scene(0).image, seeds=2, iterations=3, batch=2, draws=4
+        "openmoji", "a cat", scene(0).image, seeds=2, iterations=3, batch=2, held_out=4
     )
     return {"table": learned.table, "losses": learned.losses}
 
@@ -309,9 +309,11 @@ def swept() -> Any:
     from regard import sweep
 
     found = {}
-    for over in ("heads", "layers", "words", "places"):
+    # Keys are those of the first recording.
+    for name in ("heads", "layers", "words", "places"):
+        over = "stages" if name == "places" else name
         made = sweep("openmoji", PROMPT, over, seeds=1, num_inference_steps=2)
-        found[over] = {"table": made.table, "summary": made.summary()}
+        found[name] = {"table": made.table, "summary": made.summary()}
     made = sweep(
         tiny_sd(),
         [TINY, "a dog"],
@@ -336,6 +338,7 @@ def benchmarked() -> Any:
         num_inference_steps=3,
     )
     table = made.table.drop(columns=[name for name in made.table if "second" in name])
+    table["method"] = table["method"].replace("baseline", "bare")  # as it was first recorded
     return {"table": table}
 
 

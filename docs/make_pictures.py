@@ -43,7 +43,7 @@ def generated() -> None:
         drawn.generated(wanted[n : n + drawn.GENERATED])
         for n in range(0, len(wanted), drawn.GENERATED)
     ]
-    images = [image for part in parts for image in part.pictures]
+    images = [image for part in parts for image in part.images]
     captions = [caption for part in parts for caption in part.labels]
     contact_sheet(images, captions, scale=3).save(FOLDER / "generated.png")
 

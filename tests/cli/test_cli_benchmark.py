@@ -28,7 +28,7 @@ QUICK = ("--quick", "--num-inference-steps", 2, "--captioner", "none", "--out", 
 def test_a_table_is_printed_and_the_folder_is_complete(model, there):
     done = run("--model", model, *QUICK)
     assert done.exit_code == 0, done.output
-    assert "weaker half" in done.stdout
+    assert "minimum object similarity" in done.stdout
     assert "cost" in done.stdout
     assert "Open b/report.html" in done.stdout
     assert not (there / "b.unfinished").exists()
@@ -37,7 +37,7 @@ def test_a_table_is_printed_and_the_folder_is_complete(model, there):
     assert "holds a benchmark" in again.stderr
     told = run("--model", model, *QUICK, "--overwrite", "--json")
     found = {row["method"] for row in json.loads(told.stdout)["summary"]}
-    assert found == {"bare", *CONTENDERS}
+    assert found == {"baseline", *CONTENDERS}
 
 
 def test_an_interrupted_one_says_what_is_kept_and_goes_on(model, there, monkeypatch):

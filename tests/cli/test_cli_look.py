@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from regard.cli import app
-from regard.cli.see import text_of
+from regard.cli.words import text_of
 from regard.generation import Request
 from regard.look.asked import KEEPABLE
 from regard.measures.verdicts import judge

@@ -46,7 +46,7 @@ def test_it_writes_a_folder_and_tells_the_strongest(model, there):
 
 def test_json_is_all_that_is_printed(model, there):
     done = run(
-        "places",
+        "stages",
         PROMPT,
         "a cat",
         "--model",
@@ -62,7 +62,7 @@ def test_json_is_all_that_is_printed(model, there):
     assert told["prompts"] == [PROMPT, "a cat"]
     assert told["seeds"] == [0, 1]
     assert len(told["summary"]) == 6
-    assert told["summary"][0]["pictures"] == 4
+    assert told["summary"][0]["images"] == 4
     assert Path(told["folder"]).name == "new"
     saved = pd.read_csv(there / "new" / "summary.csv")
     assert [row["ablation"] for row in told["summary"]] == list(saved["ablation"])
@@ -70,7 +70,7 @@ def test_json_is_all_that_is_printed(model, there):
 
 def test_stopped_it_says_how_to_go_on_and_goes_on(model, there, monkeypatch):
     command = (
-        "places",
+        "stages",
         PROMPT,
         "a cat",
         "--model",
@@ -96,13 +96,13 @@ def test_stopped_it_says_how_to_go_on_and_goes_on(model, there, monkeypatch):
     assert done.stderr == (
         "regard: stopped; 1 prompt and seed is kept. The same command goes on from there.\n"
     )
-    assert [each.name for each in there.iterdir()] == ["sweep-places.unfinished"]
-    (there / "sweep-places.unfinished" / "mine.txt").write_text("kept")
+    assert [each.name for each in there.iterdir()] == ["sweep-stages.unfinished"]
+    (there / "sweep-stages.unfinished" / "mine.txt").write_text("kept")
     stop_after[0] = 99
     done = run(*command)
     assert done.exit_code == 0, done.output
-    assert len(pd.read_csv(there / "sweep-places" / "table.csv")) == 12
-    left = [each.name for each in (there / "sweep-places.unfinished").iterdir()]
+    assert len(pd.read_csv(there / "sweep-stages" / "table.csv")) == 12
+    left = [each.name for each in (there / "sweep-stages.unfinished").iterdir()]
     assert left == ["mine.txt"]
 
 

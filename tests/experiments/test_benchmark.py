@@ -22,7 +22,7 @@ def found():
 
 
 def test_each_prompt_seed_and_method_has_its_row_and_its_picture(found):
-    assert methods_of(found) == ["bare", "attend-and-excite"]
+    assert methods_of(found) == ["baseline", "attend-and-excite"]
     columns = found.table[["prompt", "method", "seed"]].itertuples(index=False, name=None)
     assert list(columns) == [
         (prompt, method, seed)
@@ -31,7 +31,7 @@ def test_each_prompt_seed_and_method_has_its_row_and_its_picture(found):
         for seed in (0, 1)
     ]
     bare = look(pipeline(), PROMPTS[1], num_inference_steps=2, seed=1).image
-    difference = found.cases[PROMPTS[1], 1].pictures[0].astype(int) - np.asarray(bare)
+    difference = found.cases[PROMPTS[1], 1].images[0].astype(int) - np.asarray(bare)
     assert abs(difference).max() <= 1
     assert (found.table["seconds"] > 0).all()
 
@@ -39,7 +39,7 @@ def test_each_prompt_seed_and_method_has_its_row_and_its_picture(found):
 def test_without_a_segmenter_that_knows_the_pictures_nothing_is_said_of_subjects(found):
     assert "neglected" not in found.table
     assert found.table["full_prompt"].between(-1, 1).all()
-    assert (found.table["weaker_half"] <= 1).all()
+    assert (found.table["minimum_object_similarity"] <= 1).all()
     assert any("segmenter" in note for note in found.notes)
 
 
@@ -69,7 +69,7 @@ def test_an_interrupted_benchmark_goes_on_and_makes_no_image_twice(tmp_path, mon
     made.clear()
     benchmark(pipeline(), **{**how, "seeds": 2})
     assert [(each.prompt, each.seed) for each in made] == [
-        (prompt, 1) for prompt in PROMPTS for _ in ("bare", "method")
+        (prompt, 1) for prompt in PROMPTS for _ in ("baseline", "method")
     ]
     with pytest.raises(OutputError, match="unfinished benchmark with another methods"):
         benchmark(pipeline(), **{**how, "methods": ["nudge"]})
@@ -88,7 +88,7 @@ def made_up(**columns):
     rows = [
         {"set": "animals", "prompt": prompt, "seed": seed, "method": method}
         for prompt in PROMPTS
-        for method in ("bare", "m")
+        for method in ("baseline", "m")
         for seed in (0, 1)
     ]
     return Result(BENCHMARK, pd.DataFrame(rows).assign(**columns), {})
@@ -105,7 +105,7 @@ def test_the_summary_is_what_is_worked_out_by_hand():
     assert row[["difference_low", "difference_high", "low", "high"]].isna().all()
     assert row["p"] == 0.5
     assert told.loc["all", "m", "seconds"]["ratio"] == 2.0
-    assert np.isnan(told.loc["all", "bare", "neglected"]["difference"])
+    assert np.isnan(told.loc["all", "baseline", "neglected"]["difference"])
     wide = table_of(found.summary())
     assert wide["cost"].tolist() == [1.0, 2.0]
     assert wide["neglected"].tolist() == [0.75, 0.25]
@@ -128,7 +128,7 @@ def test_where_bare_and_method_are_never_both_measured_nothing_is_compared(tmp_p
 
 def test_shares_that_are_never_seen_are_not_taken_for_impossible():
     rows = pd.DataFrame(
-        {"set": "animals", "prompt": [f"p{n}" for n in range(8)], "seed": 0, "method": "bare"}
+        {"set": "animals", "prompt": [f"p{n}" for n in range(8)], "seed": 0, "method": "baseline"}
     )
     found = Result(BENCHMARK, rows.assign(neglected=0.0), {})
     row = found.summary().iloc[-1]
@@ -142,7 +142,7 @@ def test_an_encoder_without_texts_is_refused_before_anything_is_drawn():
     from regard.scores.pairs import open_encoder
 
     blind = replace(open_encoder("openmoji-clip"), texts=None)
-    with pytest.raises(ArgumentError, match="reads no texts, so it cannot tell how well"):
+    with pytest.raises(ArgumentError, match="reads no texts, so it cannot score how well"):
         benchmark(pipeline(), prompts=PROMPTS, seeds=1, **HOW, encoder=blind)
 
 
@@ -202,7 +202,7 @@ def test_a_method_may_come_with_settings():
         "attend-and-excite scale_factor=0.0",
     ]
     found = benchmark(pipeline(), prompts=PROMPTS[:1], seeds=1, **{**HOW, "methods": methods})
-    assert methods_of(found) == ["bare", *methods]
-    bare, excited, *neutral = found.cases[PROMPTS[0], 0].pictures.astype(int)
+    assert methods_of(found) == ["baseline", *methods]
+    bare, excited, *neutral = found.cases[PROMPTS[0], 0].images.astype(int)
     assert abs(excited - bare).max() > 0
     assert all(abs(each - bare).max() <= 1 for each in neutral)

@@ -185,7 +185,7 @@ def test_of_generated_images_verdicts_maps_and_masks_are_kept(quickly):
     wanted = [("a cat and a red car", 0), ("a dog", 3)]
     done = generated(wanted)
     assert [(each["prompt"], each["seed"]) for each in done.rows] == wanted
-    assert done.pictures.shape == (2, 64, 64, 3)
+    assert done.images.shape == (2, 64, 64, 3)
     assert [label.split(" [")[0] for label in done.labels] == [prompt for prompt, _ in wanted]
     found = {name: len(each) for name, each in done.arrays.items()}
     assert found == ({name: len(done.values) for name in [*READINGS, "masks"]} if found else {})

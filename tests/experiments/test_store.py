@@ -18,7 +18,9 @@ PARTS = ("000", "001")
 
 
 def done(number, prompt="cat"):
-    return Done([{"prompt": prompt, "value": number}], ["bare"], np.zeros((1, 2, 2, 3), np.uint8))
+    return Done(
+        [{"prompt": prompt, "value": number}], ["baseline"], np.zeros((1, 2, 2, 3), np.uint8)
+    )
 
 
 def save(folder, rows, recipe, overwrite):

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -5,6 +7,7 @@ from regard.experiments.studies.finding import Finding, Hypothesis, table_of, ve
 from regard.experiments.studies.hypotheses import ALL
 from regard.stats.estimates import UNKNOWN, Estimate
 
+PAGE = Path(__file__).parents[2] / "docs/explanation/what-the-fashion-vit-study-found.md"
 RISES = Hypothesis("rises", "It rises.", "the slope", 0.5, unit="px")
 
 
@@ -16,7 +19,7 @@ def estimate(low, high, p=0.001):
     ("low", "high", "p", "expected"),
     [
         (0.6, 0.8, 0.05, "holds"),
-        (0.6, 0.8, 0.06, "undecided"),  # the interval says so, the raised p does not
+        (0.6, 0.8, 0.06, "undecided"),  # the interval says so, the adjusted p does not
         (0.4, 0.8, 0.01, "undecided"),  # the bound lies within
         (0.5, 0.8, 0.01, "undecided"),  # an end on the bound is not beyond it
         (0.1, 0.4, 0.01, "fails"),
@@ -35,7 +38,7 @@ def test_below_is_the_mirror_of_above():
     assert verdict(falls, estimate(-0.4, -0.1), 0.01) == "fails"
 
 
-def test_p_is_raised_for_the_number_of_hypotheses():
+def test_p_is_adjusted_for_the_number_of_hypotheses():
     # Holm: the least of three p is taken three times, the next twice, and none falls below it.
     found = [Finding(RISES, estimate(0.6, 0.8, p), "images", "") for p in (0.02, 0.04, 0.001)]
     table = table_of(found)
@@ -46,14 +49,14 @@ def test_p_is_raised_for_the_number_of_hypotheses():
 def test_what_could_not_be_measured_is_neither_counted_nor_judged():
     table = table_of(
         [
-            Finding(RISES, UNKNOWN, "images", "No picture was wrong."),
+            Finding(RISES, UNKNOWN, "images", "No image was wrong."),
             Finding(RISES, estimate(0.6, 0.8, 0.05), "images", ""),
         ]
     )
     assert table["verdict"].tolist() == ["undecided", "holds"]
     assert table["p_holm"].isna().tolist() == [True, False]
     assert table["p_holm"][1] == 0.05
-    said = "It cannot be told: there are too few values. No picture was wrong."
+    said = "It cannot be decided: there are too few values. No image was wrong."
     assert table["answer"][0] == said
 
 
@@ -66,3 +69,9 @@ def test_a_failure_is_told_as_plainly_as_a_success():
 def test_the_hypotheses_have_names_of_their_own():
     assert len({each.name for each in ALL}) == len(ALL) >= 8
     assert all(each.claim.endswith(".") and each.quantity for each in ALL)
+
+
+def test_the_page_of_the_study_quotes_its_claims():
+    page = PAGE.read_text()
+    assert [each.claim for each in ALL if each.claim not in page] == []
+    assert [each.predicted for each in ALL if each.predicted not in page] == []

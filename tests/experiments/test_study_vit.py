@@ -62,7 +62,7 @@ def test_progress_is_told_to_the_end(study, told):
     done = [each[1] for each in told]
     assert done == sorted(done)
     assert {total for _, _, total in told} == {told[-1][2]}
-    assert told[-1][0] == "drawing examples"
+    assert told[-1][0] == "plotting examples"
     assert told[-1][1] > 0.8 * told[-1][2]
 
 

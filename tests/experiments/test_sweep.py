@@ -33,7 +33,7 @@ def heads():
 def pictures(found, prompt=PROMPT, seed=0):
     """The pictures of one prompt and seed, by the names of what is missing."""
     names = found.table.query("prompt == @prompt and seed == @seed")["ablation"]
-    shown = found.cases[prompt, seed].pictures
+    shown = found.cases[prompt, seed].images
     return dict(zip(["", *names], shown, strict=True))
 
 
@@ -91,9 +91,9 @@ def test_each_layer_and_place_is_taken_away_as_by_a_run_of_its_own():
     assert len(layers) == 1 + 14
     for path in [name for name in layers if name]:
         same(layers[path], without({path: slice(None)}, seed=3))
-    found = sweep(pipeline(), PROMPT, "places", seeds=1, num_inference_steps=2)
+    found = sweep(pipeline(), PROMPT, "stages", seeds=1, num_inference_steps=2)
     assert list(found.table["ablation"]) == [
-        f"{place} {kind}" for place in ("down", "mid", "up") for kind in ("cross", "self")
+        f"{stage} {kind}" for stage in ("down", "mid", "up") for kind in ("cross", "self")
     ]
     ups = {path: slice(None) for path in layers if path.startswith("up") and path[-1] == "2"}
     assert len(ups) == 4
@@ -120,7 +120,7 @@ def test_the_table_tells_what_was_missing_and_how_far_that_moved_the_picture(hea
     table = heads.table
     assert len(table) == 2 * 28
     assert list(table) == [
-        "ablation", "layer", "place", "kind", "head", "prompt", "seed", "distance",
+        "ablation", "layer", "stage", "kind", "head", "prompt", "seed", "distance",
     ]  # fmt: skip
     assert (table["ablation"] == table["layer"] + ":" + table["head"].astype(str)).all()
     ends = table["layer"].str[-1].map({"1": "self", "2": "cross"})
@@ -135,7 +135,7 @@ def test_the_table_tells_what_was_missing_and_how_far_that_moved_the_picture(hea
 
 def test_the_summary_has_means_with_intervals_of_whole_prompts():
     prompts = [PROMPT, OTHER, "a cat", "a turtle", "grass"]
-    found = sweep(pipeline(), prompts, "places", seeds=2, num_inference_steps=1)
+    found = sweep(pipeline(), prompts, "stages", seeds=2, num_inference_steps=1)
     summary = found.summary()
     assert list(summary["distance"]) == sorted(summary["distance"], reverse=True)
     # Resampling goes through the prompts in the order of the alphabet.
@@ -147,13 +147,13 @@ def test_the_summary_has_means_with_intervals_of_whole_prompts():
         (expected.low, expected.high)
     )
     assert told["distance_low"] < told["distance"] < told["distance_high"]
-    assert told["pictures"] == 10
-    few = sweep(pipeline(), prompts[:2], "places", seeds=2, num_inference_steps=1).summary()
+    assert told["images"] == 10
+    few = sweep(pipeline(), prompts[:2], "stages", seeds=2, num_inference_steps=1).summary()
     assert few["distance_low"].isna().all()  # two prompts are no sample of prompts
 
 
 def test_an_encoder_that_is_named_judges_and_so_does_the_segmenter():
-    found = sweep(pipeline(), [PROMPT, "a red a"], "places", seeds=1, num_inference_steps=1,
+    found = sweep(pipeline(), [PROMPT, "a red a"], "stages", seeds=1, num_inference_steps=1,
                   encoder="openmoji-clip")  # fmt: skip
     shown = pictures(found)
     bare, images = (
@@ -193,7 +193,7 @@ def evaluated(**options):
     hook = model.unet.register_forward_hook(lambda _, args, out: rows.append(len(args[0])))
     try:
         return sweep(
-            model, [PROMPT, OTHER], "places", seeds=1, num_inference_steps=2, **options
+            model, [PROMPT, OTHER], "stages", seeds=1, num_inference_steps=2, **options
         ), sum(rows)
     finally:
         hook.remove()
@@ -219,7 +219,7 @@ def test_an_interrupted_sweep_goes_on_and_loses_no_finished_prompt(tmp_path):
     assert fewer == rows - 7 * 2 * 2  # the first prompt: 7 pictures, 2 steps, 2 halves
     pd.testing.assert_frame_equal(again.table, whole.table)
     for cell, done in whole.cases.items():
-        assert np.array_equal(again.cases[cell].pictures, done.pictures)
+        assert np.array_equal(again.cases[cell].images, done.images)
         assert again.cases[cell].labels == done.labels
 
 
@@ -239,7 +239,7 @@ def test_another_sweep_is_not_mixed_with_an_unfinished_one(tmp_path):
         sweep(
             pipeline(),
             [PROMPT, OTHER],
-            "places",
+            "stages",
             seeds=1,
             num_inference_steps=1,
             store=tmp_path / "new",
@@ -300,7 +300,7 @@ def test_a_sheet_begins_with_the_picture_as_it_is_and_the_strongest_effect(heads
 
 
 def test_only_some_sheets_are_on_the_page_and_the_others_are_named():
-    found = sweep(pipeline(), PROMPT, "places", seeds=7, num_inference_steps=1)
+    found = sweep(pipeline(), PROMPT, "stages", seeds=7, num_inference_steps=1)
     page = page_of(found, dict(figures_of(found)))
     assert "1 more sheets lie in the folder figures." in page
     assert page.count("data:image/png") == 1 + 6
@@ -313,6 +313,7 @@ def test_only_some_sheets_are_on_the_page_and_the_others_are_named():
     ("options", "error", "message"),
     [
         ({"over": "haeds"}, UnknownName, "no sweep is named 'haeds'. Did you mean 'heads'?"),
+        ({"over": "places"}, UnknownName, "Known: .*'places' are called 'stages' now"),
         ({"prompts": []}, ArgumentError, "there is no prompt. Give at least one"),
         ({"prompts": [PROMPT, PROMPT]}, ArgumentError, "comes twice"),
         ({"prompts": " "}, PromptError, "sweep: the prompt is empty"),

@@ -32,7 +32,7 @@ FEW = {"num_inference_steps": 2}
 
 
 def swept(prompts, **how):
-    return sweep(pipeline(), prompts, "places", **FEW, **how)
+    return sweep(pipeline(), prompts, "stages", **FEW, **how)
 
 
 def compared(prompts, **how):
@@ -172,7 +172,7 @@ def equal(one, other):
     assert set(one.cases) == set(other.cases)
     for cell, done in one.cases.items():
         assert other.cases[cell].labels == done.labels
-        assert np.abs(other.cases[cell].pictures.astype(int) - done.pictures).max() <= 1
+        assert np.abs(other.cases[cell].images.astype(int) - done.images).max() <= 1
 
 
 @on_images

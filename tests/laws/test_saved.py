@@ -107,14 +107,14 @@ def explained():
 def result(kind, value, **recipe):
     """Of one prompt, its baseline and one change, each a black image."""
     row = {"prompt": "a cat", "seed": 0, "set": "animals", "ablation": "up", **value}
-    rows = [{**row, "method": name} for name in ("bare", "drop")]
+    rows = [{**row, "method": name} for name in ("baseline", "drop")]
     rows = rows[1:] if kind is SWEEP else rows  # where a baseline has no effect
-    cell = Done(rows, ["bare", "drop"], np.zeros((2, 4, 4, 3), np.uint8))
+    cell = Done(rows, ["baseline", "drop"], np.zeros((2, 4, 4, 3), np.uint8))
     return Result(kind, pd.DataFrame(rows), recipe, {("a cat", 0): cell}, units={"distance": "1"})
 
 
 def swept():
-    recipe = {"prompts": ["a cat"], "seeds": [0], "over": "places", "during": None, "model": "m"}
+    recipe = {"prompts": ["a cat"], "seeds": [0], "over": "stages", "during": None, "model": "m"}
     return tuple(result(SWEEP, {"distance": value}, **recipe) for value in (0.25, 0.5))
 
 

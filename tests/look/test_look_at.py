@@ -9,10 +9,10 @@ from typer.testing import CliRunner
 
 from looks import pipeline, seen
 from regard.cli import app
-from regard.cli.see import artefacts_of
+from regard.cli.look_image import artefacts_of
 from regard.errors import ArgumentError, DataError, UnknownName
 from regard.look import Look, look, look_at, verify
-from regard.look import picture as room
+from regard.look import image as room
 from regard.models import load
 from regard.tap import Tap
 from regard.trace import Trace, labelled_layer

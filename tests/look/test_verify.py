@@ -236,7 +236,9 @@ def test_what_verify_is_asked_is_checked():
     with pytest.raises(ArgumentError, match="initial noise was given, which has no seed"):
         verify(pipeline(), seen(), seeds=2, latents=torch.zeros(1, 4, 8, 8))
     steered = look(pipeline(), "a cat", num_inference_steps=1, methods=[drop("cat")])
-    with pytest.raises(ArgumentError, match="made under drop, and words are hidden from the bare"):
+    with pytest.raises(
+        ArgumentError, match="made under drop, and words are hidden from the baseline"
+    ):
         verify(pipeline(), steered)
 
 

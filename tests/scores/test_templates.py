@@ -15,9 +15,9 @@ from regard.models.encoder import Encoder
 from regard.scores.templates import (
     caption_similarity,
     halves,
+    minimum_object_similarity,
     prompt_similarity,
     template_features,
-    weaker_half,
 )
 from regard.scores.wordings import TEMPLATES, filled
 
@@ -84,7 +84,9 @@ def test_similarities_are_those_of_the_library_text_by_text(folder):
         for row, pair in zip(seen, parts, strict=True)
     ]
     np.testing.assert_allclose(prompt_similarity(images, PROMPTS, model=folder), whole, atol=1e-5)
-    np.testing.assert_allclose(weaker_half(images, PROMPTS, model=folder), least, atol=1e-5)
+    np.testing.assert_allclose(
+        minimum_object_similarity(images, PROMPTS, model=folder), least, atol=1e-5
+    )
     captions = ["two dogs", "a cat", "two dogs"]
     plain = library_text(network, tokenizer, captions)
     both = [(row @ mean(prompt)).item() for row, prompt in zip(plain, PROMPTS, strict=True)]
@@ -103,16 +105,16 @@ def reader(rows):
     return texts
 
 
-def test_the_weaker_half_by_hand():
+def test_the_minimum_object_similarity_by_hand():
     stamps, eyes = lettered(np.array([[3.0, 4.0], [0.0, 2.0]]))
     which = Encoder("hand", eyes.features, reader({"cat": [1.0, 0.0], "dog": [0.0, 5.0]}))
     said = ["a cat and a dog", "a dog with a cat"]
     # The first picture points 0.6 to the cat and 0.8 to the dog, the second to the dog alone.
-    found = weaker_half(stamps, said, model=which)
+    found = minimum_object_similarity(stamps, said, model=which)
     assert found.values == pytest.approx([0.6, 0.0])
     assert prompt_similarity(stamps, said, model=which).values == pytest.approx([0.6, 1.0])
     assert (found.name, found.attrs["units"], found.attrs["unsplit"]) == (
-        "weaker_half",
+        "minimum_object_similarity",
         "cosine",
         0,
     )
@@ -131,10 +133,10 @@ def test_the_mean_is_over_directions_not_over_lengths():
 
 def test_a_prompt_without_two_halves_is_undefined_and_counted(folder):
     images, said = noise_pictures(3), ["a cat", "a cat and a dog", "grass"]
-    found = weaker_half(images, said, model=folder)
+    found = minimum_object_similarity(images, said, model=folder)
     assert np.isnan(found).values.tolist() == [True, False, True]
     assert (found.attrs["unsplit"], found.attrs["undefined"]) == (2, 2)
-    none = weaker_half(images[:1], ["a cat"], model=folder)
+    none = minimum_object_similarity(images[:1], ["a cat"], model=folder)
     assert np.isnan(none).all()
     assert none.attrs["unsplit"] == 1
 
@@ -166,16 +168,16 @@ def test_who_judged_and_what_was_cut_is_told(folder, tmp_path):
 
 def test_batches_do_not_matter(folder):
     images = noise_pictures(3)
-    whole = weaker_half(images, PROMPTS, model=folder, batch=500)
+    whole = minimum_object_similarity(images, PROMPTS, model=folder, batch=500)
     np.testing.assert_allclose(
-        weaker_half(images, PROMPTS, model=folder, batch=2), whole, atol=1e-6
+        minimum_object_similarity(images, PROMPTS, model=folder, batch=2), whole, atol=1e-6
     )
 
 
 def test_a_picture_without_direction_is_undefined():
     stamps, eyes = lettered(np.array([[0.0, 0.0]]))
     which = Encoder("hand", eyes.features, lambda said: [[1.0, 0.0]] * len(said))
-    for measure in (prompt_similarity, weaker_half):
+    for measure in (prompt_similarity, minimum_object_similarity):
         found = measure(stamps, ["a cat and a dog"], model=which)
         assert np.isnan(found).all()
         assert found.attrs["undefined"] == 1
@@ -190,9 +192,15 @@ BLIND = Encoder("eyes", lambda ps: [[1.0]] * len(ps))
     [
         (lambda: prompt_similarity(ONE, []), "prompt_similarity: got 1 and 0; give one for each"),
         (lambda: prompt_similarity([], []), "prompt_similarity: got 0 and 0"),
-        (lambda: weaker_half(ONE, ["a"] * 2), "weaker_half: got 1 and 2"),
-        (lambda: weaker_half([], []), "weaker_half: got 0 and 0"),
-        (lambda: weaker_half(ONE, "a"), "weaker_half: got one text; give lists"),
+        (
+            lambda: minimum_object_similarity(ONE, ["a"] * 2),
+            "minimum_object_similarity: got 1 and 2",
+        ),
+        (lambda: minimum_object_similarity([], []), "minimum_object_similarity: got 0 and 0"),
+        (
+            lambda: minimum_object_similarity(ONE, "a"),
+            "minimum_object_similarity: got one text; give lists",
+        ),
         (lambda: caption_similarity(["a"], []), "caption_similarity: got 1 and 0"),
         (lambda: prompt_similarity(ONE, ["a"], model=BLIND), "'eyes' reads no texts"),
         (lambda: template_features([], model=BLIND), "template_features: there is nothing"),

@@ -18,8 +18,8 @@ from regard.steering import learn_word_weights, steer
 from regard.steering.denoising import (
     DenoisingTask,
     Training,
-    drawn,
     gates_of,
+    noise_of,
     repeated,
     task_of,
     trained,
@@ -30,7 +30,7 @@ from tiny import tiny_pipeline
 
 SETTINGS = Request(PROMPT, num_inference_steps=1, guidance_scale=1.0)
 NAMES = ["cat", "turtle", "[end]"]
-QUICK = {"seeds": 2, "iterations": 3, "batch": 2, "draws": 4}
+QUICK = {"seeds": 2, "iterations": 3, "batch": 2, "held_out": 4}
 
 
 def picture(seed=0):
@@ -44,8 +44,8 @@ def task(groups=1, model=None, names=NAMES):
     return task_of(TextToImage.of(model), SETTINGS, picture(), gates, groups)
 
 
-def draws(asked, count=4, seed=0):
-    return drawn(asked, count, torch.Generator().manual_seed(seed))
+def targets_of(asked, count=4, seed=0):
+    return noise_of(asked, count, torch.Generator().manual_seed(seed))
 
 
 # ---------------------------------------------------------------- the loss
@@ -60,8 +60,8 @@ def test_words_pads_and_the_end_have_gates_and_the_start_has_none():
 def test_weights_of_one_are_the_bare_model():
     asked = task()
     with torch.no_grad():
-        bare = asked.loss(None, *draws(asked))
-        ones = asked.loss(torch.zeros(1, 3), *draws(asked))
+        bare = asked.loss(None, *targets_of(asked))
+        ones = asked.loss(torch.zeros(1, 3), *targets_of(asked))
     torch.testing.assert_close(ones, bare, rtol=0, atol=1e-6)
     assert torch.equal(
         trained(asked, 3, Training(0, 0, 0.1, 2, 0.0, 0.0), print), torch.zeros(1, 3)
@@ -74,7 +74,7 @@ def test_the_loss_is_that_of_the_denoiser_under_the_weights():
     from regard.tap import Tap
 
     asked, model = task(), pipeline()
-    times, noise = draws(asked)
+    times, noise = targets_of(asked)
     weights = {"cat": 3.0, "turtle": 0.5, "[end]": 0.25, "[pad]": 0.25}
     logs = torch.tensor([[3.0, 0.5, 0.25]]).log()
     run = told_of(model, SETTINGS)
@@ -93,7 +93,7 @@ def test_other_predictions_have_targets_of_their_own(predicts):
     model = tiny_pipeline()
     model.scheduler.register_to_config(prediction_type=predicts)
     asked = task(model=model)
-    times, noise = draws(asked)
+    times, noise = targets_of(asked)
     target = asked.target.expand_as(noise)
     level = model.scheduler.alphas_cumprod[times][:, None, None, None]
     noisy = model.scheduler.add_noise(target, noise, times)
@@ -111,7 +111,7 @@ def test_the_gradient_is_that_of_finite_differences():
     asked = task(groups=2, model=tiny_pipeline())
     asked.network.double()
     asked.inputs.update({name: doubled(each) for name, each in asked.inputs.items()})
-    times, noise = draws(asked)
+    times, noise = targets_of(asked)
     logs = torch.tensor([[0.3, -0.4, 0.2], [-0.1, 0.5, 0.0]], dtype=torch.float64)
     point = logs.clone().requires_grad_()
     with torch.enable_grad():
@@ -161,7 +161,7 @@ def test_the_loss_falls_on_a_target_that_known_weights_predict():
     found = trained(told, 3, course, lambda step: None)
     assert torch.equal(found.sign(), known.sign())
     bare, learned = (
-        told.loss(logs, *draws(asked, 8, 9)).mean() for logs in (torch.zeros(1, 3), found)
+        told.loss(logs, *targets_of(asked, 8, 9)).mean() for logs in (torch.zeros(1, 3), found)
     )
     assert learned < 0.5 * bare
 
@@ -264,7 +264,7 @@ def test_mistakes_are_told(tmp_path):
         learn(words=["dog"])
     with pytest.raises(ArgumentError, match="words is the text 'cat'"):
         learn(words="cat")
-    for name in ("seeds", "iterations", "batch", "groups", "draws"):
+    for name in ("seeds", "iterations", "batch", "groups", "held_out"):
         with pytest.raises(ArgumentError, match=f"{name} is 0 and must be 1 or more"):
             learn(**{name: 0})
     with pytest.raises(ArgumentError, match="rate is nan and must be above 0"):
@@ -318,7 +318,7 @@ def test_a_folder_has_table_recipe_and_pictures(model, tmp_path):
     assert done.exit_code == 0, done.output
     assert {each.name for each in out.iterdir()} == {
         "weights.csv", "losses.csv", "recipe.json", "target.png", "before.png", "after.png",
-        "pictures.png",
+        "images.png",
     }  # fmt: skip
     assert list(pd.read_csv(out / "weights.csv")["word"]) == ["cat", "turtle", "[end]"]
     assert "held" not in done.output

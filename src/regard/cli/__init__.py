@@ -15,14 +15,15 @@ from regard.cli.benchmark import benchmark
 from regard.cli.data import data
 from regard.cli.explain import explain
 from regard.cli.learn_weights import learn_weights
+from regard.cli.look import look
 from regard.cli.measure import measure, measures
 from regard.cli.models import evaluate, models, train
 from regard.cli.polite import Polite, end_politely
 from regard.cli.score import score
-from regard.cli.see import look, words
 from regard.cli.steer import steer
 from regard.cli.study import study
 from regard.cli.sweep import sweep
+from regard.cli.words import words
 
 __all__ = ["app", "main"]
 

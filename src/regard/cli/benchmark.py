@@ -42,7 +42,7 @@ def attend_and_excite(
         bool, typer.Option("--overwrite", help="Replace a benchmark that is in the folder.")
     ] = False,
 ) -> None:
-    """Generate 276 prompts of two subjects, bare and under methods, and count what is neglected.
+    """Generate 276 prompts of two subjects, without and with methods, and count neglected subjects.
 
     Called again after an interruption, it goes on where it stopped.
     """

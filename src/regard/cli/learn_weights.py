@@ -53,7 +53,7 @@ def learn_weights(
         )
     name = out or Path(f"{folder_name(prompt, seed or 0)}-weights")
     with FOLDER.claim(name, overwrite=overwrite) as folder:
-        learned, drawn = _learned(
+        learned, steered = _learned(
             partial(opened, model, device=device, dtype=dtype, variant=variant, config=config),
             prompt,
             target,
@@ -64,10 +64,10 @@ def learn_weights(
             rate=rate,
             groups=groups,
         )
-        learned.save(folder, drawn=drawn, overwrite=overwrite)
+        learned.save(folder, steered=steered, overwrite=overwrite)
     typer.echo(learned.table.to_string(index=False, float_format="{:.3f}".format))
     typer.echo("\n" + learned.losses.to_string(index=False, float_format="{:.4f}".format))
-    typer.echo(f"\nWrote {folder}. Look at {folder / 'pictures.png'}.")
+    typer.echo(f"\nWrote {folder}. Look at {folder / 'images.png'}.")
 
 
 def _learned(

@@ -66,3 +66,13 @@ def opened(model: Any, **placement: Any) -> Any:
     from regard.models import load
 
     return load(model, **placement)
+
+
+def listed(text: str) -> list[str]:
+    """The parts of a list with commas.
+
+    Example:
+        >>> listed("cat, car,")
+        ['cat', 'car']
+    """
+    return [part.strip() for part in text.split(",") if part.strip()]

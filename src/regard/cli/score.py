@@ -22,7 +22,7 @@ def score(
     ] = "openmoji-clip",
     scale: Annotated[str, typer.Option(help="Of the CLIP score: cosine, 2.5 or 100.")] = "cosine",
     prefix: Annotated[str, typer.Option(help="Put before each prompt.")] = "",
-    seed: Annotated[int, typer.Option(help="Of all that is drawn.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of the bootstrap.")] = 0,
     csv: Annotated[
         Path | None, typer.Option(help="File to write the values of each image to.")
     ] = None,

@@ -29,7 +29,7 @@ SHOWN = 12
 
 
 def sweep(
-    over: Annotated[str, typer.Argument(help="heads, layers, words or places.")],
+    over: Annotated[str, typer.Argument(help="heads, layers, words or stages.")],
     prompts: Annotated[list[str] | None, typer.Argument(help="What to generate.")] = None,
     model: Annotated[str, typer.Option(help="A bundled model or a folder.")] = "openmoji",
     device: Device = "auto",
@@ -124,7 +124,7 @@ def text_of(found: Any) -> str:
     from regard.views.report import with_ends
 
     table = shown(found, SHOWN)
-    about = [name for name in ("layer", "place", "kind", "head", "word") if name in table]
+    about = [name for name in ("layer", "stage", "kind", "head", "word") if name in table]
     told = with_ends(table.drop(columns=about))
     lines = [told.to_string(index=False, float_format="{:.3f}".format, na_rep="-")]
     rest = found.table["ablation"].nunique() - len(told)

@@ -14,7 +14,7 @@ from regard.models.text_to_image import TextToImage
 from regard.tap import AttentionCall
 from regard.trace import Prompt
 
-PLACES, KINDS = ("down", "mid", "up"), ("cross", "self", "joint")
+STAGES, KINDS = ("down", "mid", "up"), ("cross", "self", "joint")
 
 
 @dataclass(frozen=True)
@@ -25,14 +25,14 @@ class Layer:
         path: Of its module.
         heads: Their number.
         kind: ``self``, ``cross`` or ``joint``; empty where the model is of no known family.
-        place: ``down``, ``mid`` or ``up``; empty where the model has no such parts.
+        stage: ``down``, ``mid`` or ``up``; empty where the model has no such parts.
         reads: Whether the image reads the text there.
     """
 
     path: str
     heads: int
     kind: str
-    place: str
+    stage: str
     reads: bool
 
     @property
@@ -45,7 +45,7 @@ class Layer:
             'up 1.0.2 cross'
         """
         numbers = ".".join(re.findall(r"(?<=\.)\d+(?=\.|$)", self.path))
-        return " ".join(part for part in (self.place, numbers, self.kind) if part)
+        return " ".join(part for part in (self.stage, numbers, self.kind) if part)
 
 
 def layers_of(model: TextToImage, request: Request) -> list[Layer]:
@@ -77,10 +77,10 @@ def _layer(call: AttentionCall) -> Layer:
 def ablations(
     over: str, layers: Sequence[Layer], prompt: Prompt, during: Steps = None
 ) -> list[Variant]:
-    """What is taken away from the images of a prompt, one after the other.
+    """What is ablated for a prompt, one at a time.
 
     Args:
-        over: ``heads``, ``layers``, ``words`` or ``places``.
+        over: ``heads``, ``layers``, ``words`` or ``stages``.
         layers: Of the model.
         prompt: Its words.
         during: In which steps; None for all.
@@ -96,7 +96,7 @@ def _heads(layers: Sequence[Layer], prompt: Prompt, during: Steps) -> list[Varia
         _without(
             f"{layer.path}:{head}",
             scale_heads(layer.path, {head: 0.0}, where=Where(steps=during)),
-            {"layer": layer.path, "place": layer.place, "kind": layer.kind, "head": head},
+            {"layer": layer.path, "stage": layer.stage, "kind": layer.kind, "head": head},
             label=f"{layer.short}, head {head}",
         )
         for layer in layers
@@ -109,7 +109,7 @@ def _layers(layers: Sequence[Layer], prompt: Prompt, during: Steps) -> list[Vari
         _without(
             layer.path,
             scale_layers(0.0, where=Where(steps=during, layers=layer.path)),
-            {"layer": layer.path, "place": layer.place, "kind": layer.kind},
+            {"layer": layer.path, "stage": layer.stage, "kind": layer.kind},
             label=layer.short,
         )
         for layer in layers
@@ -127,8 +127,8 @@ def _words(layers: Sequence[Layer], prompt: Prompt, during: Steps) -> list[Varia
     return [_without(name, drop(name, where=where), {"word": name}) for name in names]
 
 
-def _places(layers: Sequence[Layer], prompt: Prompt, during: Steps) -> list[Variant]:
-    there = {(layer.place, layer.kind) for layer in layers if layer.place and layer.kind}
+def _stages(layers: Sequence[Layer], prompt: Prompt, during: Steps) -> list[Variant]:
+    there = {(layer.stage, layer.kind) for layer in layers if layer.stage and layer.kind}
     if not there:
         raise ArgumentError(
             f"sweep: the {len(layers)} attention layers of this model do not lie down, mid or up. "
@@ -136,13 +136,13 @@ def _places(layers: Sequence[Layer], prompt: Prompt, during: Steps) -> list[Vari
         )
     return [
         _without(
-            f"{place} {kind}",
-            scale_layers(0.0, where=Where(steps=during, stage=place, kind=kind)),
-            {"place": place, "kind": kind},
+            f"{stage} {kind}",
+            scale_layers(0.0, where=Where(steps=during, stage=stage, kind=kind)),
+            {"stage": stage, "kind": kind},
         )
-        for place in PLACES
+        for stage in STAGES
         for kind in KINDS
-        if (place, kind) in there
+        if (stage, kind) in there
     ]
 
 
@@ -154,5 +154,5 @@ _MAKERS: dict[str, Callable[[Sequence[Layer], Prompt, Steps], list[Variant]]] = 
     "heads": _heads,
     "layers": _layers,
     "words": _words,
-    "places": _places,
+    "stages": _stages,
 }

@@ -1,4 +1,4 @@
-"""One call: the prompts of the Attend-and-Excite benchmark, bare and under some methods."""
+"""One call: the prompts of the Attend-and-Excite benchmark, as baseline and with some methods."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -11,7 +11,7 @@ from regard.arguments import listed, pathlike, shown, verb, whole
 from regard.data.prompts import prompts as published
 from regard.data.scenes import mentions_in
 from regard.errors import ArgumentError
-from regard.experiments.benchmark_report import BARE, BENCHMARK
+from regard.experiments.benchmark_report import BASELINE, BENCHMARK
 from regard.experiments.images import ImageCase, ImagePlan, Variant, shared_recipe
 from regard.experiments.meter import counting
 from regard.experiments.result import Result
@@ -44,7 +44,7 @@ def benchmark(
     progress: Progress = None,
     **sampling: Unpack[Sampling],
 ) -> Result:
-    """Generate prompts with two subjects bare and under methods, and count what is neglected.
+    """Generate prompts with two subjects without and with methods, and count neglected subjects.
 
     All images of a prompt are generated one method after the other, so that their seconds can be
     compared, and then judged; only small copies of them are kept.
@@ -71,8 +71,9 @@ def benchmark(
         A `Result`. Its table has one row for each image: set, prompt, seed, method, ``seconds`` (of
         one image, the mean of its batch); by the segmenter ``neglected`` (1 if a subject is
         missing, else 0), ``neglected_subjects`` and ``misbound_colours`` (shares); by the encoder
-        ``full_prompt`` and ``weaker_half``, and with a captioner ``caption_similarity`` (cosines)
-        and ``caption``. Its summary compares each method with the bare run.
+        ``full_prompt`` and ``minimum_object_similarity``, and with a captioner
+        ``caption_similarity`` (cosines) and ``caption``. Its summary compares each method
+        with the baseline.
 
     Raises:
         UnknownName: there is no such method, setting or model.
@@ -87,7 +88,7 @@ def benchmark(
         >>> how = {"prompts": some, "seeds": 1, "num_inference_steps": 1, "captioner": None}
         >>> found = benchmark(methods=["attend-and-excite"], **how)
         >>> found.table["method"].tolist()
-        ['bare', 'attend-and-excite']
+        ['baseline', 'attend-and-excite']
 
     Source:
         Chefer et al. (2023), "Attend-and-Excite: Attention-Based Semantic Guidance for
@@ -201,7 +202,7 @@ def _maker(asked: str) -> Callable[..., Any]:
     known = [option.name for option in options_of(name)]
     if "words" not in known:
         raise ArgumentError(
-            f"benchmark: {name} takes no words, so it cannot be told the subjects of a prompt. "
+            f"benchmark: {name} takes no words, so it cannot get the subjects of a prompt. "
             f"Take a method such as {' or '.join(CONTENDERS)}."
         )
     if "words" in settings:
@@ -217,9 +218,9 @@ def _maker(asked: str) -> Callable[..., Any]:
 
 
 def _variants(prompt: str, contenders: dict[str, Callable[..., Any]]) -> tuple[Variant, ...]:
-    """The bare run of a prompt, then each method told of its subjects."""
+    """The baseline of a prompt, then each method with the subjects as its words."""
     words = [mention.subject for mention in mentions_in(prompt)]
-    methods = {BARE: (), **{name: (make(words),) for name, make in contenders.items()}}
+    methods = {BASELINE: (), **{name: (make(words),) for name, make in contenders.items()}}
     part = set_of()[prompt]
     return tuple(Variant(name, own, {"set": part, "method": name}) for name, own in methods.items())
 
@@ -240,16 +241,16 @@ def _judges_of(model: Any, encoder: Any, captioner: Any) -> tuple[list[Any], lis
     opened = open_encoder(encoder)
     if opened.texts is None:
         raise ArgumentError(
-            f"benchmark: the encoder '{opened.name}' reads no texts, so it cannot tell how well an "
-            f"image fits its prompt. Take one of images and texts, such as 'openmoji-clip'."
+            f"benchmark: the encoder '{opened.name}' reads no texts, so it cannot score how well "
+            f"an image fits its prompt. Take one of images and texts, such as 'openmoji-clip'."
         )
     judges, notes = [Fit(opened)], []
     if makes_scenes(model):
         judges.insert(0, Presence())
     else:
         notes.append(
-            "The segmenter knows the images of bundled models alone, so nobody says which subjects "
-            "are neglected, nor in which colours they are."
+            "The segmenter knows the images of bundled models alone, so neglected subjects and "
+            "misbound colours are not counted."
         )
     if captioner is not None:
         captions([np.zeros((8, 8, 3), np.uint8)], model=captioner)  # says now if it cannot

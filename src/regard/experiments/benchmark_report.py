@@ -11,11 +11,11 @@ from regard.stats.ends import LEAST
 from regard.stats.means import bootstrap, paired
 from regard.views import Plate, Section, contact_sheet, dots, report
 
-BARE, ALL = "bare", "all"
+BASELINE, ALL = "baseline", "all"
 
 MEASURES = (
-    "neglected", "neglected_subjects", "misbound_colours", "full_prompt", "weaker_half",
-    "caption_similarity", "seconds",
+    "neglected", "neglected_subjects", "misbound_colours", "full_prompt",
+    "minimum_object_similarity", "caption_similarity", "seconds",
 )  # fmt: skip
 
 SHARES = ("neglected", "neglected_subjects", "misbound_colours")
@@ -29,28 +29,28 @@ NAMES = {
     "neglected_subjects": "share of subjects that are neglected",
     "misbound_colours": "share of colours that are wrong",
     "full_prompt": "cosine of image and prompt",
-    "weaker_half": "cosine of image and weaker half of the prompt",
+    "minimum_object_similarity": "cosine of image and the subject it fits least",
     "caption_similarity": "cosine of caption and prompt",
     "seconds": "seconds of one image",
 }
 
 
 def methods_of(found: Result) -> list[str]:
-    """Their names, that of the bare run first."""
+    """Their names, the baseline first."""
     return list(dict.fromkeys(found.table["method"]))
 
 
 def summary_of(found: Result, level: float, seed: int) -> pd.DataFrame:
-    """Means with intervals, for each set and method, and how they differ from the bare run.
+    """Means with intervals, for each set and method, and how they differ from the baseline.
 
     Args:
         found: The benchmark.
         level: Share of such intervals that hold the true mean, between 0 and 1.
-        seed: Of the bootstrap, which draws whole prompts.
+        seed: Of the bootstrap, which resamples whole prompts.
 
     Returns:
         A row for each set (``all`` last), method and measure: ``mean`` with its ends ``low``
-        and ``high``; ``ratio`` to the mean of the bare run; ``difference`` from it, image by
+        and ``high``; ``ratio`` to the mean of the baseline; ``difference`` from it, image by
         image, with its ends and ``p``. Ends are NaN with fewer than five prompts.
     """
     sets = [*dict.fromkeys(found.table["set"]), ALL]
@@ -136,7 +136,7 @@ def _lead(found: Result) -> str:
         f"{part} prompts, {seeds} seed{'s' * (seeds != 1)}, {steps} steps: "
         f"{len(found.table)} images. Means over images; the intervals of 95 % are over "
         f"prompts, and fewer than {LEAST} prompts have none. 'cost' is the time of an image "
-        f"against that of the bare pipeline in this run."
+        f"against that of the baseline in this run."
     )
 
 
@@ -162,10 +162,10 @@ def _sheet(found: Result, part: str) -> Any:
     rows = found.table[found.table["set"] == part]
     prompts = list(dict.fromkeys(rows["prompt"]))[:SHOWN_PROMPTS]
     shown = [
-        (image, prompt if row["method"] == BARE else row["method"])
+        (image, prompt if row["method"] == BASELINE else row["method"])
         for prompt in prompts
         for done in [found.cases[prompt, 0]]
-        for image, row in zip(done.pictures, done.rows, strict=True)
+        for image, row in zip(done.images, done.rows, strict=True)
     ]
     images, captions = zip(*shown, strict=True)
     return contact_sheet(images, captions, columns=len(methods_of(found)))
@@ -174,9 +174,9 @@ def _sheet(found: Result, part: str) -> Any:
 def _told(
     table: pd.DataFrame, part: str, method: str, measure: str, level: float, seed: int
 ) -> dict[str, float]:
-    mine, bare = _rows(table, part, method), _rows(table, part, BARE)
+    mine, first = _rows(table, part, method), _rows(table, part, BASELINE)
     how: dict[str, Any] = {"clusters": mine["prompt"].tolist(), "level": level, "seed": seed}
-    values, before = mine[measure].to_numpy(float), bare[measure].to_numpy(float)
+    values, before = mine[measure].to_numpy(float), first[measure].to_numpy(float)
     if not np.isfinite(values).any():  # animals alone name no colours: nothing to average
         return {}
     share = measure in SHARES
@@ -185,7 +185,7 @@ def _told(
     known = np.isfinite(before)
     at_first = float(before[known].mean()) if known.any() else np.nan
     told["ratio"] = found.mean / at_first if at_first else np.nan
-    if method == BARE or not (known & np.isfinite(values)).any():  # no pair to compare
+    if method == BASELINE or not (known & np.isfinite(values)).any():  # no pair to compare
         return told
     against = paired(before, values, **how, bounds=(-1.0, 1.0) if share else None)
     return {

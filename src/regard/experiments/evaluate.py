@@ -204,7 +204,7 @@ def figures_of(found: Evaluation) -> Iterator[tuple[str, Any]]:
     """A sheet of the images of each chunk that generated some."""
     for number, done in enumerate(found.cases.values()):
         if done.labels:
-            yield f"sheet-{number:03}", contact_sheet(list(done.pictures), done.labels, scale=2)
+            yield f"sheet-{number:03}", contact_sheet(list(done.images), done.labels, scale=2)
 
 
 def page_of(found: Evaluation, figures: Mapping[str, Any]) -> str:

@@ -38,7 +38,7 @@ class Meter:
         self._report(self.done)
 
     def share(self, amount: int) -> Callable[[int, int], None]:
-        """For work that tells its own steps: reports the steps done as a share of an amount.
+        """For work that reports its own steps: reports the steps done as a share of an amount.
 
         The amount itself is counted by `add`, once it is done.
 

@@ -43,7 +43,7 @@ def plain_kind(name: str, by: str) -> Kind:
 
 def _sheets(found: Result) -> Iterator[tuple[str, Any]]:
     for number, done in enumerate(found.cases.values()):
-        yield f"sheet-{number:03}", contact_sheet(list(done.pictures), done.labels, scale=2)
+        yield f"sheet-{number:03}", contact_sheet(list(done.images), done.labels, scale=2)
 
 
 def _page(found: Result, figures: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""What an experiment will do: its cases, each done and kept by itself, and what comes of them."""
+"""What an experiment will do: its cases, each done and kept separately, and their result."""
 
 import hashlib
 import json
@@ -13,11 +13,11 @@ from regard.experiments.store import Done
 
 @runtime_checkable
 class Case(Protocol):
-    """The smallest part of an experiment that is done, judged and kept by itself."""
+    """The smallest part of an experiment that is done, scored and kept separately."""
 
     @property
     def name(self) -> Hashable:
-        """What tells it from the other cases of a plan, such as a prompt and a seed."""
+        """What identifies it among the cases of a plan, such as a prompt and a seed."""
 
 
 OneCase = TypeVar("OneCase", bound=Case)

@@ -41,7 +41,7 @@ class Kind:
         name: Of the verb, such as ``sweep``.
         summary: From a result, a level and a seed to means with intervals.
         files: From a result to the files of its folder, one after the other, but for the recipe.
-        measures: Columns of the table that are averaged, if somebody measured them.
+        measures: Columns of the table that are averaged, if they were measured.
     """
 
     name: str
@@ -72,7 +72,7 @@ class Result:
 
     Attributes:
         kind: Of the experiment.
-        table: One row for each image; what nobody could measure has no column, and `notes` say
+        table: One row for each image; what could not be measured has no column, and `notes` say
             why.
         recipe: With what it was made, plain JSON values.
         cases: What each case gave, such as its rows and small images, the baseline first, by its
@@ -105,7 +105,7 @@ class Result:
 
         Args:
             level: Share of such intervals that hold the true mean, between 0 and 1.
-            seed: Of the bootstrap, which draws whole prompts.
+            seed: Of the bootstrap, which resamples whole prompts.
 
         Returns:
             A table; ends of intervals are NaN with fewer than five prompts.

@@ -44,7 +44,7 @@ def score(
     seed: int = 0,
     progress: Progress = None,
 ) -> Scores:
-    """Every number that can be had of a folder of images, with its interval.
+    """Every score that can be computed from a folder of images, with its interval.
 
     With prompts: the CLIP score. Against other images: FID and KID of the two sets, and where
     the files have the same names, how far apart the two of each name are and by how much the CLIP
@@ -102,7 +102,7 @@ def score(
 
 
 def check_numbers(level: float, seed: int) -> None:
-    """Refuse what could not be drawn with, before anything is encoded.
+    """Refuse a level or seed out of range, before anything is encoded.
 
     Raises:
         ArgumentError: ``level`` does not lie between 0 and 1, or ``seed`` not in 0..2**63-1.
@@ -215,7 +215,7 @@ class _Run:
 
 
 def remembering(which: Any, total: int, progress: Advance) -> Any:
-    """The same encoder, which encodes no image twice, and tells how many it has encoded.
+    """The same encoder, which encodes no image twice, and reports how many it has encoded.
 
     Args:
         which: An `regard.models.encoder.Encoder`.

@@ -30,7 +30,7 @@ from regard.saved.folder import RECIPE, check_above, complete, readable, real, u
 SIDE = 128
 """Pixels that the images of a case keep a side: enough for a sheet, and 50 kB an image."""
 
-PICTURES = "pictures"
+IMAGES = "images"
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Done:
     Attributes:
         rows: Of the table.
         labels: Of the images, that of the baseline first.
-        pictures: uint8 [image, y, x, 3], in the same order, made `small`.
+        images: uint8 [image, y, x, 3], in the same order, made `small`.
         size: How much work it was, in the units of the experiment's meter.
         values: What else it gave, as plain JSON values.
         arrays: And as arrays, by name.
@@ -48,7 +48,7 @@ class Done:
 
     rows: list[dict[str, Any]] = field(default_factory=list)
     labels: list[str] = field(default_factory=list)
-    pictures: np.ndarray = field(default_factory=lambda: np.zeros((0, 0, 0, 3), np.uint8))
+    images: np.ndarray = field(default_factory=lambda: np.zeros((0, 0, 0, 3), np.uint8))
     size: int = 1
     values: Any = None
     arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
@@ -63,7 +63,7 @@ def small(image: Image.Image) -> np.ndarray:
 
 
 class Store:
-    """A folder of finished cases, each complete or not there; nobody else writes to it meanwhile.
+    """A folder of finished cases, each complete or not there, with one writing process at a time.
 
     Each case says with which settings it was made; one that was made with others, or that is
     damaged, counts as not there. Cases that an experiment does not ask for stay for the next.
@@ -74,7 +74,7 @@ class Store:
         who: Which experiment asks, for messages: 'sweep' or 'benchmark'.
         overwrite: Whether one with another recipe may be deleted.
         grows: What in the recipe may differ from that of the cases that are there: the names of
-            cases tell these apart.
+            cases keep these apart.
 
     Raises:
         OutputError: on entering, if the folder holds something else, or an experiment with
@@ -178,7 +178,7 @@ class Store:
             self._renew(folder)
 
     def _renew(self, folder: Path) -> None:
-        """Note the recipe of whoever writes there now, in one step."""
+        """Note the recipe of the process that writes there now, in one step."""
         fresh = folder / FRESH
         try:
             shutil.rmtree(fresh, ignore_errors=True)
@@ -226,7 +226,7 @@ def _write(place: Path, done: Done, settings: str) -> None:
     told = {name: getattr(done, name) for name in ("rows", "labels", "size", "values")}
     text = json.dumps({"settings_sha256": settings, **told})
     (place / ROWS).write_text(text, encoding="utf-8")
-    np.savez_compressed(place / ARRAYS, **{PICTURES: done.pictures, **done.arrays})
+    np.savez_compressed(place / ARRAYS, **{IMAGES: done.images, **done.arrays})
 
 
 def _read(place: Path, settings: str) -> Done | None:
@@ -239,6 +239,6 @@ def _read(place: Path, settings: str) -> Done | None:
         with np.load(place / ARRAYS, allow_pickle=False) as kept:
             arrays = {name: kept[name] for name in kept.files}
         plain = {name: told[name] for name in ("rows", "labels", "size", "values")}
-        return Done(**plain, pictures=arrays.pop(PICTURES), arrays=arrays)
+        return Done(**plain, images=arrays.pop(IMAGES), arrays=arrays)
     except (OSError, ValueError, KeyError, EOFError, BadZipFile):
         return None

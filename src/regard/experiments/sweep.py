@@ -15,7 +15,7 @@ from regard.experiments.sweep_report import SWEEP
 from regard.generation import Request, Sampling
 from regard.progress import Progress, check_progress
 
-OVER = ("heads", "layers", "words", "places")
+OVER = ("heads", "layers", "words", "stages")
 BUNDLED = "openmoji-clip"
 
 
@@ -33,23 +33,23 @@ def sweep(
     progress: Progress = None,
     **sampling: Unpack[Sampling],
 ) -> Result:
-    """Take away each head, layer, word or place, and say what became of the image without it.
+    """Ablate each head, layer, word or stage, one at a time, and measure how the image changes.
 
     Each image is compared with the baseline of its prompt and seed. Images of a prompt and seed
-    are generated in batches, each with its own part missing, and the steps before anything is
-    missing are made once for a batch. Only the conditional branch is changed.
+    are generated in batches, each with its own ablation, and the steps before the first ablated
+    one are run once for a batch. Only the conditional branch is changed.
 
     Args:
         model: A diffusers text-to-image pipeline, or the name or folder of one.
         prompts: What to generate; ten or more make intervals that can be trusted.
         over: ``heads`` and ``layers``, each silenced; ``words``, each hidden from the image;
-            ``places``, the cross- or self-attention of a whole part of the model silenced.
+            ``stages``, the cross- or self-attention of a stage silenced.
         seeds: How many, from 0; or which.
-        during: In which steps something is missing: one, a range, or its first step and the one
+        during: Which steps are ablated: one, a range, or its first step and the one
             after its last; None for all.
-        encoder: Who judges how well an image fits its prompt and how far two are apart, as
+        encoder: Scores how well an image fits its prompt and how far two are apart, as
             `regard.models.encoder.encoder` takes it; None takes ``openmoji-clip`` for bundled
-            models, and nobody for others. With ``openmoji-clip`` the segmenter is asked too.
+            models, and none for others. With ``openmoji-clip`` the segmenter is used too.
         store: A folder to which what each prompt and seed gave is written at once. A call with
             the same settings and folder goes on from there, also with further prompts and seeds,
             and the result reads its images there: keep it until that is saved. None keeps all in
@@ -61,7 +61,7 @@ def sweep(
 
     Returns:
         A `Result`. Its table has one row for each ablation, prompt and seed: ablation, what it is
-        (layer, place, kind and head; or word), prompt, seed, and against the baseline:
+        (layer, stage, kind and head; or word), prompt, seed, and against the baseline:
         ``distance`` (mean absolute difference, share of full scale), ``perceptual_distance``,
         ``clip_score`` and ``clip_change`` (cosine), ``neglected`` (share of the prompt's subjects)
         and ``neglected_change``, ``still_shown`` (share of the subjects of the baseline) and
@@ -71,15 +71,15 @@ def sweep(
     Raises:
         UnknownName: there is no such sweep or model.
         PromptError: a prompt is empty, or longer than the text encoder takes.
-        ArgumentError: there is no prompt, or one twice, or no seed; a step that the run has not;
-            or the model has nothing to take away. All this is said before anything is generated.
+        ArgumentError: there is no prompt, or one twice, or no seed; a step beyond those of the run;
+            or the model has nothing to ablate. All this is said before anything is generated.
         OutputError: the store holds something else, or another sweep, cannot be written, or
             another process writes there.
         NothingObserved: the model has no attention that can be seen.
 
     Example:
         >>> few = {"seeds": 1, "num_inference_steps": 1}
-        >>> found = sweep("openmoji", "a cat on the beach", "places", **few)
+        >>> found = sweep("openmoji", "a cat on the beach", "stages", **few)
         >>> found.table["ablation"].tolist()[:3]
         ['down cross', 'down self', 'mid cross']
 
@@ -128,7 +128,8 @@ def checked(
         (['a cat'], [0, 1])
     """
     if over not in OVER:
-        raise unknown("sweep", str(over), OVER)
+        advice = "'places' are called 'stages' now." if over == "places" else ""
+        raise unknown("sweep", str(over), OVER, advice=advice)
     asked = [prompts] if isinstance(prompts, str) else listed(prompts)
     if asked is None or isinstance(prompts, bytes):
         raise ArgumentError(
@@ -154,7 +155,7 @@ def checked(
 
 
 def _span(during: Any, steps: int) -> list[int] | None:
-    """The first step in which something is missing, and the one after the last."""
+    """The first ablated step, and the one after the last."""
     from regard.methods.where import where_of
 
     span = where_of({"steps": during}, "sweep").span
@@ -168,7 +169,7 @@ def _span(during: Any, steps: int) -> list[int] | None:
 
 
 def _judges_of(model: Any, encoder: Any, prompts: Sequence[str]) -> tuple[list[Any], list[str]]:
-    """The bundled judges for bundled models, else those whom the user names; and what is lacking.
+    """The bundled judges for bundled models, else those of the encoder given; and what is lacking.
 
     Raises:
         RegardError: the encoder cannot be opened.
@@ -179,11 +180,11 @@ def _judges_of(model: Any, encoder: Any, prompts: Sequence[str]) -> tuple[list[A
 
     if encoder is None and not makes_scenes(model):
         return [Pixels()], [
-            "Only pixels are compared: no encoder is known to understand the images of this "
+            "Only pixels are compared: no encoder is known for the images of this "
             "model. Name one with encoder= (--encoder)."
         ]
     which = open_encoder(BUNDLED if encoder is None else encoder)
-    # Whoever takes the encoder of the scenes says that the images are scenes.
+    # The encoder of the scenes is for images that are scenes.
     scenes = which.name == BUNDLED
     judges = [Pixels(), Shift(which), *([Losses()] if scenes else [])]
     return judges, _lacking(which, prompts, scenes=scenes)
@@ -198,7 +199,7 @@ def _lacking(encoder: Any, prompts: Sequence[str], *, scenes: bool) -> list[str]
         notes.append(f"'{encoder.name}' shows no layers, so there is no perceptual_distance.")
     strange = [prompt for prompt in prompts if not mentions_in(prompt)]
     if not scenes:
-        notes.append("The segmenter knows the bundled scenes alone, so it was not asked.")
+        notes.append("The segmenter knows the bundled scenes alone, so it was not used.")
     elif strange:
         told = "; ".join(f"'{prompt}'" for prompt in strange[:3])
         notes.append(f"The segmenter knows no subject of {told}: nothing is told of subjects.")

@@ -1,4 +1,4 @@
-"""How a sweep is averaged and shown: where taking something away matters, and how it looks."""
+"""How a sweep is averaged and shown: where an ablation matters, and what the images show."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -24,7 +24,7 @@ EFFECTS = ("perceptual_distance", "distance", "clip_change", "neglected_change",
 BOUNDS = {"neglected_change": (-1.0, 1.0), "still_shown": (0.0, 1.0)}
 """What no value of an effect lies beyond."""
 
-OF_ABLATION = ("layer", "place", "kind", "head", "word")
+OF_ABLATION = ("layer", "stage", "kind", "head", "word")
 
 MOST_ROWS = 40
 """Of the summary, on the page and in charts: the strongest."""
@@ -44,16 +44,16 @@ def summary_of(found: Result, level: float, seed: int) -> pd.DataFrame:
     Args:
         found: The sweep.
         level: Share of such intervals that hold the true mean, between 0 and 1.
-        seed: Of the bootstrap, which draws whole prompts.
+        seed: Of the bootstrap, which resamples whole prompts.
 
     Returns:
-        ablation and what it is, ``pictures``, and for each effect its mean with the ends of its
+        ablation and what it is, ``images``, and for each effect its mean with the ends of its
         interval, NAME_low and NAME_high: NaN with fewer than five prompts.
     """
     about = [name for name in OF_ABLATION if name in found.table]
     groups = found.table.groupby("ablation", sort=False)
     told = groups[about].first()
-    told["pictures"] = groups.size()
+    told["images"] = groups.size()
     for name in found.measures:
         spread = _spread(found.table, name, level, seed)
         for end in ("mean", "low", "high"):
@@ -142,7 +142,7 @@ def _summary(found: Result) -> pd.DataFrame:
     table = shown(found, MOST_ROWS)
     if "layer" not in table:
         return table
-    about = [name for name in ("layer", "place", "kind", "head") if name in table]
+    about = [name for name in ("layer", "stage", "kind", "head") if name in table]
     return table.assign(ablation=_labels(table)).drop(columns=about)
 
 
@@ -156,8 +156,8 @@ def _labels(table: pd.DataFrame) -> list[str]:
 def _shorts(table: pd.DataFrame) -> list[str]:
     from regard.experiments.ablations import Layer  # which imports torch
 
-    about = zip(table["layer"], table["kind"], table["place"], strict=True)
-    return [Layer(path, 0, kind, place, reads=False).short for path, kind, place in about]
+    about = zip(table["layer"], table["kind"], table["stage"], strict=True)
+    return [Layer(path, 0, kind, stage, reads=False).short for path, kind, stage in about]
 
 
 def _chart(found: Result, name: str) -> Any:
@@ -184,9 +184,9 @@ def _sheet(done: Done, effect: str) -> Any:
     """The baseline, then those that differ most from it first."""
     order = sorted(range(len(done.rows)), key=lambda row: -done.rows[row][effect])[: ON_SHEET - 1]
     captions = [f"{done.labels[row + 1]}: {_said(done.rows[row], effect)}" for row in order]
-    pictures = [done.pictures[0], *(done.pictures[row + 1] for row in order)]
-    side = max(done.pictures.shape[1:3])
-    return contact_sheet(pictures, [done.labels[0], *captions], scale=max(1, 128 // side))
+    images = [done.images[0], *(done.images[row + 1] for row in order)]
+    side = max(done.images.shape[1:3])
+    return contact_sheet(images, [done.labels[0], *captions], scale=max(1, 128 // side))
 
 
 def _said(row: Mapping[str, Any], effect: str) -> str:

@@ -79,9 +79,9 @@ def json_of(path: Path) -> dict[str, Any]:
 
 
 def forget(folder: Path, who: str) -> None:
-    """Delete an unfinished experiment, and nothing that somebody else put beside it.
+    """Delete an unfinished experiment, and nothing else that lies beside it.
 
-    The recipe goes last: whoever is killed meanwhile has left what he can still read.
+    The recipe goes last: a process that is killed meanwhile leaves a folder that can still be read.
     """
     if read_recipe(folder, who) is None:
         return

@@ -8,9 +8,9 @@
 * `check_folder`: whether `Look.save` could write somewhere, asked before the work is done.
 """
 
+from regard.look.image import look_at
 from regard.look.observe import look
 from regard.look.output import check_folder
-from regard.look.picture import look_at
 from regard.look.result import Look
 from regard.look.self_attention import SelfAttention
 from regard.look.several import Looks

@@ -24,12 +24,12 @@ def controls(trace: Trace) -> tuple[list[int], str]:
 
     Returns:
         Up to `CONTROLS` padding tokens, evenly from the first to the last; none where the prompt
-        leaves no room for any, and then the initial noise is shaken instead.
+        has none, and then the initial noise is perturbed instead.
     """
     pads = [token.index for token in trace.tokens if token.role == "pad"]
     if not pads:
         return [], (
-            f"The prompt leaves no room for padding: words are compared with a change of the "
+            f"The prompt leaves no padding tokens: words are compared with a change of the "
             f"initial noise, {CONTROLS} times at each seed."
         )
     places = np.linspace(0, len(pads) - 1, min(CONTROLS, len(pads))).round().astype(int)

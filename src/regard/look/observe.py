@@ -83,7 +83,7 @@ def look(
         PromptError: a prompt is empty.
         UnknownName: there is no such model, no such word in the prompt, or no such layer.
         ArgumentError: another argument lies outside what it may be, prompts and seeds cannot be
-            paired, or the model is not of the kind that can be looked at. All this is said before
+            paired, or the model is of no supported kind. All this is said before
             the model runs; in the first step is said that a layer has no such patch, or that more
             self-attention would be kept than ``max_bytes``.
         NothingObserved: the model has no attention to text, or no such self-attention.

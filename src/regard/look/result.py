@@ -14,14 +14,14 @@ from regard.trace import Trace
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Look:
-    """An image, made from a prompt or looked at, and what was seen meanwhile.
+    """An image, generated or given, and the attention that was recorded with it.
 
     Attributes:
-        image: The image; one that was looked at is as the model was shown it.
+        image: The generated image; of `look_at`, the image as the model was shown it.
         latents: Tensor [1, channel, y, x] on the CPU: the image before it was decoded; None for
-            one that was looked at.
-        trace: Where every word was looked at, the table of words, and the recipe; or where every
-            patch looks.
+            an image of `look_at`.
+        trace: Which regions attend to each word, the table of words, and the recipe; or what every
+            patch attends to.
         verification: What hiding each word changed, as `verify` returns it; None if not asked for.
     """
 
@@ -60,7 +60,7 @@ class Look:
             A new look; the recipe says what the words were compared with.
 
         Raises:
-            UnknownName: the verification has a word that the look has not.
+            UnknownName: the verification has a word that the look lacks.
         """
         table = judge(self.trace.words(), verification)
         table.attrs["note"] = verification.attrs.get("note", "")
@@ -76,8 +76,8 @@ class Look:
     ) -> None:
         """Write a folder: image.png, words.csv, heatmaps/WORD.png, trace.zarr and page.html.
 
-        For an image that was looked at it has predictions.csv instead of words.csv, and a heat map
-        for each layer: where the class token looks, or all patches on average where there is none.
+        After `look_at` it has predictions.csv instead of words.csv, and a heat map for each layer:
+        what the class token attends to, or all patches on average where there is none.
         It is written under another name beside ``folder`` and renamed when it is complete.
 
         Args:

@@ -60,9 +60,9 @@ def verify(
     A word is hidden in every text encoder and in the denoiser, in the conditional branch, from the
     same initial noise (see `regard.generation.hidden.hide_words`). Beside them up to `CONTROLS`
     padding tokens are hidden, each in the same way, and where there is none the initial noise is
-    shaken instead: any nudge changes an image a little, and this says how little. Words that were
-    not needed are then hidden all together, for they may stand in for one another; if that changes
-    the image, up to `PAIRS` pairs of them are hidden, the likeliest first.
+    perturbed instead: any change alters an image a little, and this says how little. Words that
+    were not needed are then hidden all together, for they may stand in for one another; if that
+    changes the image, up to `PAIRS` pairs of them are hidden, the likeliest first.
 
     Args:
         model: The model that made the look, or its name or folder.
@@ -72,8 +72,8 @@ def verify(
             bundled encoder and segmenter for bundled models, and for others the distance in the
             latents of their own autoencoder.
         seeds: At how many seeds to try: that of the look, and those that follow it.
-        own_key: Also mask only the word's own key in the denoiser, which tells where a word is read
-            and nothing of whether it is needed.
+        own_key: Also mask only the word's own key in the denoiser, which shows where a word is read
+            but not whether it is needed.
         latents: The initial noise that the look was made from, if it was given one.
         progress: As for `look`; a function is called with the steps done and the steps there are so
             far.
@@ -83,8 +83,8 @@ def verify(
         ``together``, ``control`` or ``own key``), distance (1 - cosine in the space of an encoder;
         NaN where there is none), pixel_distance (mean absolute difference, share of full scale) and
         seen (``same``, or what was seen before and after, as in ``blue car, cat -> cat``; empty
-        where nobody says). ``attrs["note"]`` says how words were hidden and what they are compared
-        with.
+        where no segmenter is used). ``attrs["note"]`` says how words were hidden and what they are
+        compared with.
 
     Raises:
         ArgumentError: the model is not the one that made the look, or does not make the same image
@@ -108,7 +108,7 @@ def verify(
         raise ArgumentError(
             f"{caller()}: look is {shown(look)} and must be what regard.look returned."
         )
-    seeds = whole(seeds, "seeds", caller(), cure="5 tell a tendency.")
+    seeds = whole(seeds, "seeds", caller(), cure="5 show a tendency.")
     _check_asked(look.trace, seeds, latents)
     check_progress(progress)
     check_judges(judges)
@@ -263,7 +263,7 @@ def _check_asked(trace: Trace, seeds: int, latents: Any) -> None:
         )
     if seeds < 1:
         raise ArgumentError(
-            f"{caller()}: seeds is {seeds} and must be 1 or more; 5 tell a tendency."
+            f"{caller()}: seeds is {seeds} and must be 1 or more; 5 show a tendency."
         )
     if latents is not None and seeds > 1:
         raise ArgumentError(
@@ -273,8 +273,8 @@ def _check_asked(trace: Trace, seeds: int, latents: Any) -> None:
     if trace.recipe.get("edits"):
         named = ", ".join(str(each.get("method", each)) for each in trace.recipe["edits"])
         raise ArgumentError(
-            f"{caller()}: this look was made under {named}, and words are hidden from the bare "
-            f"model. Look without methods."
+            f"{caller()}: this look was made under {named}, and words are hidden from the "
+            f"baseline alone. Look without methods."
         )
 
 
@@ -285,6 +285,6 @@ def _check_repeated(image: Image.Image, again: Image.Image) -> None:
     if found > REPEATED:
         raise ArgumentError(
             f"{caller()}: the same settings and seed gave another image, {found:.3f} of full scale "
-            f"away, so what a word changes cannot be told. Use a scheduler that draws no noise of "
-            f"its own, such as DDIM; pass latents= if the look had them."
+            f"away, so what a word changes cannot be measured. Use a scheduler that adds no noise "
+            f"of its own, such as DDIM; pass latents= if the look had them."
         )

@@ -162,7 +162,7 @@ class Fit:
     """
 
     encoder: Any
-    units: ClassVar = {"full_prompt": "cosine", "weaker_half": "cosine"}
+    units: ClassVar = {"full_prompt": "cosine", "minimum_object_similarity": "cosine"}
 
     def recipe(self) -> dict[str, Any]:
         """The encoder and its checksum."""
@@ -174,8 +174,11 @@ class Fit:
         """As for `Judge`."""
         shown, prompts = arrays(images), [each.prompt for each in requests]
         full = templates.prompt_similarity(shown, prompts, model=self.encoder)
-        weaker = templates.weaker_half(shown, prompts, model=self.encoder)
-        return {"full_prompt": full.values.tolist(), "weaker_half": weaker.values.tolist()}
+        least = templates.minimum_object_similarity(shown, prompts, model=self.encoder)
+        return {
+            "full_prompt": full.values.tolist(),
+            "minimum_object_similarity": least.values.tolist(),
+        }
 
 
 @dataclass(frozen=True)

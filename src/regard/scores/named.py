@@ -15,7 +15,7 @@ scores = Registry(
         "perceptual_distance": "regard.scores.perceptual:perceptual_distance",
         "prompt_similarity": "regard.scores.templates:prompt_similarity",
         "text_similarity": "regard.scores.clip:text_similarity",
-        "weaker_half": "regard.scores.templates:weaker_half",
+        "minimum_object_similarity": "regard.scores.templates:minimum_object_similarity",
     },
 )
 

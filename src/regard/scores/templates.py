@@ -1,4 +1,4 @@
-"""Does an image show all of its prompt, its weaker half too? By 80 templates and an encoder.
+"""Does an image show all of its prompt, its least-shown object too? By 80 templates and an encoder.
 
 The protocol of the Attend-and-Excite benchmark: a prompt is not one text but the mean of 80, so
 that no wording of it counts too much.
@@ -85,7 +85,7 @@ def prompt_similarity(
     reads=PICTURES_AND_TEXTS,
     reduce="over 80 templates, in the text; the least of the parts",
 )
-def weaker_half(
+def minimum_object_similarity(
     images: Sequence[Any],
     prompts: Sequence[str],
     *,
@@ -113,7 +113,7 @@ def weaker_half(
     Example:
         >>> from regard.data import scene
         >>> one = scene(3, split="test").image
-        >>> found = weaker_half([one, one], ["a cat", "a cat and a red car"])
+        >>> found = minimum_object_similarity([one, one], ["a cat", "a cat and a red car"])
         >>> bool(found[0].isnull()), bool(found[1].isnull()), found.attrs["unsplit"]
         (True, False, 1)
 
@@ -123,9 +123,9 @@ def weaker_half(
     Differs from the paper:
         Any encoder. A prompt with several ' and ' has as many parts and one more.
     """
-    check_pairs("weaker_half", images, prompts)
+    check_pairs("minimum_object_similarity", images, prompts)
     which = open_encoder(model)
-    how = {"legacy": legacy, "batch": batch, "caller": "weaker_half"}
+    how = {"legacy": legacy, "batch": batch, "caller": "minimum_object_similarity"}
     split = [halves(each) for each in prompts]
     known, seen, attrs = _encoded(which, [part for each in split for part in each], images, **how)
     values = [
@@ -133,7 +133,7 @@ def weaker_half(
         for row, parts in zip(seen, split, strict=True)
     ]
     attrs["unsplit"] = sum(not parts for parts in split)
-    return labelled_by(weaker_half, values, images, which, **attrs)
+    return labelled_by(minimum_object_similarity, values, images, which, **attrs)
 
 
 @measure(

@@ -26,7 +26,7 @@ from regard.trace import Prompt
 WHO = "learn_word_weights"
 
 HELD_OUT = 10**6
-"""Seed of the draws that no training sees."""
+"""Seed of the noisy targets that no training uses."""
 
 SHUFFLES = 4
 """How often the learned weights are assigned to other words."""
@@ -119,9 +119,9 @@ def trained(
     """Logarithms of the weights after one training, [group, weight]."""
     logs = torch.zeros(task.groups, weights, requires_grad=True)
     adam = torch.optim.Adam([logs], lr=course.rate)
-    draw = torch.Generator().manual_seed(course.seed)
+    generator = torch.Generator().manual_seed(course.seed)
     for step in range(course.iterations):
-        times, noise = drawn(task, course.batch, draw)
+        times, noise = noise_of(task, course.batch, generator)
         with torch.enable_grad():
             loss = task.loss(logs, times, noise).mean() + course.decay * logs.square().sum()
             loss = loss + course.smooth * (logs[1:] - logs[:-1]).square().sum()
@@ -132,10 +132,10 @@ def trained(
     return logs.detach()
 
 
-def drawn(task: DenoisingTask, count: int, draw: torch.Generator) -> tuple[Tensor, Tensor]:
+def noise_of(task: DenoisingTask, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Timesteps, one from each of as many equal parts of all, and noise."""
-    shares = (torch.arange(count) + torch.rand(count, generator=draw)) / count
-    noise = torch.randn((count, *task.target.shape[1:]), generator=draw)
+    shares = (torch.arange(count) + torch.rand(count, generator=generator)) / count
+    noise = torch.randn((count, *task.target.shape[1:]), generator=generator)
     return (shares * len(task.levels)).long(), noise.to(task.target.device)
 
 
@@ -179,20 +179,20 @@ def repeated(value: Any, rows: int) -> Any:
     return value
 
 
-def judged(task: DenoisingTask, names: Sequence[str], logs: np.ndarray, draws: int) -> pd.DataFrame:
+def judged(task: DenoisingTask, names: Sequence[str], logs: np.ndarray, count: int) -> pd.DataFrame:
     """The loss on held-out noise without weights, with them, and with them assigned to other words.
 
     Args:
         task: What is asked.
         names: The words.
         logs: Logarithms of their weights, [group, word].
-        draws: How many noisy targets.
+        count: How many noisy targets.
 
     Returns:
         The columns weights (none, learned, shuffled), loss, change from none, its low and high,
         and p.
     """
-    times, noise = drawn(task, draws, torch.Generator().manual_seed(HELD_OUT))
+    times, noise = noise_of(task, count, torch.Generator().manual_seed(HELD_OUT))
     words = [place for place, name in enumerate(names) if name != END]
     order, dealt = np.random.default_rng(HELD_OUT), []
     for _ in range(SHUFFLES if len(words) > 1 else 0):
@@ -223,14 +223,14 @@ def _held_out(
 
 
 def task_of(
-    model: TextToImage, request: Request, picture: Image.Image, gates: Tensor, groups: int
+    model: TextToImage, request: Request, image: Image.Image, gates: Tensor, groups: int
 ) -> DenoisingTask:
     """What has to be known of a pipeline and a target.
 
     Args:
         model: The model.
         request: The prompt, without guidance.
-        picture: The target.
+        image: The target.
         gates: As for `DenoisingTask`.
         groups: As for `DenoisingTask`.
 
@@ -251,18 +251,18 @@ def task_of(
             f"{WHO}: {type(scheduler).__name__} (prediction_type {predicts}) does not say "
             f"how noise is added. Give the pipeline a DDIMScheduler."
         )
-    _check_size(model, picture)
+    _check_size(model, image)
     captured = capture(model, lambda: generate(model, [request]))
-    target = latents_of(model, picture)
+    target = latents_of(model, image)
     return DenoisingTask(
         model.denoiser, captured.branch(), target, levels.to(target.device), predicts, gates, groups
     )
 
 
-def _check_size(model: TextToImage, picture: Image.Image) -> None:
+def _check_size(model: TextToImage, image: Image.Image) -> None:
     rows, columns = model.size
-    if picture.size != (columns, rows):
+    if image.size != (columns, rows):
         raise ArgumentError(
-            f"{WHO}: the target is {picture.width} x {picture.height} pixels and must be "
+            f"{WHO}: the target is {image.width} x {image.height} pixels and must be "
             f"{columns} x {rows}, as the model generates. Crop and resize it."
         )

@@ -34,7 +34,7 @@ def learn_word_weights(
     groups: int = 1,
     decay: float = 1e-4,
     smooth: float = 1e-3,
-    draws: int = 32,
+    held_out: int = 32,
     progress: Progress = None,
 ) -> WordWeights:
     """Learn how much attention each word of a prompt should get to give an image; 1 is neutral.
@@ -55,9 +55,9 @@ def learn_word_weights(
         groups: Parts of the generation that have weights of their own.
         decay: Factor of the squared logarithms in the loss.
         smooth: Factor of the squared differences between neighbouring parts in the loss.
-        draws: Noisy targets, the same for all, on which the result is measured and none is trained.
+        held_out: Noisy targets, the same for all, on which the result is measured; none is trained.
         progress: As for `regard.look`; a function is called after each iteration with those done
-            and those there are, of all seeds.
+            and those in all, of all seeds.
 
     Returns:
         The weights with intervals over seeds, and the loss on held-out noise with them, without
@@ -74,7 +74,7 @@ def learn_word_weights(
     Example:
         >>> from regard.data import scene
         >>> found = learn_word_weights(
-        ...     "openmoji", "a cat", scene(0).image, seeds=1, iterations=1, batch=1, draws=1)
+        ...     "openmoji", "a cat", scene(0).image, seeds=1, iterations=1, batch=1, held_out=1)
         >>> list(found.table["word"])
         ['a', 'cat', '[end]']
 
@@ -85,7 +85,7 @@ def learn_word_weights(
     request = Request(prompt, num_inference_steps=1, guidance_scale=1.0)
     check_words(words)
     check_progress(progress)
-    _check_numbers(seeds, iterations, rate, batch, groups, decay, smooth, draws)
+    _check_numbers(seeds, iterations, rate, batch, groups, decay, smooth, held_out)
     picture = as_rgb(target)
     from regard.models.text_to_image import TextToImage  # these load torch
     from regard.steering.denoising import Training, gates_of, judged, task_of, trained
@@ -105,9 +105,9 @@ def learn_word_weights(
             found[seed] = trained(task, len(names), course, iterated).numpy()
     recipe = {
         "prompt": prompt, "words": names, "seeds": seeds, "iterations": iterations, "rate": rate,
-        "batch": batch, "groups": groups, "decay": decay, "smooth": smooth, "draws": draws,
+        "batch": batch, "groups": groups, "decay": decay, "smooth": smooth, "held_out": held_out,
     }  # fmt: skip
-    table, losses = weights_table(names, found), judged(task, names, found.mean(0), draws)
+    table, losses = weights_table(names, found), judged(task, names, found.mean(0), held_out)
     padded = any(token.role == "pad" for token in text.tokens)
     return WordWeights(prompt, table, losses, picture, recipe, PAD if padded else None)
 
@@ -120,7 +120,7 @@ def weights_table(names: Sequence[str], logs: np.ndarray) -> pd.DataFrame:
         logs: Logarithms of the weights, [seed, group, word].
 
     Returns:
-        The columns word, part, weight, low and high; 1 is as it is.
+        The columns word, part, weight, low and high; 1 is neutral.
     """
     rows = []
     for part in range(logs.shape[1]):
@@ -154,10 +154,11 @@ def _check_numbers(
     groups: int,
     decay: float,
     smooth: float,
-    draws: int,
+    held_out: int,
 ) -> None:
     counts = {
-        "seeds": seeds, "iterations": iterations, "batch": batch, "groups": groups, "draws": draws,
+        "seeds": seeds, "iterations": iterations, "batch": batch, "groups": groups,
+        "held_out": held_out,
     }  # fmt: skip
     for name, count in counts.items():
         if whole(count, name, WHO) < 1:

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 END, PAD = "[end]", "[pad]"
 
-WEIGHTS, LOSSES, RECIPE, TARGET, PICTURES = (
-    "weights.csv", "losses.csv", "recipe.json", "target.png", "pictures.png",
+WEIGHTS, LOSSES, RECIPE, TARGET, IMAGES = (
+    "weights.csv", "losses.csv", "recipe.json", "target.png", "images.png",
 )  # fmt: skip
-PARTS = {WEIGHTS, LOSSES, RECIPE, TARGET, PICTURES, "before.png", "after.png"}
+PARTS = {WEIGHTS, LOSSES, RECIPE, TARGET, IMAGES, "before.png", "after.png"}
 
 
 FOLDER = SavedFolder(
@@ -97,7 +97,7 @@ class WordWeights:
         self,
         folder: str | os.PathLike[str],
         *,
-        drawn: Steered | None = None,
+        steered: Steered | None = None,
         overwrite: bool = False,
     ) -> None:
         """Write weights.csv, losses.csv, recipe.json and target.png.
@@ -106,9 +106,9 @@ class WordWeights:
 
         Args:
             folder: The folder to make; those above it are made too.
-            drawn: What `regard.steer` generated with ``methods()``: then before.png, after.png and
-                pictures.png, all three side by side, are written too, and the recipe is one that
-                ``regard steer --recipe`` repeats.
+            steered: What `regard.steer` generated with ``methods()``: then before.png, after.png
+                and images.png, all three side by side, are written too, and the recipe is one
+                that ``regard steer --recipe`` repeats.
             overwrite: Replace what was saved there earlier; a folder that holds anything else is
                 never replaced.
 
@@ -120,22 +120,22 @@ class WordWeights:
             fresh.mkdir()
             self.table.to_csv(fresh / WEIGHTS, index=False, float_format="%.6g")
             self.losses.to_csv(fresh / LOSSES, index=False, float_format="%.6g")
-            recipe = {**(drawn.recipe if drawn else {}), "learned": dict(self.recipe)}
+            recipe = {**(steered.recipe if steered else {}), "learned": dict(self.recipe)}
             text = json.dumps(recipe, indent=1, ensure_ascii=False) + "\n"
             (fresh / RECIPE).write_text(text, encoding="utf-8")
             self.target.save(fresh / TARGET)
-            if drawn is not None:
-                _draw(drawn, self.target, fresh)
+            if steered is not None:
+                _draw(steered, self.target, fresh)
 
         FOLDER.write(folder, fill, overwrite=overwrite)
 
 
-def _draw(drawn: Steered, target: Image.Image, folder: Path) -> None:
+def _draw(steered: Steered, target: Image.Image, folder: Path) -> None:
     from regard.views import contact_sheet
 
-    images = {"before": drawn.before.image, "after": drawn.after.image}
+    images = {"before": steered.before.image, "after": steered.after.image}
     for name, image in images.items():
         image.save(folder / f"{name}.png")
     shown = {**images, "target": target}
     larger = max(1, math.ceil(192 / target.width))
-    contact_sheet(list(shown.values()), list(shown), scale=larger).save(folder / PICTURES)
+    contact_sheet(list(shown.values()), list(shown), scale=larger).save(folder / IMAGES)

@@ -1,4 +1,4 @@
-"""How far two verdicts agree, and how well a score finds what it is meant to find."""
+"""How well two verdicts agree, and how well a score finds what it is meant to find."""
 
 from collections.abc import Callable
 from typing import Any
@@ -55,13 +55,13 @@ def area(scores: Any, found: Any) -> float:
 def resampled(
     statistic: Callable[[Rows], float], clusters: Any, *, bound: float = 0.0, seed: int = 0
 ) -> Estimate:
-    """A statistic of rows with its interval, whole clusters of rows drawn with replacement.
+    """A statistic of rows with its interval, whole clusters of rows resampled with replacement.
 
     Args:
-        statistic: Of the numbers of some rows, each as often as it was drawn.
+        statistic: Of the numbers of some rows, each as often as it was sampled.
         clusters: What each row belongs to, such as its prompt.
         bound: What p holds the statistic against.
-        seed: Of the draws.
+        seed: Of the resampling.
 
     Example:
         >>> values = np.arange(40.0)
@@ -75,11 +75,11 @@ def resampled(
     codes, names = pd.factorize(np.asarray(clusters))
     members = [np.flatnonzero(codes == code) for code in range(len(names))]
     rng = np.random.default_rng(seed)
-    drawn = []
+    found = []
     for _ in range(REPEATS):
         chosen = rng.integers(0, len(members), len(members))
-        drawn.append(statistic(np.concatenate([members[each] for each in chosen])))
-    known = np.array(drawn)[np.isfinite(drawn)]
+        found.append(statistic(np.concatenate([members[each] for each in chosen])))
+    known = np.array(found)[np.isfinite(found)]
     value = float(statistic(np.arange(len(codes))))
     if not len(known):
         return Estimate(value, float("nan"), float("nan"), len(codes), float("nan"))

@@ -14,11 +14,11 @@ class Budget:
         resized: Images that are shown at other sizes.
         resized_dense: Those of them of which all attention is read.
         scales: Sides of the other sizes, as shares of the model's own.
-        matched: Wrongly named images that get a rightly named partner of the same class.
-        ablated: Images that are named again without each head.
+        matched: Misclassified images that get a correctly classified partner of the same class.
+        ablated: Images that are classified again without each head.
         explained: Images whose explanations are tested.
         steps: Steps of each deletion and insertion curve.
-        orders: Random orders of patches that explanations are held against.
+        orders: Random orders of patches that explanations are compared with.
         coverage: The share of attention that coverage counts patches for.
         batch: Images in one evaluation.
         seed: Of the choice of images and of every interval.

@@ -1,4 +1,4 @@
-"""Part 3: how far patches look, how evenly, and how heads differ, layer by layer."""
+"""Part 3: how far patches attend, how evenly, and how heads differ, layer by layer."""
 
 import numpy as np
 import pandas as pd
@@ -60,7 +60,7 @@ def read_clusters(setting: Setting) -> tuple[xr.Dataset, pd.DataFrame]:
 
 
 POOLED = 10
-"""Pictures over which heads are put into clusters."""
+"""Images over which heads are put into clusters."""
 
 
 def part(
@@ -77,23 +77,23 @@ def part(
     repeated = spread_of(redundant["redundant"])
     most = peak_of(repeated)
     text = (
-        f"Of {depth.sizes[SAMPLE]} pictures, as many of each class, every row of every patch is "
-        f"read. Attention distance is how far off a patch looks in the mean, as a share of the "
-        f"distance of two corners ({diagonal:.3g} pixels); even attention, which looks at all "
-        f"patches alike, has {even:.3g} ({even * diagonal:.3g} pixels), so that no head looks far "
-        f"that lies near it. Entropy is in bits, at most "
-        f"{np.log2(np.prod(setting.shape.grid)):.3g}. Both leave out what goes to no patch.",
-        f"Head diversity is taken per query and then averaged: the mean Jensen-Shannon divergence "
-        f"of two heads in bits, 1 less their mean cosine, and the divergence of all heads at once "
-        f"as a share of the most there can be. A head is redundant if it lies within {CLOSE:g} "
-        f"bits of another, is even, or looks at one patch: in layer {most} that is "
+        f"Of {depth.sizes[SAMPLE]} images, as many of each class, every row of every patch is "
+        f"read. Attention distance is the mean distance to the patches attended to, as a share of "
+        f"the distance of two corners ({diagonal:.3g} pixels); even attention, the same to all "
+        f"patches, has {even:.3g} ({even * diagonal:.3g} pixels), so no head near that value "
+        f"attends far. Entropy is in bits, at most "
+        f"{np.log2(np.prod(setting.shape.grid)):.3g}. Both leave out attention to special tokens.",
+        f"Head diversity is computed per query and then averaged: the mean Jensen-Shannon "
+        f"divergence of two heads in bits, 1 minus their mean cosine, and the divergence of all "
+        f"heads at once as a share of its maximum. A head is redundant if it lies within {CLOSE:g} "
+        f"bits of another, is even, or attends to one patch: in layer {most} that is "
         f"{told(repeated, layer=most)} of the heads, the most of all layers.",
     )
     plates = {
         "distance": Plate(
             curves(spreads["distance"], LAYER, title="Attention distance of one head",
                    across="layer", up="share of the diagonal", baseline=("even attention", even)),
-            f"How far patches look in each layer, by head, mean over pictures with 95 % intervals; "
+            f"How far patches attend in each layer, by head, mean over images with 95 % intervals; "
             f"dashed, even attention over all patches ({even:.3g}).",
         ),
         "entropy": Plate(
@@ -104,12 +104,12 @@ def part(
         "diversity": Plate(
             curves(_stacked(diversity), LAYER, title="Head diversity", across="layer",
                    up="bits (js), or share"),
-            "How differently the heads of a layer look; js_answer is js for the row of the answer "
+            "How different the heads of a layer are; js_answer is js for the row of the answer "
             "alone, over the whole test set.",
         ),
         "redundant": Plate(
             curves(repeated, LAYER, title="Redundant heads", across="layer", up="share of heads"),
-            "The share of heads that repeat another or do nothing, mean over pictures.",
+            "The share of heads that repeat another or do nothing, mean over images.",
         ),
     }  # fmt: skip
     layers = side_by_side(**diversity, redundant=repeated)

@@ -1,4 +1,4 @@
-"""Part 2: example images, one of each class, and where each layer and head looks."""
+"""Part 2: example images, one of each class, and what each layer and head attends to."""
 
 import numpy as np
 import torch
@@ -14,11 +14,11 @@ from regard.views.mosaic import mosaic
 from regard.views.report import Plate, Section
 
 HEADS_OF = 3
-"""Pictures of which every head is drawn."""
+"""Images of which every head is shown."""
 
 
 def one_of_each(whole: xr.Dataset) -> Numbers:
-    """The first image of each class that is named right; the first of all if none is."""
+    """The first correctly classified image of each class; the first of all if none is."""
     labels, right = whole["label"].values, whole["right"].values
     chosen = []
     for label in np.unique(labels):
@@ -29,7 +29,7 @@ def one_of_each(whole: xr.Dataset) -> Numbers:
 
 
 def maps_of(setting: Setting, numbers: Numbers) -> xr.DataArray:
-    """Where the answer looks: over sample, layer, head, y and x, in multiples of an even share."""
+    """What the prediction attends to: over sample, layer, head, y and x, even attention is 1."""
     rows = AnswerRows()
     with torch.no_grad(), Tap(setting.vision.model, observe=[rows]):
         setting.vision.forward(setting.pixels(numbers))
@@ -39,32 +39,32 @@ def maps_of(setting: Setting, numbers: Numbers) -> xr.DataArray:
 
 def part(setting: Setting, whole: xr.Dataset) -> Section:
     """The part of the report."""
-    setting.meter.begin("drawing examples")
+    setting.meter.begin("plotting examples")
     numbers = one_of_each(whole)
     maps, names = maps_of(setting, numbers), names_of(setting, numbers)
-    pictures = list(setting.data.images[numbers])
+    images = list(setting.data.images[numbers])
     layers = list(maps[LAYER].values)
     mean = maps.mean(HEAD, keep_attrs=True)
     sheet = mosaic(
         [[mean.isel({SAMPLE: n, LAYER: layer}) for layer in layers] for n in range(len(numbers))],
-        images=pictures, rows=names, columns=[f"layer {layer}" for layer in layers],
+        images=images, rows=names, columns=[f"layer {layer}" for layer in layers],
     )  # fmt: skip
     few = range(min(HEADS_OF, len(numbers)))
     heads = mosaic(
         [[maps.isel({SAMPLE: n, HEAD: head, LAYER: layer}) for layer in layers]
          for n in few for head in maps[HEAD].values],
-        images=[pictures[n] for n in few for _ in maps[HEAD].values],
+        images=[images[n] for n in few for _ in maps[HEAD].values],
         rows=[f"{names[n]}, head {head}" for n in few for head in maps[HEAD].values],
         columns=[f"layer {layer}" for layer in layers],
     )  # fmt: skip
     who = reader_of(setting)
     text = (
-        f"One picture of each class that the model names right. Each map shows where {who} looks, "
-        f"patch by patch, in multiples of what each patch would get if all got alike.",
+        f"One correctly classified image of each class. Each map shows what {who} attends to, "
+        f"patch by patch, in multiples of an even share.",
     )
     plates = {
-        "examples-layers": Plate(sheet, f"Where {who} looks in each layer, mean of heads."),
-        "examples-heads": Plate(heads, f"Each head of each layer, for {len(few)} pictures."),
+        "examples-layers": Plate(sheet, f"What {who} attends to in each layer, mean of heads."),
+        "examples-heads": Plate(heads, f"Each head of each layer, for {len(few)} images."),
         "examples-rollout": Plate(
             _rollout_sheet(setting, numbers, names),
             "The last layer's attention beside rollout, which follows attention through all "

@@ -1,4 +1,4 @@
-"""Part 7: does the answer depend on the patches that attention and other explanations point at?"""
+"""Part 7: does the prediction depend on the patches that explanations highlight?"""
 
 from dataclasses import dataclass
 
@@ -29,7 +29,7 @@ CURVES = {"deletion": deletion, "insertion": insertion}
 
 @dataclass(frozen=True, eq=False)
 class Tested:
-    """Maps of some images, and what the answer does as patches go or come.
+    """Maps of some images, and the class probability as patches are deleted or inserted.
 
     Attributes:
         numbers: Of the images.
@@ -59,7 +59,7 @@ class Tested:
 
 
 def read_tested(setting: Setting) -> Tested:
-    """Explain some images in every way, and take patches away and put them back in that order."""
+    """Explain some images by every method, and delete and insert patches in that order."""
     budget, model = setting.budget, setting.vision.model
     numbers = setting.sample(budget.explained)
     costs = {
@@ -83,9 +83,9 @@ def read_tested(setting: Setting) -> Tested:
 
     parts = []
     for name, heat in maps.items():
-        setting.meter.begin(f"taking patches away in the order of {name}")
+        setting.meter.begin(f"deleting patches in the order of {name}")
         parts.append(answers(heat))
-    setting.meter.begin("taking patches away in random orders")
+    setting.meter.begin("deleting patches in random orders")
     parts.append(xr.concat([answers(each) for each in orders], "order").mean("order"))
     names = xr.DataArray([*maps, CHANCE], dims=METHOD, name=METHOD)
     return Tested(numbers, maps, xr.concat(parts, names))
@@ -97,38 +97,38 @@ def part(setting: Setting, tested: Tested) -> Section:
     numbers = tested.numbers[: len(setting.data.names)]
     best = table.loc[table["deletion_gap"].idxmax(), METHOD]
     text = (
-        f"{len(tested.numbers)} pictures are explained in {len(METHODS)} ways. Patches are blurred "
-        f"away, the hottest first, and the probability of the predicted class is followed "
-        f"(deletion: the lower its area the better), or put back into a blurred picture "
+        f"{len(tested.numbers)} images are explained by {len(METHODS)} methods. Patches are "
+        f"blurred, the highest first, and the probability of the predicted class is recorded "
+        f"(deletion: the lower its area the better), or restored in a blurred image "
         f"(insertion: the higher the better). A gap is how much better that is than the mean of "
-        f"{setting.budget.orders} random orders of the same picture; p is raised for all rows "
-        f"(Holm).",
+        f"{setting.budget.orders} random orders of the same image; p is Holm-adjusted over "
+        f"all rows.",
         f"By deletion the most faithful is {best}. Attention and rollout are the same for every "
-        f"class: they tell where was looked, not what for.",
+        f"class: they do not depend on the prediction.",
     )
     plates = {
         "faith-gaps": Plate(
             dots(table, METHOD, "deletion_gap", at=0.0, title="Better than random orders",
-                 across="deletion gap: area of random orders less its own"),
-            "The deletion gap of each explanation, with 95 % intervals over pictures.",
+                 across="deletion gap: area of random orders minus its own"),
+            "The deletion gap of each explanation, with 95 % intervals over images.",
         ),
         "faith-deletion": Plate(
             curves(_curve(tested, "deletion"), "share", title="Deletion",
-                   across="share of patches taken away", up="probability of the predicted class"),
-            "The answer while patches go, the hottest first: an early fall is good.",
+                   across="share of patches deleted", up="probability of the predicted class"),
+            "Class probability as patches are deleted, the highest first: an early fall is good.",
         ),
         "faith-insertion": Plate(
             curves(_curve(tested, "insertion"), "share", title="Insertion",
-                   across="share of patches put back", up="probability of the predicted class"),
-            "The answer while patches come, the hottest first: an early rise is good.",
+                   across="share of patches inserted", up="probability of the predicted class"),
+            "Class probability as patches are inserted, the highest first: an early rise is good.",
         ),
         "faith-maps": Plate(
             mosaic([[tested.maps[name].isel({SAMPLE: n}).drop_vars("prefix_mass", errors="ignore")
                      for name in METHODS] for n in range(len(numbers))],
                    images=list(setting.data.images[numbers]), rows=names_of(setting, numbers),
                    columns=[name.replace("_", "\n") for name in METHODS], own=True),
-            "The maps of all explanations, each on its own scale from its least to its greatest "
-            "value, for they have different units.",
+            "The maps of all explanations, each on its own scale from its lowest to its highest "
+            "value, as their units differ.",
         ),
     }  # fmt: skip
     return Section("Can the maps be trusted?", text, {"faithfulness": table}, plates)
@@ -150,8 +150,10 @@ def faith_table(tested: Tested) -> pd.DataFrame:
         row["completeness_error"] = float(heat.attrs.get("completeness_error", np.nan))
         rows.append(row)
     table = pd.DataFrame(rows)
-    raised = holm(np.concatenate([table[f"{kind}_p"] for kind in CURVES])).reshape(len(CURVES), -1)
-    for kind, p in zip(CURVES, raised, strict=True):
+    adjusted = holm(np.concatenate([table[f"{kind}_p"] for kind in CURVES])).reshape(
+        len(CURVES), -1
+    )
+    for kind, p in zip(CURVES, adjusted, strict=True):
         table[f"{kind}_p"] = p
     return table.rename(columns={f"{kind}_p": f"{kind}_p_holm" for kind in CURVES})
 
@@ -172,7 +174,7 @@ def findings(tested: Tested) -> list[Finding]:
             ROLLOUT_BETTER, mean_of(better), "images",
             f"The area under deletion is {means['rollout']} by rollout and {means['attention']} by "
             f"the last layer's attention; rollout is better in {np.mean(better > 0):.0%} of "
-            f"{len(better)} pictures.",
+            f"{len(better)} images.",
         ),
     ]  # fmt: skip
 

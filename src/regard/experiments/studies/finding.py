@@ -59,7 +59,7 @@ class Finding:
     Attributes:
         hypothesis: What was claimed.
         measured: The quantity, with its interval and p against the bound.
-        of: What was drawn anew for the interval: images or heads.
+        of: What was resampled for the interval: images or heads.
         facts: The numbers behind it, in plain sentences that fit every verdict.
     """
 
@@ -70,10 +70,10 @@ class Finding:
 
 
 def table_of(findings: Sequence[Finding]) -> pd.DataFrame:
-    """One row per hypothesis, with p raised for their number (Holm) and a verdict.
+    """One row per hypothesis, with a Holm-adjusted p and a verdict.
 
     Args:
-        findings: All of a study; p is raised for as many as have one.
+        findings: All of a study; p is adjusted for as many as have one.
 
     Returns:
         name, verdict, claim, predicted, value, low, high, unit, n, of, p, p_holm and answer.
@@ -84,9 +84,9 @@ def table_of(findings: Sequence[Finding]) -> pd.DataFrame:
         >>> table_of([found])[["verdict", "answer"]].values.tolist()
         [['holds', 'It holds. By 2.']]
     """
-    raised = holm([each.measured.p for each in findings])
+    adjusted = holm([each.measured.p for each in findings])
     rows = []
-    for found, p_holm in zip(findings, raised, strict=True):
+    for found, p_holm in zip(findings, adjusted, strict=True):
         said, of = found.hypothesis, found.measured
         judged = verdict(said, of, float(p_holm))
         answer = ANSWERS[judged] if np.isfinite(of.value) else UNANSWERED
@@ -107,11 +107,11 @@ ANSWERS = {
     UNDECIDED: "It is not decided: the bound lies within reach of chance.",
 }
 
-UNANSWERED = "It cannot be told: there are too few values."
+UNANSWERED = "It cannot be decided: there are too few values."
 
 
 def verdict(hypothesis: Hypothesis, measured: Estimate, p_holm: float) -> str:
-    """Holds or fails where the whole interval and the raised p say so; else undecided.
+    """Holds or fails where the whole interval and the adjusted p say so; else undecided.
 
     Example:
         >>> falls = Hypothesis("falls", "It falls.", "the slope", 0.0, "below")

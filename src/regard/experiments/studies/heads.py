@@ -1,4 +1,4 @@
-"""Part 6: which heads matter to the answer, and whether those are the ones that look special."""
+"""Part 6: which heads matter to the prediction, and are they those that look special?"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ SPECIAL = {
     "apart": "divergence from the layer's other heads (bits)",
     "columns": "column concentration",
 }
-"""What makes a head look special, and where its name is found in a table."""
+"""What makes a head look special, and its name in a table."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +37,7 @@ class Without:
         heads: loss (rise of the cross-entropy, nats) and accuracy (points lost), over sample,
             layer and head.
         layers: The same over sample and layer.
-        accuracy: Of the untouched model on these images, over sample, 0 or 100.
+        accuracy: Of the unmodified model on these images, over sample, 0 or 100.
     """
 
     heads: xr.Dataset
@@ -61,14 +61,14 @@ def silence(layer: str, heads: Sequence[int]) -> Edit:
 
 
 def read_without(setting: Setting) -> Without:
-    """Name a balanced sample again without each head, and without each layer's heads."""
+    """Classify a balanced sample again without each head, and without each layer's heads."""
     shape, numbers = setting.shape, setting.sample(setting.budget.ablated)
     every = range(shape.heads)
     gone = [(layer, [head]) for layer in shape.layers for head in every]
     gone += [(layer, list(every)) for layer in shape.layers]
-    setting.meter.begin(f"naming {len(numbers)} images without each of {len(gone)} parts")
+    setting.meter.begin(f"classifying {len(numbers)} images without each of {len(gone)} parts")
     parts = [_losses(setting, part, pixels, gone) for part, pixels in setting.batches(numbers)]
-    values = np.concatenate(parts, axis=2)  # (loss, right), (untouched, without each), sample
+    values = np.concatenate(parts, axis=2)  # (loss, right), (unmodified, without each), sample
     change = np.stack([values[0, 1:] - values[0, :1], 100 * (values[1, :1] - values[1, 1:])])
     single = len(shape.layers) * shape.heads
     heads = change[:, :single].reshape(2, len(shape.layers), shape.heads, -1)
@@ -98,27 +98,27 @@ def part(setting: Setting, without: Without, table: pd.DataFrame) -> Section:
     layers = {name: spread_of(without.layers[name]) for name in ("loss", "accuracy")}
     worst, needed = table.loc[table["loss"].idxmax()], peak_of(layers["loss"])
     text = (
-        f"{without.accuracy.sizes[SAMPLE]} pictures, as many of each class, were named again with "
+        f"{without.accuracy.sizes[SAMPLE]} images, as many of each class, were classified with "
         f"the output of one head set to 0, before the layer's output projection. Most is lost "
         f"without layer {worst[LAYER]:.0f}, head {worst[HEAD]:.0f}: {_points(worst)} points of "
         f"accuracy. Of whole layers most is lost without layer {needed}: "
         f"{told(layers['accuracy'], layer=needed)} points, of "
         f"{told(spread_of(without.accuracy))} %.",
         "A head looks special by its focus, by how far it is from the other heads of its layer, "
-        "and by how much all patches look at the same few; 'special' is its mean rank by these "
+        "and by how much all patches attend to the same few; 'special' is its mean rank by these "
         "three, from 0 to 1. Correlations are Spearman's, over heads, with intervals and p over "
-        "heads, p raised for all four (Holm).",
+        "heads, p Holm-adjusted for all four.",
     )
     plates = {
         "heads-loss": Plate(
             matrix(losses, title="Loss without a head", units="rise of the loss, nats",
                    form="{:.2f}"),
-            "Rise of the cross-entropy when one head is silenced, mean over pictures.",
+            "Rise of the cross-entropy when one head is ablated, mean over images.",
         ),
         "heads-layers": Plate(
             curves(layers["accuracy"], LAYER, title="Without a layer's attention", across="layer",
                    up="points of accuracy lost"),
-            "What is lost when all heads of a layer are silenced.",
+            "What is lost when all heads of a layer are ablated.",
         ),
         "heads-special": Plate(
             _scatter(table),
@@ -140,7 +140,7 @@ def findings(table: pd.DataFrame) -> list[Finding]:
     measured = correlation_of(table["special"].to_numpy(), table["loss"].to_numpy())
     facts = (
         f"Over {len(table)} heads, looking special and the loss without the head correlate by "
-        f"{measured.value:.2g} (Spearman); one by one {each}."
+        f"{measured.value:.2g} (Spearman); separately {each}."
     )
     return [Finding(SPECIAL_MATTERS, measured, "heads", facts)]
 
@@ -178,7 +178,7 @@ def _points(row: Any) -> str:
 def _losses(
     setting: Setting, numbers: np.ndarray, pixels: torch.Tensor, gone: list[tuple[str, list[int]]]
 ) -> np.ndarray:
-    """Loss and rightness, [2, untouched and without each part, sample]."""
+    """Loss and correctness, [2, unmodified and without each part, sample]."""
     labels = torch.from_numpy(setting.data.labels[numbers])
     found = []
     for layer, heads in [("", []), *gone]:

@@ -1,4 +1,4 @@
-"""What was expected of a vision transformer, written down before anything was measured.
+"""What was expected of a vision transformer, written down before any measurement.
 
 Trends with depth are rank correlations of layer and value, image by image, and must exceed 0.3, a
 medium effect (Cohen 1988, "Statistical Power Analysis", section 3.2): with ten thousand images any
@@ -11,14 +11,14 @@ TREND = 0.3
 
 FOCUS_RISES = Hypothesis(
     "focus-rises",
-    "The token that the answer is read from (CLS) looks at less of the picture with depth.",
+    "The token that the prediction is read from (CLS) attends to less of the image with depth.",
     "rank correlation of layer and focus, mean over images",
     TREND,
 )
 
 DISTANCE_RISES = Hypothesis(
     "distance-rises",
-    "Patches look farther the deeper the layer.",
+    "Patches attend farther the deeper the layer.",
     "rank correlation of layer and attention distance, mean over images",
     TREND,
 )
@@ -33,15 +33,15 @@ HEADS_ALIKE = Hypothesis(
 
 WRONG_LESS_FOCUSED = Hypothesis(
     "wrong-less-focused",
-    "Where the answer is wrong, the last layer looks less focused.",
-    "focus of right answers less that of wrong ones",
+    "Where the prediction is wrong, the last layer is less focused.",
+    "focus of correct predictions minus that of wrong ones",
     0.0,
 )
 
 WRONG_IN_CLASS = Hypothesis(
     "wrong-less-focused-in-class",
-    "The same holds within a class, so that it is not just that hard classes look unfocused.",
-    "mean focus of right answers of the same class less that of a wrong one",
+    "The same holds within a class, so it is not only that hard classes are unfocused.",
+    "mean focus of correct predictions of the same class minus that of a wrong one",
     0.0,
 )
 
@@ -54,8 +54,8 @@ SPECIAL_MATTERS = Hypothesis(
 
 BETTER_THAN_CHANCE = Hypothesis(
     "attention-beats-chance",
-    "The last layer's attention finds what the answer depends on, better than chance.",
-    "deletion area of random orders less that of attention",
+    "The last layer's attention finds what the prediction depends on, better than chance.",
+    "deletion area of random orders minus that of attention",
     0.0,
     unit="probability",
 )
@@ -63,21 +63,21 @@ BETTER_THAN_CHANCE = Hypothesis(
 ROLLOUT_BETTER = Hypothesis(
     "rollout-beats-last-layer",
     "Rollout through all layers is more faithful than the last layer's attention.",
-    "deletion area of attention less that of rollout, same image",
+    "deletion area of attention minus that of rollout, same image",
     0.0,
     unit="probability",
 )
 
 MAPS_SURVIVE = Hypothesis(
     "maps-survive",
-    "Where the answer looks stays the same in a picture about a third larger.",
+    "What CLS attends to stays the same in an image about a third larger.",
     "correlation of the last layer's maps, mean over images",
     0.5,
 )
 
 SMALLER_SURVIVES = Hypothesis(
     "smaller-survives",
-    "Pictures about a third smaller lose less than 5 points of accuracy.",
+    "Images about a third smaller lose less than 5 points of accuracy.",
     "accuracy lost",
     5.0,
     "below",
@@ -86,7 +86,7 @@ SMALLER_SURVIVES = Hypothesis(
 
 LARGER_SURVIVES = Hypothesis(
     "larger-survives",
-    "Pictures about a third larger lose less than 5 points of accuracy.",
+    "Images about a third larger lose less than 5 points of accuracy.",
     "accuracy lost",
     5.0,
     "below",

@@ -21,7 +21,7 @@ Read = Callable[[xr.DataArray, Size, int], dict[str, xr.DataArray]]
 
 
 def answer_rows(call: AttentionCall) -> Tensor:
-    """Where the token looks that the answer is read from: [batch, head, key], summing to 1.
+    """What the token that the prediction is read from attends to: [batch, head, key], summing to 1.
 
     Only that row is computed. Without a class token it is the mean row of all patches, which
     takes one pass of the fused kernel.
@@ -129,7 +129,7 @@ def numbered(found: xr.Dataset) -> xr.Dataset:
 
 
 def reach_and_spread(rows: xr.DataArray, grid: Size, prefix: int) -> dict[str, xr.DataArray]:
-    """How far patches look, as a share of the diagonal, and how evenly: means over patches."""
+    """How far patches attend, as a share of the diagonal, and how evenly: means over patches."""
     distance = attention_distance(rows, grid, prefix=prefix)
     return {
         "distance": distance.mean(QUERY) / (distance.attrs["diagonal"] or np.nan),
@@ -138,7 +138,7 @@ def reach_and_spread(rows: xr.DataArray, grid: Size, prefix: int) -> dict[str, x
 
 
 def even_distance(grid: Size) -> float:
-    """How far patches look that look at all patches alike, as a share of the diagonal.
+    """The distance of even attention to all patches, as a share of the diagonal.
 
     Example:
         >>> round(even_distance((1, 3)), 4)  # 0, 1, 2, 1, 0, 1, 2, 1, 0 of 2

@@ -1,4 +1,4 @@
-"""Part 5: do images that are named wrong look different to the model?"""
+"""Part 5: does attention differ in misclassified images?"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -19,7 +19,7 @@ from regard.views.curves import curves, dots
 from regard.views.report import Plate, Section
 
 LAST = {"focus_last": "focus", "coverage_last": "coverage", "entropy_last": "entropy (bits)"}
-"""Of the last layer's map of the answer, read over the whole test set."""
+"""Of the last layer's map of the prediction, read over the whole test set."""
 
 DEEP = {
     "distance": "distance (share of the diagonal)",
@@ -29,13 +29,13 @@ DEEP = {
 
 
 def read_matched(setting: Setting, whole: xr.Dataset) -> xr.Dataset:
-    """Distance and evenness of wrongly named images, each with a right one of its class.
+    """Distance and evenness of misclassified images and of correct ones of the same classes.
 
     Returns:
         distance and evenness over sample and layer (mean of heads), and ``right`` over sample.
     """
     numbers, right = matched(whole, setting.budget.matched)
-    setting.meter.begin(f"comparing {len(numbers)} right and wrong images")
+    setting.meter.begin(f"comparing {len(numbers)} correctly and wrongly classified images")
     if not len(numbers):
         return xr.Dataset({name: ((SAMPLE, LAYER), np.empty((0, 1))) for name in DEEP}).assign(
             right=(SAMPLE, np.empty(0, bool))
@@ -45,7 +45,7 @@ def read_matched(setting: Setting, whole: xr.Dataset) -> xr.Dataset:
 
 
 def matched(whole: xr.Dataset, most: int) -> tuple[Numbers, np.ndarray]:
-    """Wrong images and as many right ones of the same classes, and which are right.
+    """Misclassified images, as many correct ones of the same classes, and which are correct.
 
     Example:
         >>> seen = {"number": [4, 5, 6], "label": [0, 0, 1], "right": [True, False, True]}
@@ -70,41 +70,41 @@ def part(setting: Setting, whole: xr.Dataset, pairs: xr.Dataset) -> Section:
     table, classes = difference_table(whole, pairs), class_table(setting.data.names, whole)
     right = whole["right"].values.astype(bool)
     text = (
-        f"{right.sum():,} pictures are named right and {(~right).sum():,} wrong. Hard classes may "
-        f"look different as a whole, so wrong pictures are also held against the right ones of "
+        f"{right.sum():,} images are classified correctly and {(~right).sum():,} wrongly. Hard "
+        f"classes may differ as a whole, so wrong images are also compared with correct ones of "
         f"their own class (within class). Distance and evenness are means over layers and heads of "
-        f"{pairs.sizes[SAMPLE] // 2} wrong pictures and as many right ones of the same classes. "
-        f"p is raised for all rows (Holm). Even attention over all patches has a distance of "
+        f"{pairs.sizes[SAMPLE] // 2} wrong images and as many correct ones of the same classes. "
+        f"p is Holm-adjusted over all rows. Even attention over all patches has a distance of "
         f"{even_distance(setting.shape.grid):.3g} of the diagonal.",
         f"{signs_of(classes)} A mean over classes that disagree says little of any of them.",
     )
     tables = {"mistakes": table, "mistakes-classes": classes}
     plates = {
         "mistakes": Plate(
-            dots(_scaled(table), "of", "difference", title="Right less wrong", at=0.0,
-                 across="standard deviations over pictures"),
-            "By how much right pictures lie above wrong ones, in standard deviations of each "
-            "number, with 95 % intervals.",
+            dots(_scaled(table), "of", "difference", title="Correct minus wrong", at=0.0,
+                 across="standard deviations over images"),
+            "By how much correct images lie above wrong ones, in standard deviations of each "
+            "measure, with 95 % intervals.",
         )
     }  # fmt: skip
     if len(classes):
         plates["mistakes-classes"] = Plate(
-            dots(classes, "class", "difference", title="Right less wrong, class by class", at=0.0,
+            dots(classes, "class", "difference", title="Correct minus wrong, by class", at=0.0,
                  across="focus of the last layer's map"),
-            "By how much the map of the last layer is more focused where the answer is right, with "
-            "95 % intervals; classes with fewer than five of either have none.",
+            "How much more focused the map of the last layer is where the prediction is correct, "
+            "with 95 % intervals; classes with fewer than five of either have none.",
         )  # fmt: skip
     if right.any() and not right.all():
         plates["mistakes-layers"] = Plate(
-            curves(_by_layer(whole, right), LAYER, title="Focus of right and wrong pictures",
+            curves(_by_layer(whole, right), LAYER, title="Focus of correct and wrong predictions",
                    across="layer", up="focus"),
-            "Focus of the answer in each layer (mean of heads) where it is right and where wrong.",
+            "Focus in each layer (mean of heads), by whether the prediction is correct.",
         )  # fmt: skip
-    return Section("Right and wrong answers", text, tables, plates)
+    return Section("Correct and wrong predictions", text, tables, plates)
 
 
 def class_table(names: Sequence[str], whole: xr.Dataset) -> pd.DataFrame:
-    """One row per class with right and wrong answers: focus of either, and their difference."""
+    """One row per class with correct and wrong predictions: focus of each, and difference."""
     labels, right = whole["label"].values, whole["right"].values.astype(bool)
     focus = whole["focus_last"].values.astype(np.float64)
     rows = []
@@ -127,28 +127,28 @@ def signs_of(classes: pd.DataFrame) -> str:
 
     Example:
         >>> signs_of(pd.DataFrame({"difference": [0.1, -0.2, 0.3]}))
-        'In 2 of 3 classes right answers look more focused, in 1 wrong ones.'
+        'In 2 of 3 classes correct predictions are more focused, in 1 wrong ones.'
     """
     if not len(classes):
-        return "No class has right and wrong answers."
+        return "No class has correct and wrong predictions."
     more, less = int((classes["difference"] > 0).sum()), int((classes["difference"] < 0).sum())
     return (
-        f"In {more} of {len(classes)} classes right answers look more focused, in {less} wrong "
-        f"ones."
+        f"In {more} of {len(classes)} classes correct predictions are more focused, in {less} "
+        f"wrong ones."
     )
 
 
 def findings(whole: xr.Dataset) -> list[Finding]:
-    """Whether wrong answers look less focused, in all and within their class."""
+    """Whether wrong predictions are less focused, in all and within their class."""
     right, focus = whole["right"].values.astype(bool), whole["focus_last"].values
     overall, inside = compare(focus, whole["label"].values, right)
     facts = (
         f"Mean focus of the last layer's map (of all heads together) is "
-        f"{focus[right].mean():.3g} over {right.sum():,} right and "
+        f"{focus[right].mean():.3g} over {right.sum():,} correct and "
         f"{focus[~right].mean() if (~right).any() else np.nan:.3g} over {(~right).sum():,} "
-        f"wrong answers"
+        f"wrong predictions"
     )
-    beside = f"; beside right ones of its class the difference is {inside.value:.3g}"
+    beside = f"; compared with correct ones of the same class the difference is {inside.value:.3g}"
     beside = beside if np.isfinite(inside.value) else ""
     names = [str(label) for label in range(int(whole["label"].max()) + 1)]
     signs = signs_of(class_table(names, whole))
@@ -159,9 +159,9 @@ def findings(whole: xr.Dataset) -> list[Finding]:
 
 
 def compare(values: np.ndarray, labels: np.ndarray, right: np.ndarray) -> tuple[Estimate, Estimate]:
-    """Right less wrong: over all images, and beside the mean of right ones of the same class.
+    """Correct minus wrong: over all images, and against the mean of correct ones of the same class.
 
-    The second takes the means of the right ones as known, of which there are far more.
+    The second takes the means of the correct ones as known, as these are far more.
 
     Example:
         >>> values, right = np.array([1.0, 2.0, 0.0, 1.0]), np.array([1, 1, 0, 0], bool)
@@ -174,7 +174,7 @@ def compare(values: np.ndarray, labels: np.ndarray, right: np.ndarray) -> tuple[
 
 
 def difference_table(whole: xr.Dataset, pairs: xr.Dataset) -> pd.DataFrame:
-    """One row per comparison: means, difference with interval, p and p raised."""
+    """One row per comparison: means, difference with interval, p and Holm-adjusted p."""
     right, labels = whole["right"].values.astype(bool), whole["label"].values
     rows = []
     for name, said in LAST.items():

@@ -28,8 +28,8 @@ def planted_prompts(count: int) -> list[str]:
     """Prompts of one subject with words that cannot matter: a filler, or the subject twice.
 
     Example:
-        >>> planted_prompts(1)
-        ['a picture of a cat', 'a cat, a cat']
+        >>> planted_prompts(2)[2:]
+        ['a photo of a dog', 'a dog, a dog']
     """
     fillers = ("picture", "photo", "image")
     return [
@@ -48,8 +48,8 @@ def planted(prompt: str, word: str) -> float:
     Of a subject that is there twice, either cannot matter alone. Articles are neither.
 
     Example:
-        >>> prompt = "a picture of a cat"
-        >>> [planted(prompt, word) for word in ("picture", "cat", "a")]
+        >>> prompt = "a photo of a cat"
+        >>> [planted(prompt, word) for word in ("photo", "cat", "a")]
         [1.0, 0.0, nan]
     """
     name = word.rpartition("#")[0] or word

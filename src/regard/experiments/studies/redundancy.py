@@ -1,4 +1,4 @@
-"""The study of redundant words: does hiding a word tell what deleting it from the prompt tells?"""
+"""The study of redundant words: does hiding a word change the image as deleting it does?"""
 
 import os
 from typing import TYPE_CHECKING, Any
@@ -25,10 +25,10 @@ def redundancy(
     overwrite: bool = False,
     progress: Progress | bool | None = None,
 ) -> Study:
-    """Test on held-out prompts whether the leave-one-word-out check says what deletion says.
+    """Test on held-out prompts whether the leave-one-word-out check agrees with deletion.
 
     Each word of each prompt is hidden as `regard.look.verify` hides it, and deleted from the
-    prompt. Both images are judged by the same rule against the same controls. Then words are hidden
+    prompt. Both images are scored by the same rule against the same controls. Then words are hidden
     that were planted so that they cannot matter, beside such as must.
 
     Args:
@@ -47,7 +47,7 @@ def redundancy(
         A `Study`.
 
     Raises:
-        ArgumentError: data is given, or nobody says what the images of the model show.
+        ArgumentError: data is given, or no detector knows the images of the model.
         OutputError: the store holds something else, or cannot be written, or another process
             writes there.
     """

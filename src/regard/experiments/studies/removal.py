@@ -44,7 +44,7 @@ def removed(model: Any, prompt: str, seed: int, ways: Sequence[str], *, steps: i
     judges = judges_for(model)
     if not makes_scenes(model):
         raise ArgumentError(
-            "study redundancy: nobody says what is seen in the images of this model. Give a "
+            "study redundancy: no detector knows the images of this model. Give a "
             "model of the world of scenes, such as 'openmoji'."
         )
     trace = look(

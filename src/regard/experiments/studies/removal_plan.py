@@ -56,7 +56,7 @@ class RemovalCase:
 
     @property
     def name(self) -> tuple[str, int, tuple[str, ...]]:
-        """What tells it from other cases."""
+        """What identifies it among the cases."""
         return self.prompt, self.seed, self.ways
 
 

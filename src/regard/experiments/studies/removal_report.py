@@ -149,9 +149,9 @@ def _agreement_part(words: pd.DataFrame) -> Section:
     rows = [_agreement_row(what, those) for what, those in groups.items() if len(those)]
     rows.append(_agreement_row("all words", needed))
     text = (
-        "Each word of each prompt was taken away in two ways: hidden in the text encoder and in "
+        "Each word of each prompt was removed in two ways: hidden in the text encoder and in "
         "the denoiser, as the leave-one-word-out check does; and deleted from the prompt. Both are "
-        "judged by one rule and held against the same padding tokens.",
+        "scored by one rule and compared with the same padding tokens.",
     )
     columns = ["prompt", "seed", "word", "class", "way", "seen", "distance", "threshold", "needed"]
     tables = {"agreement": pd.DataFrame(rows), "words": words[columns]}

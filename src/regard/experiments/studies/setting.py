@@ -33,7 +33,7 @@ class Shape:
         heads: In each layer.
         grid: Rows and columns of patches.
         prefix: Tokens before the patches.
-        readout: Who looks where the answer is read: 'cls', or 'mean' of all patches.
+        readout: What the prediction is read from: 'cls', or 'mean' of all patches.
         parity: The largest difference between weights times values and what the layers computed.
     """
 
@@ -82,7 +82,7 @@ class Setting:
     def batches(
         self, numbers: Numbers, *, size: Size | None = None, dense: bool = False
     ) -> Iterator[tuple[Numbers, Tensor]]:
-        """Pictures a batch at a time, smaller for larger grids; counted when they are done.
+        """Images a batch at a time, smaller for larger grids; counted when they are done.
 
         Args:
             numbers: Which images.

@@ -37,7 +37,7 @@ SIZE = "size"
 
 @dataclass(frozen=True, eq=False)
 class Shown:
-    """One size: what becomes of answers and maps.
+    """One size: predictions and maps.
 
     Attributes:
         size: Rows and columns in pixels.
@@ -80,10 +80,10 @@ def sizes_of(setting: Setting) -> list[Size]:
 
 
 def read_sizes(setting: Setting) -> list[Shown]:
-    """Answers, maps and attention at every size, the smallest first."""
+    """Predictions, maps and attention at every size, the smallest first."""
     budget, every = setting.budget, sizes_of(setting)
     for size in every:
-        setting.vision.interpolated(size)  # a model that cannot is told of before hours are spent
+        setting.vision.interpolated(size)  # a model that cannot is refused before hours are spent
     return [
         _read(setting, size, setting.sample(budget.resized), setting.sample(budget.resized_dense))
         for size in every
@@ -91,7 +91,7 @@ def read_sizes(setting: Setting) -> list[Shown]:
 
 
 def likeness(shown: Shown, own: Shown) -> xr.DataArray:
-    """How alike each image's map is to that at the model's own size, on its grid: Pearson."""
+    """How similar each image's map is to that at the model's own size, on its grid: Pearson."""
     grid = (own.maps.sizes[Y], own.maps.sizes[X])
     here = resize(shown.maps, grid).transpose(SAMPLE, Y, X).values.reshape(len(shown.maps), -1)
     there = own.maps.transpose(SAMPLE, Y, X).values.reshape(len(here), -1)
@@ -107,10 +107,10 @@ def part(setting: Setting, every: list[Shown]) -> Section:
     how = setting.vision.interpolation(every[-1].size)
     even = even_distance(setting.shape.grid)
     text = (
-        f"{len(own.right):,} pictures were enlarged or made smaller and shown to the same model; "
+        f"{len(own.right):,} images were resized and given to the same model; "
         f"its position embeddings ({own.name}) were interpolated by the library "
         f"({how.get('mode', 'not at all')}). Distances are shares of the diagonal and evenness is "
-        f"entropy as a share of the most there can be, so that grids of different sizes compare.",
+        f"entropy as a share of its maximum, so that grids of different sizes compare.",
         "A map is compared with the one at the model's own size, patch by patch on its grid, by "
         "Pearson correlation: 1 the same, 0 unrelated.",
     )  # fmt: skip
@@ -118,26 +118,26 @@ def part(setting: Setting, every: list[Shown]) -> Section:
     rows = range(len(numbers))
     plates = {
         "sizes-accuracy": Plate(
-            dots(table, SIZE, "accuracy", title="Accuracy at other sizes", across="share right"),
+            dots(table, SIZE, "accuracy", title="Accuracy at other sizes", across="share correct"),
             "Accuracy at each size, with 95 % intervals.",
         ),
         "sizes-maps": Plate(
             mosaic([[each.maps.isel({SAMPLE: n}) for each in every] for n in rows],
                    images=list(setting.data.images[numbers]), rows=names_of(setting, numbers),
                    columns=[each.name for each in every]),
-            "Where the answer looks in the last layer (mean of heads), the same pictures at each "
-            "size.",
+            "What the prediction attends to in the last layer (mean of heads), the same images at "
+            "each size.",
         ),
         "sizes-distance": Plate(
             curves(lines["distance"], LAYER, title="Attention distance at other sizes",
                    across="layer", up="share of the diagonal", baseline=("even attention", even)),
-            f"How far patches look, mean of heads; dashed, even attention over all patches "
+            f"How far patches attend, mean of heads; dashed, even attention over all patches "
             f"({even:.3g} at the model's own size, and nearly so at the others).",
         ),
         "sizes-evenness": Plate(
             curves(lines["evenness"], LAYER, title="Evenness at other sizes", across="layer",
                    up="share of the most entropy"),
-            "How evenly patches look, mean of heads.",
+            "How evenly patches attend, mean of heads.",
         ),
     }  # fmt: skip
     layers = side_by_side(**lines)
@@ -145,7 +145,7 @@ def part(setting: Setting, every: list[Shown]) -> Section:
 
 
 def size_table(setting: Setting, every: list[Shown]) -> pd.DataFrame:
-    """One row per size: accuracy, what is lost, how alike maps are, distance and evenness."""
+    """One row per size: accuracy, what is lost, how similar maps are, distance and evenness."""
     own, rows = _own(setting, every), []
     for each in every:
         spreads = {
@@ -208,7 +208,7 @@ def _lines(every: list[Shown], name: str) -> xr.Dataset:
 
 
 def _read(setting: Setting, size: Size, numbers: Numbers, few: Numbers) -> Shown:
-    setting.meter.begin(f"showing {len(numbers):,} images at {name_of(size)}")
+    setting.meter.begin(f"resizing {len(numbers):,} images to {name_of(size)}")
     rows, right, maps = AnswerRows(), [], []
     for part_, pixels in setting.batches(numbers, size=size):
         with torch.no_grad(), Tap(setting.vision.model, observe=[rows]):

@@ -42,7 +42,7 @@ def spread_of(
     Args:
         values: Over sample and whatever else.
         bounds: As for `regard.stats.bootstrap`.
-        seed: Of the draws.
+        seed: Of the resampling.
 
     Example:
         >>> values = xr.DataArray([[0.0, 5.0]] * 5 + [[1.0, 5.0]] * 5, dims=["sample", "head"])
@@ -100,7 +100,7 @@ def peak_of(spread: xr.Dataset, *, least: bool = False) -> int:
 
 
 def right_of_class(values: Floats, labels: Floats, right: NDArray[np.bool_]) -> Floats:
-    """For each image the mean of the rightly named images of its class; NaN if there are none.
+    """For each image the mean of the correct ones of its class; NaN if there are none.
 
     Example:
         >>> right_of_class(np.array([1.0, 3.0, 9.0]), np.zeros(3, int), np.array([1, 1, 0], bool))

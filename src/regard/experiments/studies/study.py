@@ -1,4 +1,4 @@
-"""What a study found: hypotheses and what became of them, parts of a report, and its files."""
+"""What a study found: hypotheses with their verdicts, parts of a report, and its files."""
 
 import html
 import json
@@ -98,19 +98,19 @@ class Study(Result):
 
 def files_of(study: Study) -> Files:
     """The report, its summary in Markdown, the findings, and every table and figure."""
-    # Drawn once, for the files and for the page.
-    drawn = replace(study, sections=tuple(_drawn(each) for each in study.sections))
-    yield PAGE, drawn.html()
+    # Rendered once, for the files and for the page.
+    rendered = replace(study, sections=tuple(_rendered(each) for each in study.sections))
+    yield PAGE, rendered.html()
     yield SUMMARY, study.markdown()
     yield FINDINGS, json.dumps(plain_rows(study.findings), indent=1)
     yield from ((f"{TABLES}/{name}.csv", table) for name, table in study.tables.items())
-    yield from ((f"{FIGURES}/{name}.png", png) for name, png in drawn.figures.items())
+    yield from ((f"{FIGURES}/{name}.png", png) for name, png in rendered.figures.items())
 
 
 STUDY = Kind("study", lambda study, level, seed: study.findings, files_of)
 
 
-def _drawn(section: Section) -> Section:
+def _rendered(section: Section) -> Section:
     plates = {
         name: Plate(png_of(plate.image), plate.caption) for name, plate in section.plates.items()
     }

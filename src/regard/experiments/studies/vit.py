@@ -1,4 +1,4 @@
-"""The study of a vision transformer: where it attends, how that changes, what it is worth."""
+"""The study of a vision transformer: what it attends to, how that changes, what it explains."""
 
 import os
 from typing import Any
@@ -25,8 +25,8 @@ def vit(
 ) -> Study:
     """Test what is often said of the attention of vision transformers on one of them.
 
-    Its hypotheses stand in `regard.experiments.studies.hypotheses`, written before anything was
-    measured. Each gets a number with its 95 % interval over images (over heads where heads are
+    Its hypotheses stand in `regard.experiments.studies.hypotheses`, written before any
+    measurement. Each gets a number with its 95 % interval over images (over heads where heads are
     compared), a Holm-adjusted p, and a verdict.
 
     Args:

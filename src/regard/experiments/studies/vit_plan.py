@@ -1,4 +1,4 @@
-"""The parts of the study of a vision transformer, each measured and kept by itself."""
+"""The parts of the study of a vision transformer, each measured and kept separately."""
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
@@ -107,7 +107,7 @@ class VitPlan(Plan[StudyPart]):
     ) -> Study:
         """The findings, and the parts of the report."""
         setting = self.setting
-        setting.meter.begin("drawing the report")
+        setting.meter.begin("plotting the report")
         every, deep, clustered, shown, pairs, without, tested = (
             value_of(cases[part.name], KINDS) for part in self.cases
         )
@@ -170,7 +170,7 @@ def notes_of(setting: Setting) -> tuple[str, ...]:
         "Intervals are of 95 %, over images (heads, where heads are compared); fewer than five "
         "have none. A hypothesis holds, or fails, if its whole interval lies on one side of the "
         "bound and its Holm-adjusted p is at most 0.05; else it is undecided. All this is about "
-        "one trained model: another training may look different.",
+        "one trained model: another training may give other results.",
     )
 
 

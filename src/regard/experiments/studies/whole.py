@@ -1,4 +1,4 @@
-"""Part 1: the whole test set. What is predicted, and where the token of the answer looks."""
+"""Part 1: the whole test set. Predictions, and what the token they are read from attends to."""
 
 from typing import Any
 
@@ -27,9 +27,9 @@ LAYER2 = "layer2"
 
 
 def read_whole(setting: Setting) -> xr.Dataset:
-    """Everything that is known of each image of the test set.
+    """Predictions and attention of each image of the test set.
 
-    Memory: a few hundred numbers an image; rows of attention are read and forgotten.
+    Memory: a few hundred numbers an image; rows of attention are not kept.
 
     Returns:
         Over sample: number, label, predicted, right, probability and, of the mean map of the last
@@ -39,7 +39,7 @@ def read_whole(setting: Setting) -> xr.Dataset:
     """
     budget = setting.budget
     numbers = np.sort(setting.sample(min(budget.images, len(setting.data))))
-    setting.meter.begin(f"naming {len(numbers):,} images")
+    setting.meter.begin(f"classifying {len(numbers):,} images")
     rows, parts = AnswerRows(), []
     for part, pixels in setting.batches(numbers):
         with torch.no_grad(), Tap(setting.vision.model, observe=[rows]):
@@ -70,17 +70,17 @@ def part(setting: Setting, whole: xr.Dataset) -> Section:
     share, who = setting.budget.coverage, reader_of(setting)
     last = {name: spread_of(whole[f"{name}_last"]) for name in ("focus", "coverage")}
     text = (
-        f"Of {whole.sizes[SAMPLE]:,} test pictures {told(accuracy)} % are named right. Where "
-        f"{who} looks is told by its focus (0 at all patches alike, 1 at one patch) and its "
+        f"Of {whole.sizes[SAMPLE]:,} test images {told(accuracy)} % are classified correctly. What "
+        f"{who} attends to is measured by focus (0 for even attention, 1 for a single patch) and "
         f"coverage (the share of patches that together have {share:.0%} of its attention). Of the "
         f"mean map of the last layer's heads focus is {told(last['focus'])} and coverage "
-        f"{told(last['coverage'])}; attention to tokens that are no patches is left out.",
+        f"{told(last['coverage'])}; attention to tokens other than patches is left out.",
         _elsewhere(whole, who),
     )
     plates = {
         "focus": Plate(
             _by_head(spreads["focus"], "Focus of one head", "focus"),
-            "Focus of each head's attention by layer, mean over pictures with 95 % intervals.",
+            "Focus of each head's attention by layer, mean over images with 95 % intervals.",
         ),
         "coverage": Plate(
             _by_head(spreads["coverage"], "Coverage of one head", "share of patches"),
@@ -98,13 +98,13 @@ def part(setting: Setting, whole: xr.Dataset) -> Section:
         ),
         "classes-maps": Plate(
             class_maps(setting, whole),
-            "Mean map of the last layer over all pictures of a class, beside the mean picture.",
+            "Mean map of the last layer over all images of a class, beside the mean image.",
         ),
         "layers-alike": Plate(
-            matrix(likeness.rename({LAYER2: "other layer"}), title="How alike the layers look",
+            matrix(likeness.rename({LAYER2: "other layer"}), title="Similarity of the layers' maps",
                    units="Pearson correlation", form="{:.2f}"),
-            "Correlation of two layers' maps (mean of heads) in the same picture, mean over "
-            "pictures.",
+            "Correlation of two layers' maps (mean of heads) in the same image, mean over "
+            "images.",
         ),
     }  # fmt: skip
     tables = {
@@ -113,7 +113,7 @@ def part(setting: Setting, whole: xr.Dataset) -> Section:
         "images": image_table(setting, whole),
         "images-heads": head_columns(whole),
     }
-    return Section("Where the answer looks, over the whole test set", text, tables, plates)
+    return Section("What the prediction attends to, over the whole test set", text, tables, plates)
 
 
 def findings(whole: xr.Dataset) -> list[Finding]:
@@ -131,7 +131,7 @@ def findings(whole: xr.Dataset) -> list[Finding]:
 
 
 def reader_of(setting: Setting) -> str:
-    """Who looks where the answer is read from, in words."""
+    """What the prediction is read from, in words."""
     return "the CLS token" if setting.shape.readout == "cls" else "the mean of all patches"
 
 
@@ -156,7 +156,7 @@ def class_table(setting: Setting, whole: xr.Dataset) -> pd.DataFrame:
 
 
 def image_table(setting: Setting, whole: xr.Dataset) -> pd.DataFrame:
-    """One row per picture: class, prediction, focus and coverage of the last layer and by layer."""
+    """One row per image: class, prediction, focus and coverage of the last layer and by layer."""
     names = np.array(setting.data.names)
     table = pd.DataFrame(
         {
@@ -190,15 +190,15 @@ def head_columns(whole: xr.Dataset) -> pd.DataFrame:
 
 def class_maps(setting: Setting, whole: xr.Dataset) -> Any:
     """The mean map of each class beside its mean image."""
-    maps, pictures, names = [], [], []
+    maps, images, names = [], [], []
     for label, name in enumerate(setting.data.names):
         here = np.flatnonzero(whole["label"].values == label)
         if len(here):
             numbers = whole["number"].values[here]
             maps.append([whole["map"].isel({SAMPLE: here}).mean(SAMPLE, keep_attrs=True)])
-            pictures.append(np.rint(setting.data.images[numbers].mean(0)).astype(np.uint8))
+            images.append(np.rint(setting.data.images[numbers].mean(0)).astype(np.uint8))
             names.append(name)
-    return mosaic(maps, images=pictures, rows=names, columns=["mean map"])
+    return mosaic(maps, images=images, rows=names, columns=["mean map"])
 
 
 def _of_batch(rows: xr.DataArray, setting: Setting) -> xr.Dataset:
@@ -226,7 +226,7 @@ def _elsewhere(whole: xr.Dataset, who: str) -> str:
     by_layer = spread_of(whole["elsewhere"].mean(HEAD))
     most = peak_of(by_layer)
     return (
-        f"Attention of {who} that goes to no patch, but to itself and its like, is most in layer "
+        f"Attention of {who} that goes to no patch, but to special tokens, is highest in layer "
         f"{most}: {told(by_layer, layer=most)} of all, mean of heads. Layers and heads are counted "
         f"from 0, as in code."
     )

@@ -1,4 +1,4 @@
-"""One call: show an image to a vision transformer, and keep where its patches look."""
+"""One call: show an image to a vision transformer, and keep what its patches attend to."""
 
 import hashlib
 import time
@@ -26,34 +26,34 @@ LIKELIEST = 5
 @verb
 def look_at(
     model: Any,
-    picture: Any,
+    image: Any,
     *,
     size: tuple[int, int] | int | None = None,
     queries: Sequence[str] | None = None,
     processor: Any = None,
 ) -> Look:
-    """Show an image to a vision transformer and see where each of its tokens looks, 0..1.
+    """Show an image to a vision transformer and see what each of its tokens attends to, 0..1.
 
-    The model computes bit for bit what it computes without being watched.
+    The model computes bit for bit what it computes without the tap.
 
     Args:
         model: What `regard.load` gives for a vision transformer, or its name or folder; or a module
             of transformers with a vision tower, such as ``CLIPModel``, together with
             ``processor``.
-        picture: A path, an open file, a PIL image, or uint8 [y, x] or [y, x, 3]; it is turned
+        image: A path, an open file, a PIL image, or uint8 [y, x] or [y, x, 3]; it is turned
             upright as its camera says.
         size: Rows and columns in pixels to which the image is brought, or one number for both;
             multiples of the patch. Position embeddings are interpolated, by the library, where this
             is not the size of the training. None takes the model's own preparation.
         queries: Tokens before the patches whose rows are kept, such as ``["cls"]``; None keeps
             every row.
-        processor: How a module of transformers is to be shown a picture: its image processor.
-            Nobody else knows which pixels its weights were trained on. None for what is a name, a
-            folder, or came out of `regard.load`.
+        processor: The image processor of a module of transformers, which alone has the preparation
+            that its weights were trained with. None for a name, a folder, or what `regard.load`
+            gives.
 
     Returns:
         A `Look`: the image as the model saw it, and a trace to ask with `Trace.attention`; its
-        recipe tells the likeliest labels.
+        recipe has the likeliest labels.
 
     Raises:
         UnknownName: there is no such model, or no such token.
@@ -79,7 +79,7 @@ def look_at(
     import regard.models as models
     from regard.tap import Parity, Tap
 
-    whole = as_rgb(picture)
+    whole = as_rgb(image)
     vision = models.vision_of(model, processor=processor)
     check_names(queries, "queries", "['cls']")
     sides = pair(size, "size", caller(), both=True, cure="Leave it out for the model's own.")
@@ -110,8 +110,8 @@ def look_at(
     return Look(shown, None, Trace(layers, (), recipe, np.asarray(shown)))
 
 
-def recipe_of(vision: Any, picture: Image.Image, size: tuple[int, int] | None) -> dict[str, Any]:
-    """What an image was looked at with, as plain JSON values."""
+def recipe_of(vision: Any, image: Image.Image, size: tuple[int, int] | None) -> dict[str, Any]:
+    """With what a look at an image was made, as plain JSON values."""
     import regard.models as models
 
     how = vision.preparation
@@ -119,7 +119,7 @@ def recipe_of(vision: Any, picture: Image.Image, size: tuple[int, int] | None) -
         "model": models.name_of(vision),
         "weights_sha256": models.fingerprint(vision),
         "dtype": str(next(vision.model.parameters()).dtype).removeprefix("torch."),
-        "image": fingerprint_of(picture),
+        "image": fingerprint_of(image),
         "size": list(size or vision.size),
         "labels": list(vision.labels),
         "preparation": {
@@ -134,14 +134,14 @@ def recipe_of(vision: Any, picture: Image.Image, size: tuple[int, int] | None) -
     }
 
 
-def fingerprint_of(picture: Image.Image) -> str:
+def fingerprint_of(image: Image.Image) -> str:
     """SHA-256 of an image's size and pixels, whatever file they came from.
 
     Example:
         >>> fingerprint_of(Image.new("RGB", (2, 1))) == fingerprint_of(Image.new("RGB", (1, 2)))
         False
     """
-    return hashlib.sha256(f"{picture.size}".encode() + picture.tobytes()).hexdigest()
+    return hashlib.sha256(f"{image.size}".encode() + image.tobytes()).hexdigest()
 
 
 def prediction(labels: Sequence[str], out: Any) -> list[list[Any]]:
@@ -175,7 +175,7 @@ class Rows:
         image = layout.keys_of("image")
         if image.grid is None:
             raise ArgumentError(
-                f"look_at: the {len(image)} patches of {call.layer} have no grid. Mend the layout "
+                f"look_at: the {len(image)} patches of {call.layer} have no grid. Fix the layout "
                 f"of {call.model}."
             )
         pooled = not any(segment.name == "image" for segment in layout.queries)
