@@ -29,7 +29,7 @@ from regard.experiments.score_report import SCORE, Scores
 from regard.experiments.store import Done
 from regard.experiments.sweep_report import SWEEP
 from regard.explain.output import Explained
-from regard.look import look, look_at
+from regard.look import Looks, look, look_at
 from regard.measures.words import word_table
 from regard.steering import Steered
 from regard.steering.weights import WordWeights
@@ -74,6 +74,10 @@ class Format:
 @cache
 def dog_seen():
     return look(pipeline(), "a dog", **FEW)
+
+
+def several_looks():
+    return Looks((seen(), dog_seen())), Looks((dog_seen(), seen(), replace(seen())))
 
 
 def images_looked_at():
@@ -173,6 +177,9 @@ FORMATS = {
         "regard.look.output", "look", lambda: (seen(), dog_seen()),
         "heatmaps",
     ),
+    "looks": Format(
+        "regard.look.several", "set of looks", several_looks, "a-cat-and-a-turtle-on-grass-seed0"
+    ),
     "look-at": Format("regard.look.output", "look", images_looked_at, "heatmaps"),
     "steering": Format("regard.steering.output", "steering", steered, "before"),
     "weights": Format("regard.steering.weights", "set of word weights", word_weights),
@@ -195,7 +202,9 @@ SCENES = Format("regard.data.coco", "scenes", cache(scenes))
 ELSEWHERE = {
     "regard.cli.polite": "a table: one file, renamed into its place",
     "regard.experiments.result": "where the kinds of results get their folder",
-    "regard.experiments.store": "unfinished parts: tests/experiments/test_store.py",
+    "regard.experiments.plain_report": "kinds of one's own: tests/experiments/test_plain_report.py",
+    "regard.experiments.store": "unfinished cases: tests/experiments/test_store.py",
+    "regard.experiments.unfinished": "the folder of those: tests/experiments/test_store.py",
     "regard.zoo.diffusion": "latents: one file, renamed into its place",
 }
 """Modules that write by `regard.saved` and are no kind of folder of their own."""

@@ -58,6 +58,9 @@ SEEDS = [-1, 1.5, "0", None, [0, 1], True, 2**63, NAN, np.array([1, 2])]
 STEPS = [0, -1, 2.5, 2.0, NAN, "4", True, [4], 10**9]
 GUIDANCE = [NAN, INF, -1, "4", True, [4], 4j]
 SIZES = [(64, 64, 64), "64", 0, 1.5, (16,), True, (16, "16"), -16, (16, 0), 17, {"a": 1}]
+LISTED = [str({"prompt": PROMPTS[4]}), str({"seed": SEEDS[4]}), str({"seed": SEEDS[8]})]
+"""Lists that `look` takes and other verbs refuse."""
+
 NOISES = [
     3,
     "noise",
@@ -92,15 +95,24 @@ GENERATED = [
     *each("model", [None, 3, torch.nn.Linear(1, 1), "nowhere", b"openmoji", [], object()]),
 ]
 
+SEVERAL = [
+    *each("prompt", [["a cat", 3], ["a cat", ""], (), {"a", "b"}]),
+    *each("seed", [[], [0, "1"], [0, -1], [True], np.array([0.5])]),
+    {"prompt": ["a cat", "a dog"], "seed": [0, 1, 2]},
+    {"prompt": ["a cat", "a dog"], "negative_prompt": ["x", "y"]},
+]
+"""Several images of one call, which `look` takes."""
+
 LOOK = [
-    *GENERATED,
+    *[wrong for wrong in GENERATED if str(wrong) not in LISTED],
+    *SEVERAL,
     *each("words", ["cat", [], [3], ["dog"], 3, {"cat": 1}, [None]]),
     *each("verify", ["yes", -1, 1.5, None, NAN]),
 ]
 
 LOOK_AT = [
     *each("model", [None, 3, torch.nn.Linear(1, 1), "nowhere", b"fashion-vit", []]),
-    *each("picture", [None, 3, "no-such-file.png", b"", [], np.zeros(3), np.zeros((2, 2, 2, 2))]),
+    *each("image", [None, 3, "no-such-file.png", b"", [], np.zeros(3), np.zeros((2, 2, 2, 2))]),
     *each("size", [(28, 28, 28), "28", 0, 1.5, True, -28, (28,), 29]),
     *each("queries", ["cls", [], [3], ["nobody"], 3]),
 ]
@@ -168,7 +180,7 @@ TABLE = [
         for wrong in [*GENERATED, {"methods": []}]
     ],
     *[
-        (regard.look_at, lambda: {"model": "fashion-vit", "picture": digit()}, wrong)
+        (regard.look_at, lambda: {"model": "fashion-vit", "image": digit()}, wrong)
         for wrong in LOOK_AT
     ],
     *[

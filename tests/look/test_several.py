@@ -26,12 +26,10 @@ def same(found, alone):
     torch.testing.assert_close(found.latents, alone.latents, atol=1e-5, rtol=0)
     assert np.abs(np.asarray(found.image, int) - np.asarray(alone.image)).max() <= 1
     assert found.trace.word_names == alone.trace.word_names
-    for kept in ("layers", "weights"):
-        mine, theirs = getattr(found.trace, kept), getattr(alone.trace, kept)
-        assert list(mine) == list(theirs)
-        for name, maps in theirs.items():
-            assert maps.sizes == mine[name].sizes
-            np.testing.assert_allclose(mine[name].values, maps.values, atol=1e-5)
+    assert list(found.trace.layers) == list(alone.trace.layers)
+    for name, layer in alone.trace.layers.items():
+        assert found.trace.layers[name].sizes == layer.sizes
+        np.testing.assert_allclose(found.trace.layers[name].values, layer.values, atol=1e-5)
     timed = ("seconds", "parity_error")
     recipes = [
         {name: value for name, value in each.trace.recipe.items() if name not in timed}

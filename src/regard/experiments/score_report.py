@@ -56,6 +56,8 @@ def sheets_of(found: Scores) -> Iterator[tuple[str, Any]]:
     """For each measure of single images, the images with the lowest and the highest value."""
     for name in [each for each in found.images if each not in ("image", "prompt")]:
         order = found.images[name].dropna().sort_values(kind="stable").index
+        if not len(order):
+            continue
         for end, rows in (("lowest", order[:SHOWN]), ("highest", order[::-1][:SHOWN])):
             shown = found.images.loc[rows]
             texts = shown["prompt"] if "prompt" in shown else shown["image"]

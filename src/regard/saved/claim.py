@@ -142,10 +142,10 @@ def unwritten(target: Path, failed: OSError, *, who: str) -> OutputError:
         "example: '/tmp/x' could not be written: No space left on device. Nothing was left there; \
 free some space or choose another folder."
     """
-    if isinstance(failed, OutputError):
+    while isinstance(failed, OutputError):
         if not isinstance(failed.__cause__, OSError):
             return failed
-        failed = failed.__cause__  # a part named its place in a folder that is gone by now
+        failed = failed.__cause__  # parts named places in a folder that is gone by now
     return OutputError(
         f"{who}: '{target}' could not be written: {failed.strerror or str(failed)}. "
         f"Nothing was left there; free some space or choose another folder."

@@ -122,7 +122,7 @@ def generated_maps(found: Measured) -> dict[str, float]:
     """Mean IoU of subject words' maps with the segmenter's masks on generated images.
 
     The threshold is chosen on every other prompt and the figure taken on the rest, for each of the
-    readings by itself. Intervals are over prompts.
+    readings separately. Intervals are over prompts.
     """
     rows = [row["prompt"] for done in found.values() for row in done.rows]
     order = {prompt: number for number, prompt in enumerate(dict.fromkeys(rows))}

@@ -58,7 +58,7 @@ def noised(chunk: Chunk) -> Done:
 
 
 def _other_words(scenes: int) -> list[list[str]]:
-    """For each subject of each of the first scenes another word of its caption, drawn at random."""
+    """For each subject of each of the first scenes another word of its caption, at random."""
     rng, found = np.random.default_rng(0), []
     for each in unseen_scenes(Chunk(SCENES, 0, scenes)):
         words = each.caption().split()
@@ -93,7 +93,7 @@ def _seen_once(
 
 
 def _noise(chunk: Chunk, shape: Sequence[int]) -> Any:
-    """The noise of some scenes: that of all scenes before is drawn first, chunk by chunk."""
+    """The noise of some scenes: that of all scenes before comes first, chunk by chunk."""
     import torch
 
     generator = torch.Generator().manual_seed(0)

@@ -27,7 +27,7 @@ class Chunk:
 
     @property
     def name(self) -> tuple[str, int, int]:
-        """What tells it from the other chunks."""
+        """What identifies it among the chunks."""
         return self.what, self.first, self.last
 
     def __len__(self) -> int:
