@@ -63,7 +63,7 @@ def test_a_study_that_was_stopped_goes_on_from_its_finished_parts(study, tmp_pat
         fashion.knowing(), fashion.clothes(), **how, progress=lambda what, *_: again.append(what)
     )
     measured = list(dict.fromkeys(what for what in again if not what.startswith("found")))
-    assert measured[0].startswith("naming 10 images without each")
+    assert measured[0].startswith("classifying 10 images without each")
     pd.testing.assert_frame_equal(found.findings, study.findings)
     for name, table in study.tables.items():
         pd.testing.assert_frame_equal(found.tables[name], table, check_dtype=False)

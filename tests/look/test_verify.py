@@ -285,7 +285,7 @@ def test_without_padding_the_initial_noise_is_shaken_instead_and_the_note_says_s
     short = look(pipeline(), full, num_inference_steps=1)
     found = verify(pipeline(), short)
     assert (
-        "no room for padding: words are compared with a change of the initial"
+        "no padding tokens: words are compared with a change of the initial"
         in (found.attrs["note"])
     )
     noise = found[found["kind"] == "control"]

@@ -1,6 +1,6 @@
 """Arguments of a look that are no settings of the image, checked before any model is opened."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 from regard.arguments import caller, flag, listed, shown, whole_or_none
@@ -26,7 +26,8 @@ def requests_of(
         >>> [each.seed for each in requests], several
         ([3, 5], True)
     """
-    prompts = None if isinstance(prompt, str | bytes) else listed(prompt)
+    # A set has no order, so it would be unknown which image is which.
+    prompts = None if isinstance(prompt, str | bytes | Set) else listed(prompt)
     seed = sampling.get("seed", 0)
     seeds = (
         None if isinstance(seed, str | bytes) or whole_or_none(seed) is not None else listed(seed)
