@@ -95,7 +95,7 @@ def page() -> None:
             )
             sheet = browser.new_page(viewport={"width": 1280, "height": 900})
             sheet.goto((Path(place) / "look" / "page.html").as_uri())
-            sheet.click('.chip[data-word="car"]')
+            sheet.click('[data-chip="car"]')
             sheet.screenshot(path=FOLDER / "page.png")
             browser.close()
 
