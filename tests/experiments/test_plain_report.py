@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from looks import pipeline
+from regard.errors import ArgumentError
 from regard.experiments import ImageCase, ImagePlan, Variant, plain_kind, run
 from regard.generation import Request
 from regard.methods import temperature
@@ -23,7 +24,7 @@ def plan(prompts=("a cat", "a dog on grass")):
         ImageCase(model.decide(Request(prompt, num_inference_steps=2)), variants)
         for prompt in prompts
     ]
-    return ImagePlan(LOUD, model, cases, [judges["pixels"]()], {"prompts": list(prompts)})
+    return ImagePlan(LOUD, model, cases, [judges["pixels"]()])
 
 
 def test_the_summary_has_the_mean_of_each_number_for_each_value():
@@ -34,6 +35,27 @@ def test_the_summary_has_the_mean_of_each_number_for_each_value():
     np.testing.assert_allclose(summary["distance"], means)
     assert summary["distance_low"].isna().all()  # of two prompts
     assert (means > 0).all()
+
+
+def test_the_recipe_says_what_decides_all_images():
+    told = plan().recipe
+    assert (told["prompts"], told["seeds"]) == (["a cat", "a dog on grass"], [0])
+    assert told["methods"]["x 0.5"] == [temperature(0.5).recipe()]
+    assert told["weights_sha256"] == TextToImage.of(pipeline()).fingerprint
+
+
+def test_what_would_give_a_wrong_table_is_refused_before_anything_runs():
+    model = TextToImage.of(pipeline())
+    request, methods = model.decide(Request("a cat", num_inference_steps=2)), (temperature(0.5),)
+    with pytest.raises(ArgumentError, match="the first variant must be the baseline"):
+        ImageCase(request, (Variant("half", methods),))
+    with pytest.raises(ArgumentError, match="two variants are called 'half'"):
+        ImageCase(request, (Variant("b"), Variant("half", methods), Variant("half", methods)))
+    half = ImageCase(request, (Variant("b"), Variant("half", methods, {"factro": 0.5})))
+    with pytest.raises(ArgumentError, match="'half' has no column 'factor'"):
+        ImagePlan(LOUD, model, [half], [])
+    with pytest.raises(ArgumentError, match="there are none. Give columns"):
+        ImagePlan(LOUD, model, [ImageCase(request, (Variant("b"),))], [])
 
 
 def test_it_goes_on_and_is_saved_like_any_other(tmp_path):

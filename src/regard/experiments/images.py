@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import pandas as pd
 
+from regard.errors import ArgumentError
 from regard.experiments.meter import Meter, Progress
 from regard.experiments.plan import Plan, digest
 from regard.experiments.result import Kind, Result
@@ -46,11 +47,27 @@ class ImageCase:
 
     Attributes:
         baseline: The request without methods, decided by the model.
-        variants: Of it; the first has no methods.
+        variants: Of it; the first has no methods, and no two have one label.
+
+    Raises:
+        ArgumentError: there is no baseline, or a label comes twice.
     """
 
     baseline: Request
     variants: tuple[Variant, ...]
+
+    def __post_init__(self) -> None:
+        labels = [each.label for each in self.variants]
+        if not labels or self.variants[0].methods:
+            raise ArgumentError(
+                "ImageCase: the first variant must be the baseline, without methods: all others "
+                "are compared with it. Put Variant('baseline') first."
+            )
+        if len(set(labels)) < len(labels):
+            twice = next(each for each in labels if labels.count(each) > 1)
+            raise ArgumentError(
+                f"ImageCase: two variants are called '{twice}'. Give each a label of its own."
+            )
 
     @property
     def name(self) -> tuple[str, int]:
@@ -72,7 +89,8 @@ class ImagePlan(Plan[ImageCase]):
         model: Which generates.
         cases: In the order of the table; those of one prompt stand together.
         judges: Of the images.
-        recipe: With what all is made, as plain JSON values.
+        recipe: With what all is made, as plain JSON values; empty for the prompts, the seeds, the
+            methods of the variants, and what decides the images of this model.
         notes: What is not measured, and why.
         columns: Which columns of the table come first, if not those of the variants.
         timed: Whether each variant is generated alone, for all seeds of a prompt at once, so
@@ -83,11 +101,38 @@ class ImagePlan(Plan[ImageCase]):
     model: "TextToImage"
     cases: Sequence[ImageCase]
     judges: Sequence["Judge"]
-    recipe: dict[str, Any]
+    recipe: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
     timed: bool = False
     grows: ClassVar = ("prompts", "seeds")
+
+    def __post_init__(self) -> None:
+        rows = [each for case in self.cases for each in case.variants if each.columns is not None]
+        by = self.kind.by
+        lacking = [each.label for each in rows if by is not None and by not in (each.columns or {})]
+        if not rows or lacking:
+            what = f"'{lacking[0]}' has no column '{by}'" if lacking else "there are none"
+            raise ArgumentError(
+                f"ImagePlan: the table has a row for each variant with columns, and {what}. Give "
+                f"columns, such as Variant('x2', methods, {{'{by or 'factor'}': 2.0}})."
+            )
+        if not self.recipe:
+            object.__setattr__(self, "recipe", self._recipe_of_all())
+
+    def _recipe_of_all(self) -> dict[str, Any]:
+        """Prompts, seeds, methods, and with what all images are made."""
+        names = [case.name for case in self.cases]
+        methods = {
+            each.label: [method.recipe() for method in each.methods]
+            for each in self.cases[0].variants
+        }
+        return {
+            "prompts": list(dict.fromkeys(prompt for prompt, _ in names)),
+            "seeds": list(dict.fromkeys(seed for _, seed in names)),
+            "methods": methods,
+            **shared_recipe(self.model, self.cases[0].baseline),
+        }
 
     def decides(self, case: ImageCase) -> Any:
         """As for `Plan`: the model, the judges, the request and the methods of each variant."""

@@ -38,7 +38,7 @@ def plain_kind(name: str, by: str) -> Kind:
             rows.append(row)
         return pd.DataFrame(rows)
 
-    return Kind(name, summary, paged(_sheets, _page))
+    return Kind(name, summary, paged(_sheets, _page), by=by)
 
 
 def _sheets(found: Result) -> Iterator[tuple[str, Any]]:

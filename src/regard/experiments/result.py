@@ -42,12 +42,14 @@ class Kind:
         summary: From a result, a level and a seed to means with intervals.
         files: From a result to the files of its folder, one after the other, but for the recipe.
         measures: Columns of the table that are averaged, if they were measured.
+        by: A column that every row of the table must have, if means are taken by one.
     """
 
     name: str
     summary: Callable[[Any, float, int], pd.DataFrame]
     files: Callable[[Any], Files]
     measures: tuple[str, ...] = ()
+    by: str | None = None
 
     @property
     def stamp(self) -> str:

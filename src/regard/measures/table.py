@@ -2,7 +2,7 @@
 
 import inspect
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
+from regard.arguments import listed, shown
 from regard.axes import HEAD, QUERY, STEP
 from regard.errors import ArgumentError
 from regard.measures.about import (
@@ -21,6 +22,7 @@ from regard.measures.about import (
     PATCH_ROWS,
     ROWS,
     SINK_ROWS,
+    About,
     about_of,
 )
 from regard.measures.named import measures
@@ -35,7 +37,7 @@ ALL = "all"
 Sum = tuple[NDArray[Any], NDArray[Any], NDArray[Any], str]
 
 
-def over_trace(trace: Trace | str | os.PathLike[str], names: str | Sequence[str]) -> pd.DataFrame:
+def over_trace(trace: Trace | str | os.PathLike[str], names: Any) -> pd.DataFrame:
     """Measures of every layer, step and head of a trace, in 512 MB whatever its size.
 
     Of words, the map of a word over the patches is measured, put to a sum of 1. Of images, the
@@ -45,7 +47,8 @@ def over_trace(trace: Trace | str | os.PathLike[str], names: str | Sequence[str]
 
     Args:
         trace: A trace, or the folder of a saved one, which is read block by block.
-        names: Names of measures with a value per query, those of other packages too: what
+        names: Measures with a value per query, one or several: the names of those that
+            `regard.measures.measures` lists, or functions of your own under `measure`. What
             ``about.reads`` says of a measure is what it is given.
 
     Returns:
@@ -66,15 +69,15 @@ def over_trace(trace: Trace | str | os.PathLike[str], names: str | Sequence[str]
         >>> table.query("of == 'and' and step == 0 and head == 0")["value"].tolist()
         [1.0, 1.0]
     """
-    asked = [names] if isinstance(names, str) else list(dict.fromkeys(names))
-    functions = {name: _measure(name) for name in asked}
+    several = [names] if isinstance(names, str) or callable(names) else listed(names) or []
+    functions = dict(_measure(each) for each in several)
     if not functions:
         raise ArgumentError("over_trace: names is empty. Name at least one measure.")
     opened = nullcontext(trace) if isinstance(trace, Trace) else open_layers(Path(trace))
     with opened as found:
         rows = list(_rows(found, functions))
     table = pd.DataFrame(rows, columns=COLUMNS)
-    missing = [name for name in asked if not table["measure"].str.split().str[0].eq(name).any()]
+    missing = [name for name in functions if not table["measure"].str.split().str[0].eq(name).any()]
     if missing:
         words = any(of_words(layer) for layer in found.layers.values())
         what = "where words lie" if words else "where patches look"
@@ -85,14 +88,21 @@ def over_trace(trace: Trace | str | os.PathLike[str], names: str | Sequence[str]
     return table
 
 
-def _measure(name: str) -> Callable[..., Any]:
-    function: Callable[..., Any] = measures.get(name)
+def _measure(each: Any) -> tuple[str, Callable[..., Any]]:
+    """The name of a measure, and its function."""
+    if not isinstance(each, str) and not isinstance(getattr(each, "about", None), About):
+        raise ArgumentError(
+            f"over_trace: names hold {shown(each)}, which is no measure. Give its name, such as "
+            f"'gini', or a function under regard.measures.measure."
+        )
+    name = each if isinstance(each, str) else each.__name__
+    function: Callable[..., Any] = measures.get(name) if isinstance(each, str) else each
     if about_of(function).reads not in READERS:
         raise ArgumentError(
             f"over_trace: '{name}' has no value per query, so it cannot be taken block by block. "
             f"Call it on a layer: measures.get('{name}')."
         )
-    return function
+    return name, function
 
 
 def _rows(
