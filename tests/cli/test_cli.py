@@ -11,7 +11,7 @@ import regard.zoo.train
 from looks import PROMPT, pipeline, seen
 from regard.cli import app, polite
 from regard.cli.polite import bar
-from regard.experiments.evaluate import EVALUATION, Evaluation, table_of
+from regard.experiments.evaluate_report import EVALUATION, Evaluation, table_of
 from regard.trace import Trace
 
 

@@ -8,7 +8,7 @@ from regard.data.drawings import SUBJECTS
 from regard.data.scenes import Placed, Scene, mentions_in
 from regard.errors import UnknownName
 from regard.experiments import evaluate
-from regard.experiments.evaluate import EVALUATION
+from regard.experiments.evaluate_report import EVALUATION
 from regard.experiments.evaluations.scenes import caption_figures, zero_shot_texts
 from regard.experiments.evaluations.task import SEED, CardTask, chunks
 from regard.experiments.store import Done

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import torch
 import xarray as xr
 
 from regard.data.drawings import SUBJECTS
@@ -10,7 +11,7 @@ from regard.experiments.evaluations.generated import (
     pair_figures,
     single_figures,
 )
-from regard.experiments.evaluations.noised import noised, true_maps
+from regard.experiments.evaluations.noised import _noise, _other_words, noised, true_maps
 from regard.experiments.evaluations.openmoji import single_prompts
 from regard.experiments.evaluations.subject_maps import model
 from regard.experiments.evaluations.task import Chunk
@@ -23,6 +24,8 @@ from regard.experiments.evaluations.word_maps import (
     word_map,
 )
 from regard.generation import Request, generate
+from regard.measures.place import iou
+from regard.measures.thresholds import best_threshold
 from regard.models import TextToImage
 from regard.models.detector import Detection, Detections
 from regard.scores.presence import misbound_colours, neglected_subjects
@@ -176,30 +179,45 @@ def test_what_is_observed_in_a_batch_is_what_it_is_alone():
     assert both[0]["output"].isel(token=slice(3, None)).max() == 0  # start, a, cat
 
 
-@pytest.fixture
-def quickly(monkeypatch):
-    monkeypatch.setattr("regard.experiments.evaluations.generated.STEPS", 2)
-
-
-def test_of_generated_images_verdicts_maps_and_masks_are_kept(quickly):
+def test_of_generated_images_verdicts_maps_and_masks_are_kept(monkeypatch):
+    """As if the segmenter saw the cat of the first image, and the dog of the second."""
+    masks = [np.zeros((64, 64), bool), np.ones((64, 64), bool)]
+    masks[0][:32] = True
+    seen = [
+        Detections({name: Detection(mask, colour, 1.0)})
+        for name, colour, mask in zip(("cat", "dog"), ("gray", "brown"), masks, strict=True)
+    ]
+    home = "regard.experiments.evaluations.generated"
+    monkeypatch.setattr(f"{home}.STEPS", 2)
+    monkeypatch.setattr(f"{home}.detect", lambda images: seen[: len(images)])
     wanted = [("a cat and a red car", 0), ("a dog", 3)]
     done = generated(wanted)
     assert [(each["prompt"], each["seed"]) for each in done.rows] == wanted
+    assert [each["neglected"] for each in done.rows] == [0.5, 0.0]
     assert done.images.shape == (2, 64, 64, 3)
     assert [label.split(" [")[0] for label in done.labels] == [prompt for prompt, _ in wanted]
-    found = {name: len(each) for name, each in done.arrays.items()}
-    assert found == ({name: len(done.values) for name in [*READINGS, "masks"]} if found else {})
+    assert done.values == ["a cat and a red car", "a dog"]
+    np.testing.assert_array_equal(done.arrays["masks"], masks)
+    assert {name: each.shape for name, each in done.arrays.items() if name != "masks"} == (
+        dict.fromkeys(READINGS, (2, 16, 16))
+    )
+    alone = generate(model(), [Request("a dog", seed=3, num_inference_steps=2, guidance_scale=4.0)])
+    assert np.abs(done.images[1].astype(int) - np.asarray(alone[0].image)).max() <= 1
     figures = generated_maps({Chunk("two subjects", 0, 2): done})
-    assert np.isnan(figures["map_miou"]) or figures["map_miou"] >= 0
+    cat, dog = (xr.DataArray(each, dims=("y", "x")) for each in done.arrays["own"])
+    lower, whole = (xr.DataArray(each, dims=("y", "x")) for each in masks)
+    limit = best_threshold([cat], [lower])
+    assert figures["map_miou"] == pytest.approx(iou(dog, whole, threshold=limit).item())
 
 
 def test_noised_scenes_are_the_same_whichever_chunks_they_are_read_in():
     """Noise and other words are drawn for all scenes in order."""
     first, second = noised(Chunk("noised scenes", 0, 24)), noised(Chunk("noised scenes", 24, 28))
-    again = noised(Chunk("noised scenes", 24, 28))
     assert set(second.values) == {24, 25, 26, 27}
-    for name, each in second.arrays.items():
-        np.testing.assert_array_equal(each, again.arrays[name])
+    drawn = torch.Generator().manual_seed(0)
+    torch.randn((24, 3), generator=drawn)
+    assert torch.equal(_noise(Chunk("", 24, 28), (3,)), torch.randn((4, 3), generator=drawn))
+    assert _other_words(28)[:24] == _other_words(24)
     chunks = {Chunk("noised scenes", 0, 24): first, Chunk("noised scenes", 24, 28): second}
     found = true_maps(chunks)
     assert found["map_miou_true_mask"] > found["map_miou_disc"] > found["map_miou_shuffled"]

@@ -40,7 +40,8 @@ def test_the_summary_has_the_mean_of_each_number_for_each_value():
 def test_the_recipe_says_what_decides_all_images():
     told = plan().recipe
     assert (told["prompts"], told["seeds"]) == (["a cat", "a dog on grass"], [0])
-    assert told["methods"]["x 0.5"] == [temperature(0.5).recipe()]
+    assert list(told["variants"]) == ["a cat", "a dog on grass"]
+    assert told["variants"]["a cat"]["x 0.5"] == [temperature(0.5).recipe()]
     assert told["weights_sha256"] == TextToImage.of(pipeline()).fingerprint
 
 
@@ -66,6 +67,8 @@ def test_it_goes_on_and_is_saved_like_any_other(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         run(plan(), store=tmp_path / "s", progress=stop)
     assert len(list((tmp_path / "s" / "cases").iterdir())) == 1
+    more = run(plan(("a cat", "a dog on grass", "a bird")), store=tmp_path / "s")
+    assert len(more.table) == 6
     found = run(plan(), store=tmp_path / "s")
     found.save(tmp_path / "out")
     page = (tmp_path / "out" / "report.html").read_text()

@@ -23,7 +23,7 @@ from looks import PROMPT, pipeline, seen
 from regard.data.coco import write_coco
 from regard.errors import OutputError
 from regard.experiments.benchmark_report import BENCHMARK
-from regard.experiments.evaluate import EVALUATION, Evaluation, table_of
+from regard.experiments.evaluate_report import EVALUATION, Evaluation, table_of
 from regard.experiments.result import Result
 from regard.experiments.score_report import SCORE, Scores
 from regard.experiments.store import Done
@@ -191,7 +191,7 @@ FORMATS = {
         lambda: (small_study(), small_study("other")), "tables",
     ),
     "score": Format("regard.experiments.score_report", "score", scored),
-    "evaluation": Format("regard.experiments.evaluate", "evaluate", evaluated, "figures"),
+    "evaluation": Format("regard.experiments.evaluate_report", "evaluate", evaluated, "figures"),
     "training": Format("regard.zoo.checkpoint", "training", trained, "unet"),
 }  # fmt: skip
 FORMATS = {name: replace(each, made=cache(each.made)) for name, each in FORMATS.items()}

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.metrics import average_precision_score, jaccard_score, roc_auc_score
 
+from planes import plane
 from regard.errors import ArgumentError, AxisError
 from regard.measures.place import (
     average_precision,
@@ -15,20 +16,6 @@ from regard.measures.place import (
     pointing_game,
     roc_area,
 )
-
-
-def plane(values):
-    return xr.DataArray(np.asarray(values), dims=["y", "x"])
-
-
-@pytest.fixture
-def heat():
-    return plane(np.random.default_rng(0).random((6, 5)))
-
-
-@pytest.fixture
-def mask():
-    return plane(np.random.default_rng(1).random((6, 5)) > 0.6)
 
 
 def test_iou_by_hand():

@@ -1,26 +1,12 @@
 import numpy as np
 import pytest
-import xarray as xr
 
+from planes import plane
 from regard.errors import ArgumentError
 from regard.measures.place import (
     iou,
 )
 from regard.measures.thresholds import best_threshold, disc
-
-
-def plane(values):
-    return xr.DataArray(np.asarray(values), dims=["y", "x"])
-
-
-@pytest.fixture
-def heat():
-    return plane(np.random.default_rng(0).random((6, 5)))
-
-
-@pytest.fixture
-def mask():
-    return plane(np.random.default_rng(1).random((6, 5)) > 0.6)
 
 
 @pytest.mark.parametrize("scale", ["range", "mean"])

@@ -99,8 +99,8 @@ def evaluate(
     With --out, called again after an interruption, it goes on where it stopped.
     """
     recipe(name)  # an unknown name is refused before torch is loaded
-    from regard.experiments.evaluate import EVALUATION
     from regard.experiments.evaluate import evaluate as compute
+    from regard.experiments.evaluate_report import EVALUATION
 
     run = partial(compute, name, quick=quick)
     what = f"evaluating {name}"

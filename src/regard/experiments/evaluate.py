@@ -2,26 +2,23 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import version
 from typing import Any
 
-import pandas as pd
-
 from regard.arguments import pathlike
 from regard.errors import unknown
+from regard.experiments.evaluate_report import EVALUATION, Evaluation, table_of
 from regard.experiments.evaluations.task import CardTask, Chunk
 from regard.experiments.meter import Meter, Progress
 from regard.experiments.plan import Plan
-from regard.experiments.result import Kind, Result, paged
+from regard.experiments.result import Kind
 from regard.experiments.run import run
 from regard.experiments.store import Done
 from regard.progress import check_progress
-from regard.views import Plate, Section, contact_sheet, report
 from regard.zoo import recipes, weights_folder
-from regard.zoo.cards import FIGURES, GOALS
 
 _TASKS = {
     "openmoji-clip": "regard.experiments.evaluations.scenes:CLIP",
@@ -31,29 +28,6 @@ _TASKS = {
     "openmoji": "regard.experiments.evaluations.openmoji:OPENMOJI",
     "fashion-vit": "regard.experiments.evaluations.clothes:CLASSIFIER",
 }
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Evaluation(Result):
-    """What `evaluate` measured.
-
-    Attributes:
-        kind: `EVALUATION`.
-        table: One row for each figure: figure, what it is, value, the ends of its interval and the
-            goal; NaN where there is none.
-        recipe: Model, weights, whether quick, and versions.
-        cases: What each chunk of images gave.
-        figures: Every figure by its key, with the ends of intervals; shares in 0..1.
-    """
-
-    figures: Mapping[str, float] = field(default_factory=dict)
-
-    def __repr__(self) -> str:
-        return f"Evaluation({self.recipe['model']}: {len(self.table)} figures)"
-
-    def to_json(self) -> dict[str, Any]:
-        """Every figure by its key, one flat object."""
-        return dict(self.figures)
 
 
 def evaluate(
@@ -89,13 +63,11 @@ def evaluate(
         raise unknown("bundled model", name, recipes())
     store = None if store is None else pathlike(store, "store", "evaluate")
     plan = EvaluationPlan.of(name, quick=quick)
-    found = run(plan, store=store, overwrite=overwrite, progress=progress)
-    assert isinstance(found, Evaluation)
-    return found
+    return run(plan, store=store, overwrite=overwrite, progress=progress)
 
 
 @dataclass(frozen=True)
-class EvaluationPlan(Plan[Chunk]):
+class EvaluationPlan(Plan[Chunk, Evaluation]):
     """The evaluation of one model.
 
     Attributes:
@@ -107,11 +79,7 @@ class EvaluationPlan(Plan[Chunk]):
     task: CardTask
     cases: Sequence[Chunk]
     recipe: dict[str, Any]
-
-    @property
-    def kind(self) -> Kind:  # type: ignore[override]
-        """`EVALUATION`."""
-        return EVALUATION
+    kind: Kind = EVALUATION
 
     @classmethod
     def of(cls, name: str, *, quick: bool) -> "EvaluationPlan":
@@ -168,59 +136,3 @@ def _files_sha256(name: str) -> str:
     for file in sorted(weights_folder(name).rglob("*.safetensors")):
         found.update(file.read_bytes())
     return found.hexdigest()
-
-
-def table_of(figures: Mapping[str, float]) -> pd.DataFrame:
-    """One row for each figure that a card quotes.
-
-    Args:
-        figures: As `Evaluation.figures` has them.
-
-    Returns:
-        figure, meaning, value, value_low, value_high and goal.
-
-    Example:
-        >>> table_of({"psnr_db": 31.5})[["figure", "value", "goal"]].values.tolist()
-        [['psnr_db', 31.5, 28.0]]
-    """
-    nothing = float("nan")
-    return pd.DataFrame(
-        [
-            {
-                "figure": key,
-                "meaning": meaning,
-                "value": figures[key],
-                "value_low": figures.get(f"{key}_low", nothing),
-                "value_high": figures.get(f"{key}_high", nothing),
-                "goal": GOALS.get(key, nothing),
-            }
-            for key, meaning in FIGURES.items()
-            if key in figures
-        ]
-    )
-
-
-def figures_of(found: Evaluation) -> Iterator[tuple[str, Any]]:
-    """A sheet of the images of each chunk that generated some."""
-    for number, done in enumerate(found.cases.values()):
-        if done.labels:
-            yield f"sheet-{number:03}", contact_sheet(list(done.images), done.labels, scale=2)
-
-
-def page_of(found: Evaluation, figures: Mapping[str, Any]) -> str:
-    """The report as one HTML file.
-
-    Args:
-        found: The evaluation.
-        figures: Its sheets of images, as `figures_of` gives them, or their PNGs.
-    """
-    caption = "What was generated: its prompt, and in brackets what the segmenter finds."
-    plates = {name: Plate(each, caption) for name, each in figures.items()}
-    sections = [Section("What it looks like", plates=plates)] if plates else []
-    quick = "A quick subset, not to be quoted. " if found.recipe["quick"] else ""
-    lead = [f"{quick}Measured on what was never trained on; intervals are of 95 %."]
-    title = f"The figures of {found.recipe['model']}"
-    return report(title, sections, summary=found.table, lead=lead, recipe=found.recipe)
-
-
-EVALUATION = Kind("evaluate", lambda found, level, seed: found.table, paged(figures_of, page_of))

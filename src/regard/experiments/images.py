@@ -81,7 +81,7 @@ class ImageCase:
 
 
 @dataclass(frozen=True)
-class ImagePlan(Plan[ImageCase]):
+class ImagePlan(Plan[ImageCase, Result]):
     """Images to generate and to judge; memory is the images of one case, or of one prompt if timed.
 
     Attributes:
@@ -90,7 +90,7 @@ class ImagePlan(Plan[ImageCase]):
         cases: In the order of the table; those of one prompt stand together.
         judges: Of the images.
         recipe: With what all is made, as plain JSON values; empty for the prompts, the seeds, the
-            methods of the variants, and what decides the images of this model.
+            variants of each prompt, and what decides the images of this model.
         notes: What is not measured, and why.
         columns: Which columns of the table come first, if not those of the variants.
         timed: Whether each variant is generated alone, for all seeds of a prompt at once, so
@@ -105,7 +105,7 @@ class ImagePlan(Plan[ImageCase]):
     notes: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
     timed: bool = False
-    grows: ClassVar = ("prompts", "seeds")
+    grows: ClassVar = ("prompts", "seeds", "variants")
 
     def __post_init__(self) -> None:
         rows = [each for case in self.cases for each in case.variants if each.columns is not None]
@@ -121,16 +121,18 @@ class ImagePlan(Plan[ImageCase]):
             object.__setattr__(self, "recipe", self._recipe_of_all())
 
     def _recipe_of_all(self) -> dict[str, Any]:
-        """Prompts, seeds, methods, and with what all images are made."""
+        """Prompts, seeds, the variants of each prompt, and with what all images are made."""
         names = [case.name for case in self.cases]
         methods = {
-            each.label: [method.recipe() for method in each.methods]
-            for each in self.cases[0].variants
+            case.baseline.prompt: {
+                each.label: [method.recipe() for method in each.methods] for each in case.variants
+            }
+            for case in self.cases
         }
         return {
             "prompts": list(dict.fromkeys(prompt for prompt, _ in names)),
             "seeds": list(dict.fromkeys(seed for _, seed in names)),
-            "methods": methods,
+            "variants": methods,
             **shared_recipe(self.model, self.cases[0].baseline),
         }
 

@@ -21,9 +21,10 @@ class Case(Protocol):
 
 
 OneCase = TypeVar("OneCase", bound=Case)
+Found = TypeVar("Found", bound=Result)
 
 
-class Plan(ABC, Generic[OneCase]):
+class Plan(ABC, Generic[OneCase, Found]):
     """Everything that decides what an experiment gives; `regard.experiments.run.run` does it.
 
     Attributes:
@@ -64,7 +65,7 @@ class Plan(ABC, Generic[OneCase]):
         rows: Sequence[dict[str, Any]],
         recipe: dict[str, Any],
         cases: Mapping[Any, Done],
-    ) -> Result:
+    ) -> Found:
         """What the experiment found, once all is done.
 
         Args:

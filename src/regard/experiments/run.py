@@ -5,19 +5,18 @@ import time
 from typing import Any
 
 from regard.experiments.meter import Progress, counting
-from regard.experiments.plan import Plan
-from regard.experiments.result import Result
+from regard.experiments.plan import Found, Plan
 from regard.experiments.store import Store
 from regard.progress import reporting
 
 
 def run(
-    plan: Plan[Any],
+    plan: Plan[Any, Found],
     *,
     store: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
     progress: Progress | bool | None = None,
-) -> Result:
+) -> Found:
     """Do every case of a plan that is not in the store yet.
 
     Memory: what one group of cases needs.

@@ -13,11 +13,10 @@ from torch.nn import functional
 from regard.arguments import number, pair, verb, whole
 from regard.axes import KEY, QUERY, STEP, TOKEN, X, Y
 from regard.errors import ArgumentError, AxisError, NothingObserved
+from regard.explain.asked_words import asked_words
 from regard.explain.flow import LARGEST
-from regard.generation import Request, Sampling, generate
-from regard.look.asked import check_words
+from regard.generation import Sampling, generate
 from regard.measures.rows import check_attention
-from regard.models.text_to_image import TextToImage
 from regard.tap import AttentionCall
 from regard.tap.segment import Grid
 from regard.tap.weights import Weights
@@ -271,11 +270,7 @@ def propagated_words(
     Source:
         As for `propagated`.
     """
-    request = Request.of(prompt, sampling)
-    check_words(words)
-    model = TextToImage.of(model)
-    text = model.tokenize(prompt, whole=True)
-    wanted = [token.index for token in text.tokens] if words is None else text.spelled(words)
+    model, request, text, wanted = asked_words(model, prompt, words, sampling)
     kept = Propagation(wanted, power=power, gamma=gamma, grid=grid)
     generate(model, [request], observe=[kept])
     maps = kept.result()

@@ -13,11 +13,10 @@ from torch import Tensor
 from regard.arguments import flag, number, verb
 from regard.axes import STEP, TOKEN, X, Y
 from regard.errors import NothingObserved
+from regard.explain.asked_words import asked_words
 from regard.explain.flow import Flow
 from regard.explain.time_rollout import RHO, Rhos
-from regard.generation import Request, Sampling, generate
-from regard.look.asked import check_words
-from regard.models.text_to_image import TextToImage
+from regard.generation import Sampling, generate
 from regard.tap import AttentionCall, Tap
 from regard.tap.opened import shadowed
 
@@ -176,11 +175,7 @@ def word_rollout(
     Source:
         As for `WordRollout`.
     """
-    request = Request.of(prompt, sampling)
-    check_words(words)
-    model = TextToImage.of(model)
-    text = model.tokenize(prompt, whole=True)
-    kept = [token.index for token in text.tokens] if words is None else text.spelled(words)
+    model, request, text, kept = asked_words(model, prompt, words, sampling)
     rollout = WordRollout(residual=residual)
     tap = Tap(model.pipeline, observe=[rollout])
     rhos = Rhos(model.scheduler, tap)

@@ -62,6 +62,4 @@ def redundancy(
 
     chosen = budget or (QUICK if quick else FULL)
     plan = RemovalPlan.of(TextToImage.of(model), chosen, quick=quick)
-    found = run(plan, store=store, overwrite=overwrite, progress=progress)
-    assert isinstance(found, Study)
-    return found
+    return run(plan, store=store, overwrite=overwrite, progress=progress)

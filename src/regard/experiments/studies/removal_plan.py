@@ -68,7 +68,7 @@ def cases_of(budget: PromptBudget) -> list[RemovalCase]:
 
 
 @dataclass(frozen=True)
-class RemovalPlan(Plan[RemovalCase]):
+class RemovalPlan(Plan[RemovalCase, Study]):
     """The study of one model: every case removes the words of one prompt at one seed.
 
     Attributes:

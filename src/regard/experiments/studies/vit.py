@@ -60,6 +60,4 @@ def vit(
 
     setting = opened(model, test, budget or (QUICK if quick else FULL))
     plan = VitPlan.of(setting, quick=quick)
-    found = run(plan, store=store, overwrite=overwrite, progress=progress)
-    assert isinstance(found, Study)
-    return found
+    return run(plan, store=store, overwrite=overwrite, progress=progress)

@@ -51,7 +51,7 @@ PARTS = (
 
 
 @dataclass(frozen=True)
-class VitPlan(Plan[StudyPart]):
+class VitPlan(Plan[StudyPart, Study]):
     """The study of one model on one data set; each of its cases is a part of the study.
 
     Attributes:
