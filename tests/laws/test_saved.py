@@ -191,7 +191,7 @@ FORMATS = {
         lambda: (small_study(), small_study("other")), "tables",
     ),
     "score": Format("regard.experiments.score_report", "score", scored),
-    "evaluation": Format("regard.experiments.evaluate_report", "evaluate", evaluated, "figures"),
+    "evaluation": Format("regard.experiments.evaluate_report", "evaluation", evaluated, "figures"),
     "training": Format("regard.zoo.checkpoint", "training", trained, "unet"),
 }  # fmt: skip
 FORMATS = {name: replace(each, made=cache(each.made)) for name, each in FORMATS.items()}

@@ -87,4 +87,4 @@ def page_of(found: Evaluation, figures: Mapping[str, Any]) -> str:
     return report(title, sections, summary=found.table, lead=lead, recipe=found.recipe)
 
 
-EVALUATION = Kind("evaluate", lambda found, level, seed: found.table, paged(figures_of, page_of))
+EVALUATION = Kind("evaluation", lambda found, level, seed: found.table, paged(figures_of, page_of))
