@@ -96,7 +96,7 @@ GENERATED = [
 ]
 
 SEVERAL = [
-    *each("prompt", [["a cat", 3], ["a cat", ""], (), {"a", "b"}]),
+    *each("prompt", [["a cat", 3], ["a cat", ""], (), {"a cat"}]),
     *each("seed", [[], [0, "1"], [0, -1], [True], np.array([0.5])]),
     {"prompt": ["a cat", "a dog"], "seed": [0, 1, 2]},
     {"prompt": ["a cat", "a dog"], "negative_prompt": ["x", "y"]},
