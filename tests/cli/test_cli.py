@@ -5,6 +5,7 @@ from importlib import import_module
 from types import SimpleNamespace
 
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 import regard.zoo.train
@@ -168,6 +169,13 @@ def test_scenes_are_written_with_a_contact_sheet(tmp_path):
     captions = json.loads((out / "annotations" / "captions_test.json").read_text())
     assert len(captions["annotations"]) == 3
     assert {each.name for each in out.iterdir()} == {"test", "annotations", "contact-sheet.png"}
+
+
+def test_scenes_of_version_2_have_its_size(tmp_path):
+    out = tmp_path / "scenes"
+    done = regard_("data", "scenes", "--count", 2, "--out", out, "--version", 2)
+    assert done.exit_code == 0, done.output
+    assert Image.open(out / "train" / "000000000001.png").size == (128, 128)
 
 
 def test_a_bar_is_drawn_where_there_is_a_terminal(monkeypatch, capsys):

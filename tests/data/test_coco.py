@@ -12,11 +12,17 @@ from regard.errors import ArgumentError, OutputError
 COUNT = 12
 
 
+@pytest.fixture(scope="module", params=[1, 2])
+def version(request):
+    """Of the scenes."""
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(tmp_path_factory, version):
     """Twelve scenes, written once."""
     place = tmp_path_factory.mktemp("coco") / "scenes"
-    write_coco(place, COUNT, seed=3)
+    write_coco(place, COUNT, seed=3, version=version)
     return place
 
 
@@ -39,11 +45,11 @@ def test_run_lengths_by_hand():
     assert run_lengths(np.array([[0, 1, 1], [0, 0, 1]], bool)) == [2, 1, 1, 2]
 
 
-def test_every_picture_mask_box_and_caption_comes_back(folder):
+def test_every_picture_mask_box_and_caption_comes_back(folder, version):
     instances, captions = read(folder, "instances"), read(folder, "captions")
     names = {each["id"]: each["name"] for each in instances["categories"]}
     for picture in instances["images"]:
-        each = scene(picture["id"], seed=3)
+        each = scene(picture["id"], seed=3, version=version)
         stored = np.asarray(Image.open(folder / "train" / picture["file_name"]))
         assert np.array_equal(stored, each.image)
         assert (picture["height"], picture["width"]) == stored.shape[:2]
@@ -58,6 +64,7 @@ def test_every_picture_mask_box_and_caption_comes_back(folder):
             assert annotation["iscrowd"] == 0
         (said,) = [a for a in captions["annotations"] if a["image_id"] == picture["id"]]
         assert said["caption"] == each.caption()
+    assert instances["info"]["version"] == str(version)
 
 
 def test_ids_are_unique_and_point_at_something(folder):

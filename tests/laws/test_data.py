@@ -17,6 +17,8 @@ DATA_SETS = {
     "scenes, training": lambda i: _known(scene(i)),
     "scenes, test": lambda i: _known(scene(i, split="test")),
     "scenes, 128 px": lambda i: _known(scene(i, size=128)),
+    "scenes, version 2": lambda i: _known(scene(i, version=2)),
+    "scenes, version 2, test": lambda i: _known(scene(i, version=2, split="test")),
 }
 
 

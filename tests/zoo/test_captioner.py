@@ -22,8 +22,8 @@ CPU = torch.device("cpu")
 
 def test_a_batch_holds_the_captions_of_its_scenes():
     plan = small_recipe("openmoji-captioner")
-    made, how = task(plan, CPU), {"seed": plan.train["seed"], "size": 64}
-    batch, scenes = made.batch(2), scenes_for_judges(2, 4, **how)
+    made = task(plan, CPU)
+    batch, scenes = made.batch(2), scenes_for_judges(2, plan.train)
     read = made.tokenizer.batch_decode(batch["tokens"], skip_special_tokens=True)
     assert [text.strip() for text in read] == [each.caption() for each in scenes]
     assert [len(each.placed) for each in scenes[1:]] == [2, 2, 2]
@@ -69,7 +69,7 @@ def learnt(tmp_path_factory):
     torch.manual_seed(0)
     made = task(plan, CPU)
     job = Job(made, replace(plan, train={**plan.train, "learning_rate": 1e-2}), 120)
-    scenes = scenes_for_judges(0, 4, seed=plan.train["seed"], size=64)
+    scenes = scenes_for_judges(0, plan.train)
     batch = made.batch(0) | {"pixels": to_tensor(each.image for each in scenes)}
     made.batch = lambda step: batch
     for _ in job.run():

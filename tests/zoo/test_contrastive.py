@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from regard.data.scenes import Mention, Placed, Scene
-from regard.zoo.contrastive import Said, symmetric_loss, task
+from regard.data.scenes import Mention, Placed, Scene, scene
+from regard.zoo.contrastive import Said, some_of, symmetric_loss, task
 from small_recipes import small as small_recipe
 
 EYE = torch.eye(2, dtype=torch.bool)
@@ -50,10 +50,10 @@ def test_each_text_of_a_batch_is_true_of_its_own_picture():
     assert same.diagonal().all()
 
 
-def beach(*mentions):
+def beach(*mentions, relation="and"):
     mask = np.ones((1, 1), bool)
     placed = tuple(Placed(each, mask, (0, 0, 1, 1)) for each in mentions)
-    return Scene(np.zeros((1, 1, 3), np.uint8), placed, "beach", True)
+    return Scene(np.zeros((1, 1, 3), np.uint8), placed, "beach", True, relation)
 
 
 CAR, RED, CAT = Mention("car", "blue"), Mention("car", "red"), Mention("cat")
@@ -78,3 +78,30 @@ def test_a_text_is_true_of_a_picture_that_shows_just_that(mentions, background, 
 def test_a_picture_of_two_is_not_told_by_one():
     assert not Said((CAT,), None).is_true_of(beach(CAT, CAR))
     assert Said((CAR, CAT), None).is_true_of(beach(CAT, CAR))
+
+
+def test_one_cat_is_not_two():
+    assert not Said((CAT,), None).is_true_of(beach(Mention("cat", count=2)))
+    assert Said((Mention("cat", count=2),), None).is_true_of(beach(Mention("cat", count=2)))
+
+
+@pytest.mark.parametrize(
+    ("said", "mentions", "shown", "true"),
+    [
+        ("and", (CAT, CAR), "in front of", True),  # says nothing of how they stand
+        ("in front of", (CAT, CAR), "in front of", True),
+        ("in front of", (CAR, CAT), "in front of", False),  # the other way round
+        ("next to", (CAR, CAT), "next to", True),
+        ("next to", (CAT, CAR), "and", False),
+    ],
+)
+def test_how_two_things_stand_is_part_of_what_is_said(said, mentions, shown, true):
+    assert Said(mentions, None, said).is_true_of(beach(CAT, CAR, relation=shown)) == true
+
+
+def test_what_may_be_said_of_a_scene_is_true_of_it():
+    rng = np.random.default_rng(0)
+    scenes = [scene(index, version=2, split="test") for index in range(80)]
+    assert all(some_of(each, rng).is_true_of(each) for each in scenes)
+    texts = {some_of(each, rng).caption("english") for each in scenes}
+    assert not any("plain" in text for text in texts)  # a background without a name

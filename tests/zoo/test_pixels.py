@@ -1,8 +1,10 @@
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 
-from regard.zoo.pixels import to_images, to_tensor, training_scenes
+from regard.data.scenes import scene
+from regard.zoo.pixels import mixed, to_images, to_tensor, training_scenes
 
 
 def test_black_is_minus_one_and_white_is_one():
@@ -27,6 +29,20 @@ def test_values_outside_the_range_are_clipped():
 
 
 def test_no_scene_is_used_in_two_steps():
-    first, second = (training_scenes(step, 5, seed=9, size=64) for step in (0, 1))
+    first, second = (training_scenes(step, 5, {"seed": 9, "size": 64}) for step in (0, 1))
     images = {each.image.tobytes() for each in [*first, *second]}
     assert len(images) == 10
+
+
+def test_a_recipe_says_which_version_of_the_scenes_it_learns():
+    settings = {"seed": 9, "size": 128, "scenes_version": 2}
+    (shown,) = training_scenes(3, 1, settings)
+    assert np.array_equal(shown.image, scene(3, seed=9, version=2).image)
+
+
+@pytest.mark.parametrize(
+    ("settings", "kind"), [({}, torch.float32), ({"bfloat16": True}, torch.bfloat16)]
+)
+def test_precision_is_mixed_where_a_recipe_says_so(settings, kind):
+    with mixed(settings, torch.device("cpu")):
+        assert torch.nn.Linear(2, 2)(torch.zeros(1, 2)).dtype == kind

@@ -27,6 +27,12 @@ def test_a_frequent_word_is_one_token_and_a_compound_several(learnt, word):
     assert count >= 2 if word in COMPOUNDS else count == 1
 
 
+@pytest.mark.parametrize("word", ["two", "three", "front", "next", "cats", "mice", "benches"])
+def test_numbers_relations_and_plurals_are_words_of_version_2(word):
+    assert len(pieces(tokenizer(2), word)) == 1
+    assert len(pieces(tokenizer(2), "balloons")) > 1
+
+
 def test_merges_by_hand():
     # 'low' twice and 'lot': l-o comes 3 times; then lo-w</w> (2) before lo-t</w> (1).
     alphabet = [letter + end for end in ("", "</w>") for letter in "lotw"]

@@ -24,22 +24,29 @@ def scenes(
     out: Annotated[Path, typer.Option(help="Folder to write; it must not exist yet.")],
     count: Annotated[int, typer.Option(help="How many.")] = 1000,
     seed: Annotated[int, typer.Option(help="Names the data set.")] = 0,
-    size: Annotated[int, typer.Option(help="Pixels a side: 64 or 128.")] = 64,
+    size: Annotated[
+        int | None, typer.Option(help="Pixels a side; by default 64, or 128 of version 2.")
+    ] = None,
     split: Annotated[str, typer.Option(help="train or test.")] = "train",
+    version: Annotated[
+        int,
+        typer.Option(
+            min=1, max=2, help="2: sizes, counts, occlusion and textures, at 128 or 256 pixels."
+        ),
+    ] = 1,
 ) -> None:
     """Make scenes with captions and masks in the layout of COCO, and a contact sheet."""
     from regard.data.coco import write_coco
 
     if split not in ("train", "test"):
         raise unknown("split", split, ["train", "test"])
-    sheet = _sheet(min(count, SHOWN), seed=seed, size=size, split=split) if count > 0 else None
+    how: dict[str, Any] = {"seed": seed, "size": size, "split": split, "version": version}
+    sheet = _sheet(min(count, SHOWN), **how) if count > 0 else None
     with bar("drawing") as advance:
         write_coco(
             out,
             count,
-            seed=seed,
-            size=size,
-            split=split,  # type: ignore[arg-type]  # one of the two, as was checked
+            **how,
             on_scene=lambda done: advance(done, count),
             finish=lambda folder: sheet.save(folder / "contact-sheet.png"),
         )

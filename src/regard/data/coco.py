@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from regard.data.drawings import ANIMALS, SUBJECTS
-from regard.data.scenes import Scene, Split, scene
+from regard.data.scenes import Scene, Split, Version, scene
 from regard.errors import ArgumentError, OutputError
 from regard.saved.claim import claim
 from regard.saved.folder import check_above, complete
@@ -27,8 +27,9 @@ def write_coco(
     count: int,
     *,
     seed: int = 0,
-    size: int = 64,
+    size: int | None = None,
     split: Split = "train",
+    version: Version = 1,
     on_scene: Callable[[int], None] | None = None,
     finish: Callable[[Path], None] | None = None,
 ) -> None:
@@ -42,8 +43,9 @@ def write_coco(
         folder: A folder that does not exist yet; it appears when all is written.
         count: How many scenes, 1 or more.
         seed: Names the data set, as in `regard.data.scenes.scene`.
-        size: 64 or 128 pixels a side.
+        size: Pixels a side, as in `regard.data.scene`; None takes the smaller of two.
         split: 'train' or 'test'.
+        version: Of the scenes, 1 or 2.
         on_scene: Called with the number of scenes written so far.
         finish: Called with the folder when all scenes are in it, to add what is to appear with
             them.
@@ -65,7 +67,12 @@ def write_coco(
     def fill(fresh: Path) -> None:
         (fresh / split).mkdir(parents=True)
         (fresh / "annotations").mkdir()
-        _write(fresh, count, seed, size, split, on_scene or (lambda _: None))
+        shown = (
+            scene(index, seed=seed, size=size, split=split, version=version)
+            for index in range(count)
+        )
+        about = f"regard scenes, version {version}, {split}, seed {seed}"
+        _write(fresh, shown, split, {"description": about, "version": str(version)}, on_scene)
         if finish is not None:
             finish(fresh)
 
@@ -82,26 +89,24 @@ def _refuse(folder: Path) -> None:
 
 def _write(
     folder: Path,
-    count: int,
-    seed: int,
-    size: int,
+    scenes: Iterable[Scene],
     split: Split,
-    on_scene: Callable[[int], None],
+    info: dict[str, str],
+    on_scene: Callable[[int], None] | None,
 ) -> None:
     pictures: list[dict[str, Any]] = []
     captions: list[dict[str, Any]] = []
     instances: list[dict[str, Any]] = []
-    for index in range(count):
-        each = scene(index, seed=seed, size=size, split=split)
-        name = f"{index:012d}.png"
+    for index, each in enumerate(scenes):
+        name, (height, width) = f"{index:012d}.png", each.image.shape[:2]
         Image.fromarray(each.image).save(folder / split / name)
         pictures.append(
-            {"id": index, "file_name": name, "width": size, "height": size, "license": 1}
+            {"id": index, "file_name": name, "width": width, "height": height, "license": 1}
         )
         captions.append({"id": index, "image_id": index, "caption": each.caption()})
         instances += _instances(each, index, first=len(instances))
-        on_scene(index + 1)
-    info = {"description": f"regard scenes, {split}, seed {seed}, {size} px", "version": "1"}
+        if on_scene is not None:
+            on_scene(index + 1)
     common = {"info": info, "licenses": [LICENCE], "images": pictures}
     _dump(folder / f"annotations/captions_{split}.json", {**common, "annotations": captions})
     _dump(

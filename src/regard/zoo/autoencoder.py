@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from regard.zoo.pixels import to_tensor, training_scenes
+from regard.zoo.pixels import mixed, to_tensor, training_scenes
 from regard.zoo.recipe import Recipe
 
 
@@ -24,24 +24,30 @@ class AutoencoderTask:
 
     def batch(self, step: int) -> dict[str, Tensor]:
         """Pixels of fresh scenes, two-subject ones as often as single ones."""
-        scenes = training_scenes(
-            step, self.settings["batch"], seed=self.settings["seed"], size=self.settings["size"]
-        )
+        scenes = training_scenes(step, self.settings["batch"], self.settings)
         return {"pixels": to_tensor(s.image for s in scenes).to(self.device)}
 
     def loss(self, batch: dict[str, Tensor], step: int) -> Tensor:
-        """L1 + 4 L2 + L1 of 4x4 means (colours) + half the L1 of slopes (outlines) + some KL."""
+        """L1 + 4 L2 + L1 of 4x4 means (colours) + half the L1 of slopes (outlines) + some KL.
+
+        With ``coarse`` in the recipe also what the latents at half their size decode to, against
+        the image at half its size: what is coarse in the image becomes coarse in the latents, and
+        a denoiser has less to learn.
+
+        Source:
+            Skorokhodov et al. (2025), arXiv 2502.14831, section 4 (the scale of latents).
+        """
         pixels = batch["pixels"]
-        half = self.settings["bfloat16"]
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
+        with mixed(self.settings, self.device):
             posterior = self.network.encode(pixels).latent_dist
-            error = self.network.decode(posterior.sample()).sample.float() - pixels
-        slopes = error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean()
-        # Without the means, small coloured things stay grey for thousands of steps: what differs
-        # in hue alone is a tiny part of all differences.
-        means = F.avg_pool2d(error, 4).abs().mean()
-        match = error.abs().mean() + 4 * error.square().mean() + means + 0.5 * slopes
-        return match + self.settings["kl"] * posterior.kl().mean()
+            latents = posterior.sample()
+            error = self.network.decode(latents).sample.float() - pixels
+        loss = difference(error) + self.settings["kl"] * posterior.kl().mean()
+        if coarse := self.settings.get("coarse", 0.0):
+            with mixed(self.settings, self.device):
+                decoded = self.network.decode(F.avg_pool2d(latents, 2)).sample.float()
+            loss = loss + coarse * difference(decoded - F.avg_pool2d(pixels, 2))
+        return loss
 
     def save(self, folder: Path) -> None:
         """Write the autoencoder with the scale that gives its latents unit variance."""
@@ -51,6 +57,15 @@ class AutoencoderTask:
             )
         self.network.register_to_config(scaling_factor=round(1 / latents.std().item(), 4))
         save_half(self.network, folder)
+
+
+def difference(error: Tensor) -> Tensor:
+    """How large an error of pixels is: by its size, its colours and its outlines."""
+    slopes = error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean()
+    # Without the means, small coloured things stay grey for thousands of steps: what differs
+    # in hue alone is a tiny part of all differences.
+    means = F.avg_pool2d(error, 4).abs().mean()
+    return error.abs().mean() + 4 * error.square().mean() + means + 0.5 * slopes
 
 
 def save_half(network: Any, folder: Path) -> None:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from regard.zoo.autoencoder import save_half
-from regard.zoo.pixels import scenes_for_judges, to_tensor
+from regard.zoo.pixels import mixed, scenes_for_judges, to_tensor
 from regard.zoo.recipe import Recipe
 from regard.zoo.segmenter import IGNORED, softened
 from regard.zoo.words import CONTEXT, tokenizer
@@ -21,7 +21,8 @@ class CaptionerTask:
     def __init__(self, plan: Recipe, device: torch.device) -> None:
         from transformers import BlipConfig, BlipForConditionalGeneration
 
-        self.settings, self.device, self.tokenizer = plan.train, device, tokenizer()
+        self.settings, self.device = plan.train, device
+        self.tokenizer = tokenizer(self.settings.get("scenes_version", 1))
         end = self.tokenizer.eos_token_id
         text = {
             **plan.model["text"],
@@ -43,8 +44,7 @@ class CaptionerTask:
 
     def batch(self, step: int) -> dict[str, Tensor]:
         """Scenes, most of them with two subjects, and their captions."""
-        how = {"seed": self.settings["seed"], "size": self.settings["size"]}
-        scenes = scenes_for_judges(step, self.settings["batch"], **how)
+        scenes = scenes_for_judges(step, self.settings)
         tokens = self.tokenizer(
             [each.caption() for each in scenes], padding=True, return_tensors="pt"
         )
@@ -56,10 +56,11 @@ class CaptionerTask:
 
     def loss(self, batch: dict[str, Tensor], step: int) -> Tensor:
         """Mean cross-entropy over the tokens of the captions and the end, in nats."""
-        out = self.network(
-            pixel_values=batch["pixels"], input_ids=batch["tokens"], labels=batch["labels"]
-        )
-        return out.loss
+        with mixed(self.settings, self.device):
+            out = self.network(
+                pixel_values=batch["pixels"], input_ids=batch["tokens"], labels=batch["labels"]
+            )
+        return out.loss.float()
 
     def save(self, folder: Path) -> None:
         """Write network, tokenizer and image processor in the layout of transformers."""

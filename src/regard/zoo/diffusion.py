@@ -15,7 +15,7 @@ from regard.saved.claim import claim
 from regard.zoo.autoencoder import save_half
 from regard.zoo.bundled import ready, weights_folder, weights_sha256
 from regard.zoo.checkpoint import write_tensors
-from regard.zoo.pixels import to_tensor
+from regard.zoo.pixels import mixed, to_tensor
 from regard.zoo.recipe import Recipe
 from regard.zoo.words import with_filler
 
@@ -30,11 +30,10 @@ class DiffusionTask:
         from transformers import CLIPModel, CLIPTokenizer
 
         self.settings, self.device = plan.train, device
-        clip = weights_folder("openmoji-clip")
+        clip, autoencoder = (weights_folder(name) for name in plan.needs)
         self.tokenizer = CLIPTokenizer.from_pretrained(clip)
         self.text: Any = ready(text_encoder(CLIPModel.from_pretrained(clip))).to(device)
-        autoencoder = AutoencoderKL.from_pretrained(weights_folder("openmoji-autoencoder"))
-        self.autoencoder: Any = ready(autoencoder).to(device)
+        self.autoencoder: Any = ready(AutoencoderKL.from_pretrained(autoencoder)).to(device)
         self.scheduler = DDIMScheduler(**plan.model["scheduler"])
         self.alphas = self.scheduler.alphas_cumprod.to(device)
         self.network: Any = UNet2DConditionModel(**plan.model["unet"]).to(device)
@@ -68,8 +67,7 @@ class DiffusionTask:
         velocity = level.sqrt() * noise - (1 - level).sqrt() * x
         with torch.no_grad():
             words = self.text(batch["tokens"]).last_hidden_state
-        kind, half = self.device.type, self.device.type == "cuda"
-        with torch.autocast(kind, torch.bfloat16, enabled=half):
+        with mixed(self.settings, self.device):
             seen = self.network(noisy, batch["times"], words).sample
         return F.mse_loss(seen.float(), velocity)
 
@@ -100,7 +98,7 @@ class DiffusionTask:
     def _cached(self) -> tuple[Tensor, list[list[str]]]:
         """All training scenes as scaled latents (float16), with both forms of their captions."""
         number, folder = self.settings["scenes"], cache_folder()
-        place = folder / f"latents-{self._encoder_mark()}-{number}.pt"
+        place = folder / f"latents-{self._mark()}-{number}.pt"
         if not place.exists():
             encoded = self._encode_scenes(number)
             with claim(place, who="train") as workshop:
@@ -113,15 +111,24 @@ class DiffusionTask:
         latents, captions = [], []
         for first in range(0, number, 64):
             indices = range(first, min(first + 64, number))
-            scenes = [scene(i, seed=self.settings["seed"], size=64) for i in indices]
+            scenes = [scene(i, seed=self.settings["seed"], **self._scenes()) for i in indices]
             pixels = to_tensor(s.image for s in scenes).to(self.device)
-            encoded = self.autoencoder.encode(pixels).latent_dist.mode()
+            with mixed(self.settings, self.device):
+                encoded = self.autoencoder.encode(pixels).latent_dist.mode()
             latents.append((encoded * self.autoencoder.config.scaling_factor).half().cpu())
             captions += [[s.caption(), s.caption("literal")] for s in scenes]
         return {"latents": torch.cat(latents), "captions": json.dumps(captions)}
 
-    def _encoder_mark(self) -> str:
-        return f"{self.settings['seed']}-{weights_sha256(self.autoencoder.encoder)[:12]}"
+    def _scenes(self) -> dict[str, Any]:
+        """Size and version of the scenes."""
+        version = self.settings.get("scenes_version", 1)
+        return {"size": self.settings.get("size", 64), "version": version}
+
+    def _mark(self) -> str:
+        """What decides the latents, but for how many there are."""
+        version, size = self._scenes()["version"], self._scenes()["size"]
+        weights = weights_sha256(self.autoencoder.encoder)[:12]
+        return f"v{version}-{size}-{self.settings['seed']}-{weights}"
 
 
 def cache_folder() -> Path:

@@ -1,6 +1,6 @@
 """Images as the networks take them: float32 [sample, 3, h, w] in -1..1."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -28,19 +28,35 @@ def to_images(pixels: Tensor) -> list[Image.Image]:
     return [Image.fromarray(each) for each in bytes_.cpu().numpy()]
 
 
-def training_scenes(step: int, batch: int, *, seed: int, size: int, **options: Any) -> list[Scene]:
-    """The scenes of one training step: none is used twice."""
+def training_scenes(
+    step: int, batch: int, settings: Mapping[str, Any], **options: Any
+) -> list[Scene]:
+    """The scenes of one training step: none is used twice.
+
+    Args:
+        step: From 0.
+        batch: How many.
+        settings: The ``train`` of a recipe: its ``seed``, ``size`` and ``scenes_version``.
+        options: More of `regard.data.scene`.
+    """
     first = step * batch
-    return [scene(i, seed=seed, size=size, **options) for i in range(first, first + batch)]
+    how = {"seed": settings["seed"], "size": settings["size"], **options}
+    version = settings.get("scenes_version", 1)
+    return [scene(i, version=version, **how) for i in range(first, first + batch)]
 
 
-def scenes_for_judges(step: int, batch: int, *, seed: int, size: int) -> list[Scene]:
+def scenes_for_judges(step: int, settings: Mapping[str, Any]) -> list[Scene]:
     """The scenes of one step for a model that judges images: a third is as `openmoji` sees them.
 
     The rest show two subjects, of all pairs: a judge must know those too that `openmoji` never
     sees together.
     """
-    some = training_scenes(step, batch // 3, seed=seed, size=size)
-    return some + training_scenes(
-        step, batch - len(some), seed=seed, size=size, split="test", count=2
-    )
+    batch = settings["batch"]
+    some = training_scenes(step, batch // 3, settings)
+    return some + training_scenes(step, batch - len(some), settings, split="test", count=2)
+
+
+def mixed(settings: Mapping[str, Any], device: torch.device) -> Any:
+    """Where a recipe has ``bfloat16``, and on a GPU, a context of mixed precision."""
+    wanted = settings.get("bfloat16", False) or device.type == "cuda"
+    return torch.autocast(device.type, torch.bfloat16, enabled=wanted)

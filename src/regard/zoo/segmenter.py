@@ -11,7 +11,7 @@ from torch import Tensor
 from regard.data.drawings import COLOURS, OBJECTS, SUBJECTS
 from regard.data.scenes import Scene
 from regard.zoo.autoencoder import save_half
-from regard.zoo.pixels import scenes_for_judges, to_tensor
+from regard.zoo.pixels import mixed, scenes_for_judges, to_tensor
 from regard.zoo.recipe import Recipe
 
 IGNORED = -100
@@ -68,8 +68,7 @@ class SegmenterTask:
 
     def batch(self, step: int) -> dict[str, Tensor]:
         """Scenes, most of them with two subjects, and their labels."""
-        how = {"seed": self.settings["seed"], "size": self.settings["size"]}
-        scenes = scenes_for_judges(step, self.settings["batch"], **how)
+        scenes = scenes_for_judges(step, self.settings)
         subjects, colours = targets(scenes)
         pixels = softened(to_tensor(s.image for s in scenes))
         return {
@@ -80,7 +79,9 @@ class SegmenterTask:
 
     def loss(self, batch: dict[str, Tensor], step: int) -> Tensor:
         """Cross-entropy of subjects plus that of colours, at the image's own resolution."""
-        logits = full_size(self.network(pixel_values=batch["pixels"]).logits, batch["pixels"])
+        with mixed(self.settings, self.device):
+            logits = self.network(pixel_values=batch["pixels"]).logits.float()
+        logits = full_size(logits, batch["pixels"])
         subjects, colours = split_channels(logits)
         loss = F.cross_entropy(subjects, batch["subjects"])
         if (batch["colours"] != IGNORED).any():

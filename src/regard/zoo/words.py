@@ -6,12 +6,13 @@ other text falls apart into letters. So words of several tokens occur here as th
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
 from regard.data.drawings import COLOURS, SUBJECTS
-from regard.data.scenes import BACKGROUNDS
+from regard.data.scenes import BACKGROUNDS, Relation, Version, plural
+from regard.data.scenes.language import NUMBERS
 
 OPENINGS = (
     "a photo of",
@@ -35,8 +36,11 @@ CONTEXT = 32
 """Tokens that the text encoder takes, start and end included."""
 
 
-def tokenizer() -> Any:
+def tokenizer(version: Version = 1) -> Any:
     """Learn the bundled byte-pair vocabulary; always the same one.
+
+    Args:
+        version: Of the scenes whose captions it is for; 2 has numbers, plurals and relations too.
 
     Returns:
         A `transformers.CLIPTokenizer` of 32 tokens' length, padded with the end token as CLIP's.
@@ -50,7 +54,7 @@ def tokenizer() -> Any:
     blank = CLIPTokenizer()._tokenizer
     words = [
         piece
-        for word in _corpus()
+        for word in _corpus(version)
         for piece, _ in blank.pre_tokenizer.pre_tokenize_str(blank.normalizer.normalize_str(word))
     ]
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
@@ -110,11 +114,16 @@ def _joined(pieces: list[str], pair: tuple[str, str]) -> list[str]:
     return out
 
 
-def _corpus() -> list[str]:
+def _corpus(version: Version) -> list[str]:
     words = ["a", "an", "and", "with", "on", "the", *COLOURS, *SUBJECTS]
     words += [word for name in BACKGROUNDS for word in name.split()]
     words += [word for opening in OPENINGS for word in opening.split()]
-    return [word for word in words if word not in COMPOUNDS] + [*PARTS]
+    parts = [*PARTS]
+    if version > 1:
+        words += [word for each in get_args(Relation) for word in each.split()]
+        words += [*NUMBERS.values(), *(plural(each) for each in SUBJECTS if each not in COMPOUNDS)]
+        parts += [f"{part}s" for part in PARTS[1::2]]
+    return [word for word in words if word not in COMPOUNDS] + parts
 
 
 def with_filler(caption: str, rng: np.random.Generator) -> str:

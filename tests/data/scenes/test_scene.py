@@ -1,49 +1,64 @@
+import hashlib
+
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from regard.data.drawings import COLOURS, OBJECTS, SUBJECTS
 from regard.data.prompts import prompts
 from regard.data.scenes import (
     BACKGROUNDS,
+    HELD_OUT_COUNTS,
     HELD_OUT_PAIRS,
     HELD_OUT_SINGLES,
-    Mention,
-    caption,
     mentions_in,
     scene,
 )
 from regard.errors import ArgumentError
+from unchecked import no_type_checks
 
 SOME = range(60)
 MANY = range(1500)
 
 
-@pytest.fixture(scope="module")
-def training():
+VERSIONS = pytest.mark.parametrize("version", [1, 2])
+
+
+@pytest.fixture(scope="module", params=[1, 2])
+def training(request):
     """A stretch of the training scenes that no other test looks at."""
-    return [scene(index, seed=5) for index in MANY]
+    return [scene(index, seed=5, version=request.param) for index in MANY]
 
 
-def test_a_scene_is_decided_by_seed_and_index_alone():
-    once = scene(3, seed=1)
-    scene(9, seed=4)
-    again = scene(3, seed=1)
+@VERSIONS
+def test_a_scene_is_decided_by_version_seed_and_index_alone(version):
+    once = scene(3, seed=1, version=version)
+    scene(9, seed=4, version=version)
+    again = scene(3, seed=1, version=version)
     assert np.array_equal(once.image, again.image)
     assert once.caption() == again.caption()
 
 
+@VERSIONS
 @pytest.mark.parametrize("other", [{"index": 4}, {"seed": 2}, {"split": "test"}])
-def test_another_index_seed_or_split_is_another_scene(other):
-    wanted = {"index": 3, "seed": 1, **other}
-    assert not np.array_equal(scene(3, seed=1).image, scene(**wanted).image)
+def test_another_index_seed_or_split_is_another_scene(other, version):
+    wanted = {"index": 3, "seed": 1, "version": version, **other}
+    one = scene(3, seed=1, version=version)
+    assert not np.array_equal(one.image, scene(**wanted).image)
 
 
-@pytest.mark.parametrize("size", [64, 128])
-def test_boxes_are_tight_around_masks_that_fit_the_image(size):
+def test_version_1_is_what_it_always_was():
+    # Hashes of the day on which version 2 came: figures of version 1 are of these scenes.
+    digest = hashlib.sha256()
+    for index in range(40):
+        each = scene(index, split="test")
+        digest.update(each.image.tobytes() + each.caption().encode())
+    assert digest.hexdigest()[:16] == "884aa9746dbba226"
+
+
+@pytest.mark.parametrize(("size", "version"), [(64, 1), (128, 1), (128, 2), (256, 2)])
+def test_boxes_are_tight_around_masks_that_fit_the_image(size, version):
     for index in SOME:
-        each = scene(index, size=size)
+        each = scene(index, size=size, version=version)
         assert each.image.shape == (size, size, 3)
         assert each.image.dtype == np.uint8
         for placed in each.placed:
@@ -55,9 +70,11 @@ def test_boxes_are_tight_around_masks_that_fit_the_image(size):
             assert (columns.max() + 1, rows.max() + 1) == (x + width, y + height)
 
 
-def test_no_pixel_belongs_to_two_subjects():
+@VERSIONS
+def test_no_pixel_belongs_to_two_things(version):
     for index in SOME:
-        assert sum(p.mask.astype(int) for p in scene(index, count=2).placed).max() == 1
+        placed = scene(index, count=2, version=version).placed
+        assert sum(each.mask.astype(int) for each in placed).max() == 1
 
 
 def test_outside_the_subjects_there_is_nothing_but_the_background():
@@ -84,7 +101,8 @@ def test_128_pixels_show_the_scene_that_64_show():
 
 
 def test_training_never_shows_what_is_held_out(training):
-    kept = {*prompts(), *(text for pair in HELD_OUT_SINGLES.values() for text in pair)}
+    held_out = (*HELD_OUT_SINGLES.values(), *HELD_OUT_COUNTS.values())
+    kept = {*prompts(), *(text for pair in held_out for text in pair)}
     for each in training:
         assert each.caption() not in kept
         assert each.caption("literal") not in kept
@@ -95,6 +113,8 @@ def test_two_prompts_of_each_subject_and_28_pairs_are_held_out():
     assert set(HELD_OUT_SINGLES) == set(SUBJECTS)
     texts = [text for pair in HELD_OUT_SINGLES.values() for text in pair]
     assert len(set(texts)) == 48
+    counted = [text for pair in HELD_OUT_COUNTS.values() for text in pair]
+    assert [mentions_in(text)[0].count for text in counted] == [2, 3] * 24
     assert len(HELD_OUT_PAIRS) == 28
     assert all(len(pair) == 2 and pair <= set(SUBJECTS) for pair in HELD_OUT_PAIRS)
 
@@ -103,58 +123,19 @@ def test_training_shows_every_subject_background_and_colour(training):
     mentions = [m for each in training for m in each.mentions]
     assert {m.subject for m in mentions} == set(SUBJECTS)
     assert {m.colour for m in mentions} == {None, *COLOURS}
-    assert {m.subject for m in mentions if m.colour} == set(OBJECTS)
-    assert {each.background for each in training} == set(BACKGROUNDS)
+    assert {m.subject for m in mentions if m.colour} >= set(OBJECTS)
+    assert {each.background for each in training} >= set(BACKGROUNDS)
 
 
 def test_scenes_of_two_subjects_are_a_minority(training):
     # 35 % of what is drawn, a little less after held-out scenes are drawn again.
-    assert 0.29 < np.mean([len(each.placed) == 2 for each in training]) < 0.40
+    assert 0.29 < np.mean([len(each.mentions) == 2 for each in training]) < 0.40
 
 
-def test_no_subject_is_smaller_than_what_the_judge_counts_as_shown():
-    shares = [p.mask.mean() for i in range(300) for p in scene(i, split="test").placed]
-    assert min(shares) > 0.008
-
-
-@pytest.mark.parametrize(
-    ("mentions", "background", "english", "literal"),
-    [
-        ([("cat", None)], None, "a cat", "a cat"),
-        ([("elephant", None)], None, "an elephant", "an elephant"),
-        ([("apple", None)], "lake", "an apple on the lake", "a apple on the lake"),
-        ([("car", "orange")], None, "an orange car", "a orange car"),
-        ([("apple", "red")], None, "a red apple", "a red apple"),
-        ([("cat", None), ("bow", None)], None, "a cat with a bow", "a cat with a bow"),
-        ([("cat", None), ("bow", "red")], None, "a cat and a red bow", "a cat and a red bow"),
-        ([("bow", None), ("crown", None)], None, "a bow and a crown", "a bow and a crown"),
-        ([("cat", None), ("dog", None)], "night sky", "a cat and a dog on the night sky", None),
-    ],
-)
-def test_a_caption_follows_the_grammar_of_the_benchmark(mentions, background, english, literal):
-    named = [Mention(*each) for each in mentions]
-    assert caption(named, background) == english
-    assert caption(named, background, "literal") == (literal or english)
-
-
-def test_every_prompt_of_the_benchmark_is_a_literal_caption():
-    for prompt in prompts():
-        assert caption(mentions_in(prompt), articles="literal") == prompt
-
-
-mention = st.builds(Mention, st.sampled_from(SUBJECTS), st.sampled_from([None, *COLOURS]))
-ground = st.sampled_from([None, *BACKGROUNDS])
-
-
-@given(st.lists(mention, min_size=1, max_size=2), ground)
-@settings(max_examples=60, deadline=None, derandomize=True)
-def test_what_a_caption_says_can_be_read_out_of_it(mentions, background):
-    assert mentions_in(caption(mentions, background)) == tuple(mentions)
-
-
-def test_mentions_are_read_through_capitals_and_commas():
-    assert mentions_in("A red car, a Cat.") == (Mention("car", "red"), Mention("cat"))
-    assert mentions_in("blue sky") == ()
+@VERSIONS
+def test_no_subject_is_smaller_than_what_the_judge_counts_as_shown(version):
+    scenes = [scene(index, split="test", version=version) for index in range(300)]
+    assert min(each.mask(m).mean() for each in scenes for m in each.mentions) > 0.008
 
 
 @pytest.mark.parametrize(
@@ -167,6 +148,20 @@ def test_what_is_not_offered_is_refused_with_what_is(wrong):
         scene(**{"index": 0, **wrong})
 
 
-def test_the_number_of_subjects_can_be_asked_for():
-    assert {len(scene(i, count=2).placed) for i in range(10)} == {2}
-    assert {len(scene(i, count=1).placed) for i in range(10)} == {1}
+@pytest.mark.parametrize("wrong", [0, 3, True, "2", None])
+def test_a_version_that_is_none_is_refused(wrong):
+    with no_type_checks(), pytest.raises(ArgumentError, match="version is .* must be 1 or 2"):
+        scene(0, version=wrong)
+
+
+@pytest.mark.parametrize("size", [64, 96])
+def test_version_2_has_sizes_of_its_own(size):
+    with pytest.raises(ArgumentError, match="a size of 128 or 256"):
+        scene(0, version=2, size=size)
+
+
+@VERSIONS
+@pytest.mark.parametrize("count", [1, 2])
+def test_the_number_of_subjects_can_be_asked_for(count, version):
+    found = {len(scene(i, count=count, version=version).mentions) for i in range(20)}
+    assert found == {count}
