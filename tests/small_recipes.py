@@ -17,44 +17,58 @@ _TOWER = {
 }
 
 _MODELS = {
-    "openmoji-clip": {"projection_dim": 8, "text": _TOWER, "vision": {**_TOWER, "patch_size": 16}},
-    "openmoji-autoencoder": {"block_out_channels": [8, 8, 8], "norm_num_groups": 4},
-    "openmoji-segmenter": {
+    "contrastive": {"projection_dim": 8, "text": _TOWER, "vision": _TOWER},
+    "autoencoder": {"norm_num_groups": 4},
+    "segmenter": {
         "depths": [1, 1, 1, 1],
         "hidden_sizes": [8, 8, 16, 16],
         "num_attention_heads": [1, 1, 2, 2],
         "decoder_hidden_size": 16,
     },
-    "openmoji-captioner": {"text": _TOWER, "vision": {**_TOWER, "patch_size": 16}},
-    "openmoji": {},
-    "fashion-vit": {
+    "captioner": {"text": _TOWER, "vision": _TOWER},
+    "diffusion": {
+        "unet": {
+            "block_out_channels": [8, 8, 16],
+            "attention_head_dim": 2,
+            "cross_attention_dim": 16,
+            "norm_num_groups": 4,
+        }
+    },
+    "joint": {
+        "transformer": {
+            "num_layers": 2,
+            "attention_head_dim": 8,
+            "num_attention_heads": 2,
+            "caption_projection_dim": 16,
+            "joint_attention_dim": 32,
+            "pooled_projection_dim": 16,
+        }
+    },
+    "classifier": {
         "hidden_size": 16,
         "intermediate_size": 32,
         "num_hidden_layers": 2,
         "num_attention_heads": 2,
     },
 }
-_UNET = {
-    "block_out_channels": [8, 8, 16],
-    "attention_head_dim": 2,
-    "cross_attention_dim": 16,
-    "norm_num_groups": 4,
-}
+"""What is smaller, by the task of a recipe."""
 
 
 def small(name: str) -> Recipe:
     """One recipe in small: the same classes, resolutions and settings of another size."""
     plan = recipe(name)
-    model = {**plan.model, **_MODELS[name]}
-    if name == "openmoji":
-        model["unet"] = {**plan.model["unet"], **_UNET}
-    if name in ("openmoji-clip", "openmoji-captioner"):
-        model["vision"] = {**plan.model["vision"], **model["vision"]}
+    model = dict(plan.model)
+    for key, value in _MODELS[plan.task].items():
+        model[key] = {**model[key], **value} if isinstance(value, dict) else value
+    if plan.task == "autoencoder":
+        model["block_out_channels"] = [8] * len(plan.model["block_out_channels"])
+    if "vision" in model:
+        model["vision"]["patch_size"] = model["vision"]["image_size"] // 4
     # A batch of four is noisy, and two steps have no time to warm up: small steps go down surely.
     train = {**plan.train, "batch": 4, "warm_up": 1, "steps": 2, "learning_rate": 1e-4}
-    if name == "openmoji":
+    if "scenes" in train:
         train["scenes"] = 8
-    if name == "fashion-vit":
+    if plan.task == "classifier":
         train |= {"full_size_from": 1, "whole_from": 1}  # a step of small pictures, one of all
     return replace(plan, model=model, train=train)
 

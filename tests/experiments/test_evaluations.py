@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -29,7 +31,10 @@ from regard.measures.thresholds import best_threshold
 from regard.models import TextToImage
 from regard.models.detector import Detection, Detections
 from regard.scores.presence import misbound_colours, neglected_subjects
+from regard.zoo import recipe
 from regard.zoo.cards import FIGURES, READINGS, reading_key
+
+OPENMOJI = recipe("openmoji")
 
 
 def row(prompt, **seen):
@@ -188,10 +193,10 @@ def test_of_generated_images_verdicts_maps_and_masks_are_kept(monkeypatch):
         for name, colour, mask in zip(("cat", "dog"), ("gray", "brown"), masks, strict=True)
     ]
     home = "regard.experiments.evaluations.generated"
-    monkeypatch.setattr(f"{home}.STEPS", 2)
-    monkeypatch.setattr(f"{home}.detect", lambda images: seen[: len(images)])
+    plan = replace(OPENMOJI, sampling={"num_inference_steps": 2, "guidance_scale": 4.0})
+    monkeypatch.setattr(f"{home}.detect", lambda images, model: seen[: len(images)])
     wanted = [("a cat and a red car", 0), ("a dog", 3)]
-    done = generated(wanted)
+    done = generated(plan, wanted)
     assert [(each["prompt"], each["seed"]) for each in done.rows] == wanted
     assert [each["neglected"] for each in done.rows] == [0.5, 0.0]
     assert done.images.shape == (2, 64, 64, 3)
@@ -212,12 +217,13 @@ def test_of_generated_images_verdicts_maps_and_masks_are_kept(monkeypatch):
 
 def test_noised_scenes_are_the_same_whichever_chunks_they_are_read_in():
     """Noise and other words are drawn for all scenes in order."""
-    first, second = noised(Chunk("noised scenes", 0, 24)), noised(Chunk("noised scenes", 24, 28))
+    chunks = Chunk("noised scenes", 0, 24), Chunk("noised scenes", 24, 28)
+    first, second = (noised(OPENMOJI, each) for each in chunks)
     assert set(second.values) == {24, 25, 26, 27}
     drawn = torch.Generator().manual_seed(0)
     torch.randn((24, 3), generator=drawn)
     assert torch.equal(_noise(Chunk("", 24, 28), (3,)), torch.randn((4, 3), generator=drawn))
-    assert _other_words(28)[:24] == _other_words(24)
+    assert _other_words(OPENMOJI, 28)[:24] == _other_words(OPENMOJI, 24)
     chunks = {Chunk("noised scenes", 0, 24): first, Chunk("noised scenes", 24, 28): second}
     found = true_maps(chunks)
     assert found["map_miou_true_mask"] > found["map_miou_disc"] > found["map_miou_shuffled"]

@@ -1,6 +1,7 @@
 """Laws of experiments: stopped and gone on with is run through, in any order, and nothing twice."""
 
 import json
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -18,6 +19,7 @@ from regard.experiments import (
     Done,
     Result,
     benchmark,
+    compare,
     evaluate,
     experiments,
     images,
@@ -26,6 +28,7 @@ from regard.experiments import (
     vit,
 )
 from regard.experiments.studies.removal_plan import PromptBudget
+from regard.models import TextToImage
 
 PROMPTS = ["a cat and a dog", "a bird and a yellow apple"]
 FEW = {"num_inference_steps": 2}
@@ -40,7 +43,12 @@ def compared(prompts, **how):
     return benchmark(pipeline(), prompts=prompts, methods=methods, captioner=None, **FEW, **how)
 
 
-on_images = pytest.mark.parametrize("experiment", [swept, compared])
+def two_models(prompts, **how):
+    other = replace(TextToImage.of(pipeline()), name="other")
+    return compare([pipeline(), other], prompts, **FEW, **how)
+
+
+on_images = pytest.mark.parametrize("experiment", [swept, compared, two_models])
 
 
 def studied(**how):
@@ -58,6 +66,7 @@ def evaluated(**how):
 
 CASES = {
     "benchmark": lambda **how: compared(PROMPTS, seeds=1, **how),
+    "compare": lambda **how: two_models(PROMPTS, seeds=1, **how),
     "evaluate": evaluated,
     "redundancy": removed,
     "sweep": lambda **how: swept(PROMPTS, seeds=1, **how),

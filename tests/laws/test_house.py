@@ -23,6 +23,7 @@ TWICE = {"Layer"}
 ASKING = {
     "regard.experiments.evaluations.noised",
     "regard.zoo.diffusion",
+    "regard.zoo.joint",
 }
 """Modules that still ask a pipeline itself; the list may only get shorter."""
 

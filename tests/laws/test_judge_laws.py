@@ -23,6 +23,7 @@ ENCODER = Encoder(
 
 SETTINGS = {
     "captions": {"captioner": "none", "encoder": ENCODER},
+    "counts": {},
     "fit": {"encoder": ENCODER},
     "likeness": {"cosine": lambda image, others: [0.5] * len(others), "space": "a space"},
     "losses": {},

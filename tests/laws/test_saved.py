@@ -23,6 +23,7 @@ from looks import PROMPT, pipeline, seen
 from regard.data.coco import write_coco
 from regard.errors import OutputError
 from regard.experiments.benchmark_report import BENCHMARK
+from regard.experiments.compare_report import COMPARE
 from regard.experiments.evaluate_report import EVALUATION, Evaluation, table_of
 from regard.experiments.result import Result
 from regard.experiments.score_report import SCORE, Scores
@@ -127,6 +128,11 @@ def compared():
     return tuple(result(BENCHMARK, {"seconds": value}, **recipe) for value in (1.0, 2.0))
 
 
+def models_compared():
+    recipe = {"seeds": [0], "num_inference_steps": 1, "prompts": [], "models": {"one": {}}}
+    return tuple(result(COMPARE, {"seconds": value}, **recipe) for value in (1.0, 2.0))
+
+
 def scored():
     recipe = {"encoder": "toy", "level": 0.95}
     shown = pd.DataFrame({"image": [], "clip_score": []})
@@ -186,6 +192,9 @@ FORMATS = {
     "explanation": Format("regard.explain.output", "explanation", explained, "maps"),
     "sweep": Format("regard.experiments.sweep_report", "sweep", swept, "figures"),
     "benchmark": Format("regard.experiments.benchmark_report", "benchmark", compared, "figures"),
+    "comparison": Format(
+        "regard.experiments.compare_report", "comparison", models_compared, "figures"
+    ),
     "study": Format(
         "regard.experiments.studies.study", "study",
         lambda: (small_study(), small_study("other")), "tables",
@@ -205,7 +214,7 @@ ELSEWHERE = {
     "regard.experiments.plain_report": "kinds of one's own: tests/experiments/test_plain_report.py",
     "regard.experiments.store": "unfinished cases: tests/experiments/test_store.py",
     "regard.experiments.unfinished": "the folder of those: tests/experiments/test_store.py",
-    "regard.zoo.diffusion": "latents: one file, renamed into its place",
+    "regard.zoo.latents": "latents: one file, renamed into its place",
 }
 """Modules that write by `regard.saved` and are no kind of folder of their own."""
 

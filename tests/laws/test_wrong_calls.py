@@ -7,6 +7,7 @@ run under are off here, as they are for users.
 import functools
 import itertools
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -21,8 +22,10 @@ from regard import explain, methods
 from regard.data import scene
 from regard.errors import RegardError
 from regard.experiments.benchmark import benchmark
+from regard.experiments.compare import compare
 from regard.look import verify
 from regard.measures import measures
+from regard.models import TextToImage
 from regard.steering import learn_word_weights, replay
 from regard.tap import HeatMap, Select, Tap, attention_layers
 from regard.trace import toy_trace, toy_vision
@@ -43,6 +46,11 @@ def digit():
 
 def square():
     return np.zeros((16, 16, 3), np.uint8)
+
+
+def other():
+    """The pipeline of these tests under another name."""
+    return replace(TextToImage.of(pipeline()), name="other")
 
 
 @functools.cache
@@ -136,6 +144,14 @@ BENCHMARK = [
     *each("guidance_scale", GUIDANCE),
 ]
 
+COMPARE = [
+    *each("models", [None, 3, "openmoji", ["openmoji"], [], ["openmoji", "nowhere"], [3, 4]]),
+    *each("prompts", [3, [], "a cat", ["a cat", "a cat"], ["a cat", 3], [""], True]),
+    *each("seeds", [0, -1, 1.5, "1", None, True, [0]]),
+    *each("num_inference_steps", STEPS),
+    *each("guidance_scale", GUIDANCE),
+]
+
 LEARN = [
     *each("prompt", PROMPTS),
     *each("target", [None, 3, "no-such-file.png", np.zeros(3)]),
@@ -194,6 +210,10 @@ TABLE = [
     *[
         (benchmark, lambda: {"model": pipeline(), "methods": ["nudge"], "seeds": 1}, wrong)
         for wrong in BENCHMARK
+    ],
+    *[
+        (compare, lambda: {"models": [pipeline(), other()], "prompts": [TEXT]}, wrong)
+        for wrong in [*COMPARE, {"models": [pipeline(), pipeline()]}]
     ],
     *[
         (

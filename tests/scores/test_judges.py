@@ -40,7 +40,7 @@ def test_pixels_are_compared_with_the_baseline():
 def test_a_subject_that_is_missing_is_neglected(monkeypatch):
     sighting = Detection(np.ones((1, 1), bool), "blue", 0.5)
     seen = [Detections({"cat": sighting}), Detections({"cat": sighting, "car": sighting})]
-    monkeypatch.setattr("regard.models.detector.detect", lambda images: seen)
+    monkeypatch.setattr("regard.models.detector.detect", lambda images, model: seen)
     image, request = Image.new("RGB", (2, 2)), Request("a cat and a blue car")
     found = Presence()([image] * 2, [request] * 2, image)
     assert found["neglected"] == [1.0, 0.0]

@@ -3,7 +3,7 @@ import pytest
 
 from regard.errors import ArgumentError
 from regard.models.detector import Detection, Detections
-from regard.scores.presence import misbound_colours, neglected_subjects
+from regard.scores.presence import misbound_colours, miscounted_subjects, neglected_subjects
 
 
 def seen(**subjects):
@@ -32,6 +32,27 @@ def test_verdicts_by_hand(prompt, there, neglected, misbound):
     np.testing.assert_equal(misbound_colours([prompt], [there]).values, [misbound])
 
 
+@pytest.mark.parametrize(
+    ("prompt", "cats", "dogs", "wrong"),
+    [
+        ("two cats", 2, 0, 0.0),
+        ("two cats", 3, 0, 1.0),
+        ("three cats", 0, 0, 1.0),  # none at all is another number
+        ("two cats and three dogs", 2, 2, 1 / 2),
+        ("two cats and a dog", 2, 2, 0.0),  # 'a dog' counts nothing
+        ("a cat", 2, 0, np.nan),
+    ],
+)
+def test_counts_by_hand(prompt, cats, dogs, wrong):
+    mask = np.ones((1, 1), bool)
+    there = {
+        name: Detection(mask, "gray", 0.5, count=number)
+        for name, number in (("cat", cats), ("dog", dogs))
+        if number
+    }
+    np.testing.assert_equal(miscounted_subjects([prompt], [Detections(there)]).values, [wrong])
+
+
 def test_what_is_undefined_is_counted():
     said, found = ["a cat", "a house", "a red car"], [seen(cat="gray"), seen(), seen(car="red")]
     neglected, misbound = neglected_subjects(said, found), misbound_colours(said, found)
@@ -40,7 +61,7 @@ def test_what_is_undefined_is_counted():
     assert (misbound.dims, misbound.attrs["units"]) == (("sample",), "share of colours")
 
 
-@pytest.mark.parametrize("measure", [neglected_subjects, misbound_colours])
+@pytest.mark.parametrize("measure", [neglected_subjects, misbound_colours, miscounted_subjects])
 def test_prompts_and_verdicts_go_in_pairs(measure):
     with pytest.raises(ArgumentError, match=f"{measure.__name__}: got 2 and 1; give one for each"):
         measure(["a cat", "a dog"], [seen()])

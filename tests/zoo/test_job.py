@@ -33,7 +33,7 @@ class Pull:
 def job(steps, task=None, **settings):
     # beta2 and decay of 0 make each step of AdamW the sign of the gradient times the rate.
     plan = {"seed": 0, "learning_rate": 0.1, "weight_decay": 0.0, "warm_up": 1, **settings}
-    return Job(task or Pull(), Recipe("pull", "", "", "", (), (), {}, plan), steps)
+    return Job(task or Pull(), Recipe("pull", "", "", "", (), (), (), {}, plan), steps)
 
 
 def rates(each):
@@ -107,6 +107,22 @@ def test_a_move_of_muon_turns_every_direction_alike():
     muon.step()
     lengths = torch.linalg.svdvals(weight.detach())
     torch.testing.assert_close(lengths, torch.full((32,), 0.1 * 0.2 * 32**0.5), rtol=0.4, atol=0)
+
+
+def test_muon_moves_filters_as_matrices_with_a_row_for_each_output():
+    """A filter and the matrix of the same numbers move alike, and their gradients are forgotten."""
+    torch.manual_seed(0)
+    start, slope = torch.randn(2, 32, 4, 3, 3)
+    filters, matrix = nn.Parameter(start.clone()), nn.Parameter(start.flatten(1).clone())
+    settings = {"learning_rate": 0.1, "muon": True}
+    for weight, gradient in ((filters, slope), (matrix, slope.flatten(1))):
+        weight.grad = gradient.clone()
+        _, muon = optimisers([nn.Parameter(torch.zeros(3)), weight], settings)
+        muon.step()
+        muon.zero_grad()
+        assert weight.grad is None
+    assert not torch.equal(filters, start)
+    torch.testing.assert_close(filters.flatten(1), matrix)
 
 
 def test_a_broken_write_leaves_the_checkpoint_before(tmp_path, monkeypatch):

@@ -12,6 +12,7 @@ import typer
 
 from regard.arguments import speaking
 from regard.cli.benchmark import benchmark
+from regard.cli.compare import compare
 from regard.cli.data import data
 from regard.cli.explain import explain
 from regard.cli.learn_weights import learn_weights
@@ -60,6 +61,7 @@ for command in (
     train,
     evaluate,
     score,
+    compare,
     study,
 ):
     app.command()(named(command))

@@ -12,6 +12,7 @@ from regard.registry import hand_out
 
 if TYPE_CHECKING:
     from regard.experiments.benchmark import benchmark
+    from regard.experiments.compare import compare
     from regard.experiments.evaluate import evaluate
     from regard.experiments.images import ImageCase, ImagePlan, Variant
     from regard.experiments.plain_report import plain_kind
@@ -33,6 +34,7 @@ __all__ = [
     "Result",
     "Variant",
     "benchmark",
+    "compare",
     "evaluate",
     "experiments",
     "plain_kind",

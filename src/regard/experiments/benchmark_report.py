@@ -3,13 +3,12 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
+from regard.experiments.contenders import NAMES, across, chart, means_of
 from regard.experiments.result import Kind, Result, is_sheet, paged
 from regard.stats.ends import LEAST
-from regard.stats.means import bootstrap, paired
-from regard.views import Plate, Section, contact_sheet, dots, report
+from regard.views import Plate, Section, contact_sheet, report
 
 BASELINE, ALL = "baseline", "all"
 
@@ -18,21 +17,8 @@ MEASURES = (
     "minimum_object_similarity", "caption_similarity", "seconds",
 )  # fmt: skip
 
-SHARES = ("neglected", "neglected_subjects", "misbound_colours")
-"""Measures between 0 and 1, where five prompts without a fault are no proof that there is none."""
-
 SHOWN_PROMPTS = 8
 """Prompts of each set whose images the page shows."""
-
-NAMES = {
-    "neglected": "share of images that neglect a subject",
-    "neglected_subjects": "share of subjects that are neglected",
-    "misbound_colours": "share of colours that are wrong",
-    "full_prompt": "cosine of image and prompt",
-    "minimum_object_similarity": "cosine of image and the subject it fits least",
-    "caption_similarity": "cosine of caption and prompt",
-    "seconds": "seconds of one image",
-}
 
 
 def methods_of(found: Result) -> list[str]:
@@ -53,13 +39,11 @@ def summary_of(found: Result, level: float, seed: int) -> pd.DataFrame:
         and ``high``; ``ratio`` to the mean of the baseline; ``difference`` from it, image by
         image, with its ends and ``p``. Ends are NaN with fewer than five prompts.
     """
-    sets = [*dict.fromkeys(found.table["set"]), ALL]
     rows = [
-        {"set": part, "method": method, "measure": measure, **told}
-        for part in sets
-        for method in methods_of(found)
-        for measure in found.measures
-        for told in [_told(found.table, part, method, measure, level, seed)]
+        {"set": part, **told}
+        for part in [*dict.fromkeys(found.table["set"]), ALL]
+        for of_one in [found.table if part == ALL else found.table[found.table["set"] == part]]
+        for told in means_of(of_one, "method", found.measures, level=level, seed=seed)
     ]
     return pd.DataFrame(rows)
 
@@ -70,7 +54,7 @@ def figures_of(found: Result) -> Iterator[tuple[str, Any]]:
     known = set(summary["measure"][summary["mean"].notna()])
     for name in found.measures:
         if name in known:
-            yield f"chart-{name}", _chart(summary, name)
+            yield f"chart-{name}", chart(summary, name, summary["set"] + ", " + summary["method"])
     for part in dict.fromkeys(found.table["set"]):
         yield f"sheet-{part}", _sheet(found, part)
 
@@ -116,16 +100,7 @@ def table_of(summary: pd.DataFrame, part: str = ALL) -> pd.DataFrame:
         summary: As `summary_of` gives it.
         part: Name of the set.
     """
-    rows = summary[summary["set"] == part]
-    methods = list(dict.fromkeys(rows["method"]))
-    table = pd.DataFrame({"method": methods})
-    for measure in dict.fromkeys(rows["measure"]):
-        of_one = rows[rows["measure"] == measure].set_index("method").reindex(methods)
-        for column, end in (("mean", ""), ("low", "_low"), ("high", "_high")):
-            table[f"{measure}{end}"] = of_one[column].to_numpy()
-        if measure == "seconds":
-            table["cost"] = of_one["ratio"].to_numpy()
-    return table
+    return across(summary[summary["set"] == part], "method")
 
 
 def _lead(found: Result) -> str:
@@ -150,13 +125,6 @@ def _published() -> tuple[str, ...]:
     return prompts()
 
 
-def _chart(summary: pd.DataFrame, measure: str) -> Any:
-    rows = summary[(summary["measure"] == measure) & summary["mean"].notna()]
-    told = rows.rename(columns={"low": "mean_low", "high": "mean_high"})
-    told = told.assign(of=told["set"] + ", " + told["method"])
-    return dots(told, "of", "mean", title=NAMES[measure], across=measure.replace("_", " "))
-
-
 def _sheet(found: Result, part: str) -> Any:
     """A row for each of a few prompts: the first seed of each method."""
     rows = found.table[found.table["set"] == part]
@@ -169,37 +137,6 @@ def _sheet(found: Result, part: str) -> Any:
     ]
     images, captions = zip(*shown, strict=True)
     return contact_sheet(images, captions, columns=len(methods_of(found)))
-
-
-def _told(
-    table: pd.DataFrame, part: str, method: str, measure: str, level: float, seed: int
-) -> dict[str, float]:
-    mine, first = _rows(table, part, method), _rows(table, part, BASELINE)
-    how: dict[str, Any] = {"clusters": mine["prompt"].tolist(), "level": level, "seed": seed}
-    values, before = mine[measure].to_numpy(float), first[measure].to_numpy(float)
-    if not np.isfinite(values).any():  # animals alone name no colours: nothing to average
-        return {}
-    share = measure in SHARES
-    found = bootstrap(values, **how, bounds=(0.0, 1.0) if share else None)
-    told = {"mean": found.mean, "low": found.low, "high": found.high}
-    known = np.isfinite(before)
-    at_first = float(before[known].mean()) if known.any() else np.nan
-    told["ratio"] = found.mean / at_first if at_first else np.nan
-    if method == BASELINE or not (known & np.isfinite(values)).any():  # no pair to compare
-        return told
-    against = paired(before, values, **how, bounds=(-1.0, 1.0) if share else None)
-    return {
-        **told,
-        "difference": against.interval.mean,
-        "difference_low": against.interval.low,
-        "difference_high": against.interval.high,
-        "p": against.p,
-    }
-
-
-def _rows(table: pd.DataFrame, part: str, method: str) -> pd.DataFrame:
-    rows = table[table["method"] == method]
-    return rows if part == ALL else rows[rows["set"] == part]
 
 
 BENCHMARK = Kind("benchmark", summary_of, paged(figures_of, page_of), MEASURES)

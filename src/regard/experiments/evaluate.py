@@ -9,7 +9,6 @@ from importlib.metadata import version
 from typing import Any
 
 from regard.arguments import pathlike
-from regard.errors import unknown
 from regard.experiments.evaluate_report import EVALUATION, Evaluation, table_of
 from regard.experiments.evaluations.task import CardTask, Chunk
 from regard.experiments.meter import Meter, Progress
@@ -18,16 +17,17 @@ from regard.experiments.result import Kind
 from regard.experiments.run import run
 from regard.experiments.store import Done
 from regard.progress import check_progress
-from regard.zoo import recipes, weights_folder
+from regard.zoo import recipe, weights_folder
 
 _TASKS = {
-    "openmoji-clip": "regard.experiments.evaluations.scenes:CLIP",
-    "openmoji-autoencoder": "regard.experiments.evaluations.scenes:AUTOENCODER",
-    "openmoji-segmenter": "regard.experiments.evaluations.scenes:SEGMENTER",
-    "openmoji-captioner": "regard.experiments.evaluations.scenes:CAPTIONER",
-    "openmoji": "regard.experiments.evaluations.openmoji:OPENMOJI",
-    "fashion-vit": "regard.experiments.evaluations.clothes:CLASSIFIER",
+    "contrastive": "regard.experiments.evaluations.scenes:clip",
+    "autoencoder": "regard.experiments.evaluations.scenes:autoencoder",
+    "segmenter": "regard.experiments.evaluations.scenes:segmenter",
+    "captioner": "regard.experiments.evaluations.scenes:captioner",
+    "diffusion": "regard.experiments.evaluations.openmoji:diffusion",
+    "classifier": "regard.experiments.evaluations.clothes:classifier",
 }
+"""By the task of a recipe: what makes its `CardTask`."""
 
 
 def evaluate(
@@ -59,8 +59,7 @@ def evaluate(
         OutputError: the store holds something else, or cannot be written.
     """
     check_progress(progress)
-    if name not in _TASKS:
-        raise unknown("bundled model", name, recipes())
+    recipe(name)  # or there is none of this name
     store = None if store is None else pathlike(store, "store", "evaluate")
     plan = EvaluationPlan.of(name, quick=quick)
     return run(plan, store=store, overwrite=overwrite, progress=progress)
@@ -89,15 +88,16 @@ class EvaluationPlan(Plan[Chunk, Evaluation]):
             name: Of the model.
             quick: Whether a subset is taken.
         """
-        module, attribute = _TASKS[name].split(":")
-        task: CardTask = getattr(import_module(module), attribute)
-        recipe = {
+        trained = recipe(name)
+        module, attribute = _TASKS[trained.task].split(":")
+        task: CardTask = getattr(import_module(module), attribute)(trained)
+        settings = {
             "model": name,
-            "weights_sha256": {each: _files_sha256(each) for each in (name, *task.judges)},
+            "weights_sha256": {each: _files_sha256(each) for each in (name, *trained.judges)},
             "quick": quick,
             "versions": {each: version(each) for each in ("regard", "torch", "diffusers")},
         }
-        return cls(task, task.chunks(quick), recipe)
+        return cls(task, task.chunks(quick), settings)
 
     def decides(self, case: Chunk) -> Any:
         """Which images; the recipe decides the rest."""

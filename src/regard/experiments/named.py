@@ -6,6 +6,7 @@ experiments = Registry(
     "experiment",
     {
         "benchmark": "regard.experiments.benchmark:benchmark",
+        "compare": "regard.experiments.compare:compare",
         "evaluate": "regard.experiments.evaluate:evaluate",
         "redundancy": "regard.experiments.studies.redundancy:redundancy",
         "score": "regard.experiments.score:score",

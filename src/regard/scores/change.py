@@ -185,17 +185,26 @@ def makes_scenes(model: Any) -> bool:
     Args:
         model: A `TextToImage`; the bundled ones generate such images.
     """
+    return judge_of(model) is not None
+
+
+def judge_of(model: Any) -> str | None:
+    """The bundled segmenter that knows the images of a model; None if none does, or is installed.
+
+    Args:
+        model: A `TextToImage`; the bundled ones generate such images.
+    """
     import regard.models as models
     import regard.zoo as zoo
 
+    name = models.name_of(model)
+    judges = zoo.recipe(name).judges if name in zoo.recipes() else ()
     try:
-        if models.name_of(model) in zoo.recipes():
-            zoo.weights_folder("openmoji-clip")
-            zoo.weights_folder("openmoji-segmenter")
-            return True
+        for each in ("openmoji-clip", *judges):
+            zoo.weights_folder(each)
     except DataError:
-        pass  # without their weights the pixels still speak
-    return False
+        return None  # without their weights the pixels still speak
+    return judges[0] if judges else None
 
 
 def _latent_cosines(pipeline: Any) -> Cosines | None:

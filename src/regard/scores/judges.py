@@ -11,7 +11,7 @@ from regard.data.scenes import mentions_in
 from regard.measures.verdicts import pixel_distance
 from regard.scores import clip, perceptual, templates
 from regard.scores.change import before_after
-from regard.scores.presence import misbound_colours, neglected_subjects
+from regard.scores.presence import misbound_colours, miscounted_subjects, neglected_subjects
 
 Columns = dict[str, list[Any]]
 """By name, one value for each image."""
@@ -125,9 +125,15 @@ class Losses:
         }
 
 
+@dataclass(frozen=True)
 class Presence:
-    """Which subjects and colours of the prompt the segmenter of the bundled scenes misses."""
+    """Which subjects and colours of the prompt the segmenter of the bundled scenes misses.
 
+    Attributes:
+        segmenter: The name of a bundled one.
+    """
+
+    segmenter: str = "openmoji-segmenter"
     units: ClassVar = {
         "neglected": "1 if a subject is missing",
         "neglected_subjects": SUBJECTS,
@@ -135,8 +141,8 @@ class Presence:
     }
 
     def recipe(self) -> dict[str, Any]:
-        """Nothing but its name."""
-        return {"judge": "presence"}
+        """The segmenter."""
+        return {"judge": "presence", "segmenter": self.segmenter}
 
     def __call__(
         self, images: Sequence[Image.Image], requests: Sequence[Any], baseline: Image.Image
@@ -144,13 +150,40 @@ class Presence:
         """As for `Judge`."""
         from regard.models.detector import detect
 
-        seen, prompts = detect(arrays(images)), [each.prompt for each in requests]
+        seen = detect(arrays(images), model=self.segmenter)
+        prompts = [each.prompt for each in requests]
         missing = neglected_subjects(prompts, seen).values
         return {
             "neglected": np.where(np.isnan(missing), np.nan, missing > 0).tolist(),
             "neglected_subjects": missing.tolist(),
             "misbound_colours": misbound_colours(prompts, seen).values.tolist(),
         }
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Whether there are as many of a subject as the prompt says; nothing where it counts none.
+
+    Attributes:
+        segmenter: The name of a bundled one.
+    """
+
+    segmenter: str = "openmoji-segmenter"
+    units: ClassVar = {"miscounted_subjects": SUBJECTS}
+
+    def recipe(self) -> dict[str, Any]:
+        """The segmenter."""
+        return {"judge": "counts", "segmenter": self.segmenter}
+
+    def __call__(
+        self, images: Sequence[Image.Image], requests: Sequence[Any], baseline: Image.Image
+    ) -> Columns:
+        """As for `Judge`."""
+        from regard.models.detector import detect
+
+        seen = detect(arrays(images), model=self.segmenter)
+        prompts = [each.prompt for each in requests]
+        return {"miscounted_subjects": miscounted_subjects(prompts, seen).values.tolist()}
 
 
 @dataclass(frozen=True)

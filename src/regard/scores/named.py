@@ -10,6 +10,7 @@ scores = Registry(
         "fid": "regard.scores.fidelity:fid",
         "image_similarity": "regard.scores.clip:image_similarity",
         "kid": "regard.scores.fidelity:kid",
+        "miscounted_subjects": "regard.scores.presence:miscounted_subjects",
         "misbound_colours": "regard.scores.presence:misbound_colours",
         "neglected_subjects": "regard.scores.presence:neglected_subjects",
         "perceptual_distance": "regard.scores.perceptual:perceptual_distance",
@@ -23,6 +24,7 @@ judges = Registry(
     "judge",
     {
         "captions": "regard.scores.judges:Captions",
+        "counts": "regard.scores.judges:Counts",
         "fit": "regard.scores.judges:Fit",
         "likeness": "regard.scores.change:Likeness",
         "losses": "regard.scores.judges:Losses",

@@ -82,6 +82,55 @@ def misbound_colours(prompts: Sequence[str], seen: Sequence[Any]) -> xr.DataArra
     return labelled(_shares(wrong), misbound_colours)
 
 
+@measure(
+    unit="share of subjects",
+    higher="more are shown in another number",
+    reads=VERDICTS,
+    reduce="over subjects of which the prompt names two or three",
+)
+def miscounted_subjects(prompts: Sequence[str], seen: Sequence[Any]) -> xr.DataArray:
+    """Which share of the subjects that a prompt counts its image shows in another number: 0..1.
+
+    Only subjects with 'two' or 'three' before them count; one that is not there at all is shown in
+    another number.
+
+    Args:
+        prompts: As for `neglected_subjects`.
+        seen: As for `neglected_subjects`; things that touch are one.
+
+    Returns:
+        ``sample``; NaN where the prompt counts nothing.
+
+    Raises:
+        ArgumentError: the numbers differ, or there are none.
+
+    Example:
+        >>> from regard.models.detector import Detections, Detection
+        >>> two = Detections({"cat": Detection(np.ones((1, 1), bool), "gray", 1.0, count=2)})
+        >>> miscounted_subjects(["two cats", "three cats", "a cat"], [two] * 3).values
+        array([ 0.,  1., nan])
+
+    Source:
+        Counting: Ghosh et al. (2023), GenEval, arXiv 2310.11513, section 3; by connected parts of
+        a segmenter's mask here.
+    """
+    check_pairs("miscounted_subjects", prompts, seen)
+    wrong = [
+        [
+            _number(mention, each) != mention.count
+            for mention in mentions_in(prompt)
+            if mention.count > 1
+        ]
+        for prompt, each in zip(prompts, seen, strict=True)
+    ]
+    return labelled(_shares(wrong), miscounted_subjects)
+
+
+def _number(mention: Mention, seen: Any) -> int:
+    found = seen.subjects.get(mention.subject)
+    return 0 if found is None else int(found.count)
+
+
 def _said(mention: Mention, seen: Any) -> bool:
     return mention.colour is not None and mention.subject in seen.subjects
 

@@ -44,9 +44,10 @@ class AutoencoderTask:
             error = self.network.decode(latents).sample.float() - pixels
         loss = difference(error) + self.settings["kl"] * posterior.kl().mean()
         if coarse := self.settings.get("coarse", 0.0):
+            half = (len(pixels) + 1) // 2  # of the images are enough
             with mixed(self.settings, self.device):
-                decoded = self.network.decode(F.avg_pool2d(latents, 2)).sample.float()
-            loss = loss + coarse * difference(decoded - F.avg_pool2d(pixels, 2))
+                decoded = self.network.decode(F.avg_pool2d(latents[:half], 2)).sample.float()
+            loss = loss + coarse * difference(decoded - F.avg_pool2d(pixels[:half], 2))
         return loss
 
     def save(self, folder: Path) -> None:

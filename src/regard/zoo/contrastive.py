@@ -12,7 +12,7 @@ from torch import Tensor
 from regard.data.scenes import BACKGROUNDS, Articles, Mention, Relation, Scene, caption
 from regard.zoo.pixels import mixed, to_tensor, training_scenes
 from regard.zoo.recipe import Recipe
-from regard.zoo.words import CONTEXT, tokenizer, with_filler
+from regard.zoo.words import CONTEXT, padded, tokenizer, with_filler
 
 
 class ContrastiveTask:
@@ -48,16 +48,11 @@ class ContrastiveTask:
         scenes = training_scenes(step, settings["batch"], settings)
         rng = np.random.default_rng([settings["seed"], step])
         said = [some_of(each, rng) for each in scenes]
-        texts = [each.caption("literal" if rng.random() < 0.3 else "english") for each in said]
-        tokens = self.tokenizer(
-            [with_filler(text, rng) for text in texts],
-            padding="max_length",
-            truncation=True,
-            return_tensors="pt",
-        )
+        plain = [each.caption("literal" if rng.random() < 0.3 else "english") for each in said]
+        tokens = padded(self.tokenizer, [with_filler(text, rng) for text in plain])
         return {
             "pixels": to_tensor(s.image for s in scenes).to(self.device),
-            "tokens": tokens.input_ids.to(self.device),
+            "tokens": tokens.to(self.device),
             "same": torch.tensor([[each.is_true_of(s) for each in said] for s in scenes]).to(
                 self.device
             ),

@@ -169,13 +169,36 @@ class Job:
         self.step = state["step"]
 
 
+class MatrixMuon(torch.optim.Muon):
+    """Muon on matrices, and on filters of convolutions as matrices with a row for each output."""
+
+    def __init__(self, weights: list[Any], *, lr: float, weight_decay: float) -> None:
+        self.weights = weights
+        # They share their memory with the weights.
+        rows = [nn.Parameter(w.detach().flatten(1)) for w in weights]
+        super().__init__(rows, lr=lr, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw")
+
+    def step(self, closure: Any = None) -> Any:
+        """Move the weights by their gradients."""
+        for row, weight in zip(self.param_groups[0]["params"], self.weights, strict=True):
+            row.grad = weight.grad.flatten(1)
+        return super().step(closure)
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients, those of the weights too."""
+        super().zero_grad(set_to_none)
+        for weight in self.weights:
+            weight.grad = None
+
+
 def optimisers(weights: list[Any], settings: Mapping[str, Any]) -> list[torch.optim.Optimizer]:
-    """AdamW for all weights, or with ``muon`` in the recipe Muon for the matrices inside.
+    """AdamW for all weights, or with ``muon`` in the recipe Muon for matrices and filters inside.
 
     Both take the recipe's learning rate and decay: Muon's moves are brought to the size of AdamW's.
     """
     decay = settings.get("weight_decay", 0.01)
-    inside = [w for w in weights if w.ndim == 2 and min(w.shape) >= MATRIX]
+    least = settings.get("muon_from", MATRIX)
+    inside = [w for w in weights if w.ndim > 1 and min(w.flatten(1).shape) >= least]
     inside = inside if settings.get("muon", False) else []
     # Not with `in`: that would compare tensors element by element.
     apart = {id(w) for w in inside}
@@ -189,8 +212,7 @@ def optimisers(weights: list[Any], settings: Mapping[str, Any]) -> list[torch.op
     if not inside:
         return [rest]
     rate = settings["learning_rate"]
-    muon = torch.optim.Muon(inside, lr=rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw")
-    return [rest, muon]
+    return [rest, MatrixMuon(inside, lr=rate, weight_decay=decay)]
 
 
 @torch.no_grad()

@@ -28,6 +28,15 @@ def to_images(pixels: Tensor) -> list[Image.Image]:
     return [Image.fromarray(each) for each in bytes_.cpu().numpy()]
 
 
+def kind_of_scenes(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Size and version of the scenes that a recipe is for, as `regard.data.scene` takes them.
+
+    Args:
+        settings: Its ``train``.
+    """
+    return {"size": settings.get("size", 64), "version": settings.get("scenes_version", 1)}
+
+
 def training_scenes(
     step: int, batch: int, settings: Mapping[str, Any], **options: Any
 ) -> list[Scene]:
@@ -39,10 +48,8 @@ def training_scenes(
         settings: The ``train`` of a recipe: its ``seed``, ``size`` and ``scenes_version``.
         options: More of `regard.data.scene`.
     """
-    first = step * batch
-    how = {"seed": settings["seed"], "size": settings["size"], **options}
-    version = settings.get("scenes_version", 1)
-    return [scene(i, version=version, **how) for i in range(first, first + batch)]
+    how = {**kind_of_scenes(settings), "seed": settings["seed"], **options}
+    return [scene(i, **how) for i in range(step * batch, (step + 1) * batch)]
 
 
 def scenes_for_judges(step: int, settings: Mapping[str, Any]) -> list[Scene]:

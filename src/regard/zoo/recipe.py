@@ -14,7 +14,8 @@ class Recipe:
 
     ``task`` names the module of `regard.zoo` that builds, trains and judges it; ``model`` holds
     keyword arguments of the network class; ``train`` what the training loop and the task read;
-    ``needs`` the models that must be trained before it; ``notes`` what its card has to say;
+    ``needs`` the models that must be trained before it; ``judges`` those that decide its figures;
+    ``notes`` what its card has to say;
     ``data`` what it learns from, a key of `regard.zoo.cards.DATA`; ``reading`` which maps of its
     words find most of what they name, as `regard.trace.Trace.heatmap` takes it: measured, and empty
     where nothing was; ``sampling`` the steps and guidance scale that it is used with.
@@ -25,6 +26,7 @@ class Recipe:
     summary: str
     network: str
     needs: tuple[str, ...]
+    judges: tuple[str, ...]
     notes: tuple[str, ...]
     model: dict[str, Any]
     train: dict[str, Any]
@@ -76,6 +78,7 @@ def recipe(name: str) -> Recipe:
         summary=data["summary"],
         network=data["network"],
         needs=tuple(data.get("needs", ())),
+        judges=tuple(data.get("judges", ())),
         notes=tuple(data.get("notes", ())),
         model=data["model"],
         train=data["train"],

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from regard.data.drawings import COLOURS, OBJECTS, SUBJECTS
+from regard.data.drawings import COLOURS, SUBJECTS
 from regard.data.scenes import Scene
 from regard.zoo.autoencoder import save_half
 from regard.zoo.pixels import mixed, scenes_for_judges, to_tensor
@@ -37,8 +37,8 @@ def split_channels(logits: Tensor) -> tuple[Tensor, Tensor]:
 def targets(scenes: list[Scene]) -> tuple[Tensor, Tensor]:
     """Subject and colour labels, int64 [sample, h, w] each.
 
-    A pixel counts for colour only where an object was painted in a named one: animals and objects
-    in their own colours have none that could be right.
+    A pixel counts for colour only where something was painted in a named one: what has its own
+    colours has none that could be right.
     """
     shape = (len(scenes), *scenes[0].image.shape[:2])
     subjects, colours = np.zeros(shape, np.int64), np.full(shape, IGNORED, np.int64)
@@ -46,7 +46,7 @@ def targets(scenes: list[Scene]) -> tuple[Tensor, Tensor]:
         for placed in each.placed:
             subject, colour = placed.mention.subject, placed.mention.colour
             subjects[i][placed.mask] = 1 + SUBJECTS.index(subject)
-            if subject in OBJECTS and colour is not None:
+            if colour is not None:
                 colours[i][placed.mask] = list(COLOURS).index(colour)
     return torch.from_numpy(subjects), torch.from_numpy(colours)
 

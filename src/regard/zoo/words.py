@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any, get_args
 
 import numpy as np
+from torch import Tensor
 
 from regard.data.drawings import COLOURS, SUBJECTS
 from regard.data.scenes import BACKGROUNDS, Relation, Version, plural
@@ -124,6 +125,14 @@ def _corpus(version: Version) -> list[str]:
         words += [*NUMBERS.values(), *(plural(each) for each in SUBJECTS if each not in COMPOUNDS)]
         parts += [f"{part}s" for part in PARTS[1::2]]
     return [word for word in words if word not in COMPOUNDS] + parts
+
+
+def padded(learnt: Any, texts: list[str]) -> Tensor:
+    """The tokens of texts, int64 [text, token], each as long as the text encoder takes."""
+    ids: Tensor = learnt(
+        texts, padding="max_length", truncation=True, return_tensors="pt"
+    ).input_ids
+    return ids
 
 
 def with_filler(caption: str, rng: np.random.Generator) -> str:

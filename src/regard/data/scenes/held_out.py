@@ -54,3 +54,15 @@ def is_held_out(content: Content) -> bool:
         for order in (mentions, mentions[::-1])
         for style in styles
     )
+
+
+def unseen_prompts() -> list[str]:
+    """64 prompts that no training caption says: single subjects, counts, and pairs.
+
+    Example:
+        >>> len(unseen_prompts()), unseen_prompts()[0]
+        (64, 'a cat on the grass')
+    """
+    singles = [pair[1] for pair in HELD_OUT_SINGLES.values()]
+    counts = [pair[number % 2] for number, pair in enumerate(HELD_OUT_COUNTS.values())]
+    return [*singles, *counts[::3], *counts[1::3], *prompts()[::12], prompts()[6]]

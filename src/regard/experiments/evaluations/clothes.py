@@ -1,12 +1,13 @@
 """The classifier of clothes, on test images of Fashion-MNIST."""
 
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 
 from regard.data.fashion_mnist import FashionMNIST, fashion_mnist
 from regard.experiments.evaluations.task import CardTask, Chunk, Measured, chunks, images
 from regard.experiments.store import Done
+from regard.zoo import Recipe
 from regard.zoo.cards import accuracy_key
 
 
@@ -16,20 +17,20 @@ def unseen_clothes() -> FashionMNIST:
     return fashion_mnist("test")
 
 
-def classified(chunk: Chunk) -> Done:
+def classified(name: str, chunk: Chunk) -> Done:
     """The class that the model names of each image, and its own."""
     test = unseen_clothes()
-    named = predictions(chunk.of(test.images))
+    named = predictions(chunk.of(test.images), name)
     return Done(size=len(chunk), arrays={"named": named, "labels": chunk.of(test.labels)})
 
 
-def predictions(images: np.ndarray, *, batch: int = 250) -> np.ndarray:
-    """The classes that `fashion-vit` names, int [image]."""
+def predictions(images: np.ndarray, name: str = "fashion-vit", *, batch: int = 250) -> np.ndarray:
+    """The classes that a bundled classifier names, int [image]."""
     import torch
 
     from regard.models import load
 
-    model, found = load("fashion-vit"), []
+    model, found = load(name), []
     for first in range(0, len(images), batch):
         with torch.no_grad():
             logits = model.logits(model.pixels(images[first : first + batch]))
@@ -51,9 +52,11 @@ def _figures(found: Measured) -> dict[str, float]:
     return {"test_accuracy": float(right.mean()), **each, "images": images(found)}
 
 
-CLASSIFIER = CardTask(
-    "classifying",
-    lambda quick: chunks("clothes", min(1000 if quick else 10_000, len(unseen_clothes())), 500),
-    classified,
-    _figures,
-)
+def classifier(plan: Recipe) -> CardTask:
+    """Which class the model names of images of clothes."""
+    return CardTask(
+        "classifying",
+        lambda quick: chunks("clothes", min(1000 if quick else 10_000, len(unseen_clothes())), 500),
+        partial(classified, plan.name),
+        _figures,
+    )

@@ -18,8 +18,7 @@ from regard.experiments.store import Done, small
 from regard.generation import Request, generate
 from regard.models.detector import detect
 from regard.scores.presence import misbound_colours, neglected_subjects
-
-STEPS, GUIDANCE = 30, 4.0
+from regard.zoo import Recipe
 
 GENERATED = 16
 """Images that are generated and measured together."""
@@ -28,18 +27,18 @@ Wanted = list[tuple[str, int]]
 """Prompts with seeds."""
 
 
-def generated(wanted: Wanted) -> Done:
-    """Images of prompts with seeds.
+def generated(plan: Recipe, wanted: Wanted) -> Done:
+    """Images of prompts with seeds, in as many steps and with the guidance of the recipe.
 
     Returns:
         A row for each image; the maps of the subjects that are in it, and their masks.
     """
-    texts = [model().tokenize(prompt) for prompt, _ in wanted]
-    watch = WordWatch(model(), texts)
-    how = {"num_inference_steps": STEPS, "guidance_scale": GUIDANCE}
-    requests = [Request(prompt, seed=seed, **how) for prompt, seed in wanted]
-    made = [each.image for each in generate(model(), requests, observe=watch.observers)]
-    seen, asked = detect(made), [prompt for prompt, _ in wanted]
+    bundled, (judge,) = model(plan.name), plan.judges
+    texts = [bundled.tokenize(prompt) for prompt, _ in wanted]
+    watch = WordWatch(bundled, texts)
+    requests = [Request(prompt, seed=seed, **plan.sampling) for prompt, seed in wanted]
+    made = [each.image for each in generate(bundled, requests, observe=watch.observers)]
+    seen, asked = detect(made, model=judge), [prompt for prompt, _ in wanted]
     verdicts = zip(
         neglected_subjects(asked, seen).values, misbound_colours(asked, seen).values, strict=True
     )

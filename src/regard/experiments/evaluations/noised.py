@@ -19,8 +19,10 @@ from regard.experiments.evaluations.word_maps import (
 )
 from regard.experiments.store import Done
 from regard.measures.thresholds import disc
+from regard.models import TextToImage
 from regard.tap import Tap
 from regard.trace import Prompt
+from regard.zoo import Recipe
 from regard.zoo.pixels import to_tensor
 
 SCENES = "noised scenes"
@@ -32,23 +34,24 @@ NOISED_AT = 200
 """Timestep (of 1000) at which real scenes are noised: the outlines are still there."""
 
 
-def noised(chunk: Chunk) -> Done:
+def noised(plan: Recipe, chunk: Chunk) -> Done:
     """Real scenes, noised and seen once by the denoiser: the maps of their subjects.
 
     Returns:
         The number of its scene for each subject; its maps, its mask, its map averaged over coarse
         layers too (``coarse``), and the map of another word (``shuffled``).
     """
-    scenes = unseen_scenes(chunk)
-    texts = [model().tokenize(each.caption()) for each in scenes]
-    others, found, numbers, among = _other_words(chunk.last), [], [], []
+    scenes, bundled = unseen_scenes(chunk, plan), model(plan.name)
+    texts = [bundled.tokenize(each.caption()) for each in scenes]
+    others, found, numbers, among = _other_words(plan, chunk.last), [], [], []
     coarse, shuffled = [], []
+    seen = _seen_once(bundled, chunk, scenes, texts)
     for number, each, text, maps in zip(
-        range(chunk.first, chunk.last), scenes, texts, _seen_once(chunk, scenes, texts), strict=True
+        range(chunk.first, chunk.last), scenes, texts, seen, strict=True
     ):
-        subjects = [placed.mention.subject for placed in each.placed]
-        for place, placed in enumerate(each.placed):
-            found.append((text, subjects[place], maps, placed.mask))
+        subjects = _named(each)
+        for place, mention in enumerate(each.mentions):
+            found.append((text, subjects[place], maps, each.mask(mention)))
             numbers.append(number)
             among.append(subjects)
             coarse.append(word_map(text, subjects[place], maps["every"]).values)
@@ -57,25 +60,29 @@ def noised(chunk: Chunk) -> Done:
     return Done(size=len(chunk), values=numbers, arrays=arrays)
 
 
-def _other_words(scenes: int) -> list[list[str]]:
+def _named(each: Scene) -> list[str]:
+    """The words of a caption for its subjects: 'cat', or 'cats'."""
+    return [mention.noun.split()[-1] for mention in each.mentions]
+
+
+def _other_words(plan: Recipe, scenes: int) -> list[list[str]]:
     """For each subject of each of the first scenes another word of its caption, at random."""
     rng, found = np.random.default_rng(0), []
-    for each in unseen_scenes(Chunk(SCENES, 0, scenes)):
+    for each in unseen_scenes(Chunk(SCENES, 0, scenes), plan):
         words = each.caption().split()
-        own = [placed.mention.subject for placed in each.placed]
+        own = _named(each)
         others = [[word for word in words if word != subject] for subject in own]
         found.append([several[rng.integers(len(several))] for several in others])
     return found
 
 
 def _seen_once(
-    chunk: Chunk, scenes: Sequence[Scene], texts: Sequence[Prompt]
+    model: TextToImage, chunk: Chunk, scenes: Sequence[Scene], texts: Sequence[Prompt]
 ) -> list[dict[str, xr.DataArray]]:
     """Encode real scenes, add noise at `NOISED_AT`, and let the denoiser see them once."""
     import torch
 
-    pipeline = model().pipeline
-    watch = WordWatch(model(), texts)
+    pipeline, watch = model.pipeline, WordWatch(model, texts)
     captions = [text.text for text in texts]
     ids = pipeline.tokenizer(
         captions, padding="max_length", truncation=True, return_tensors="pt"

@@ -1,4 +1,6 @@
-"""What `openmoji` generates, and whether its words are attended to where their subjects are."""
+"""What a text-to-image model generates, and whether words are attended to where subjects are."""
+
+from functools import partial
 
 from regard.data.prompts import prompts
 from regard.data.scenes import HELD_OUT_SINGLES
@@ -13,6 +15,7 @@ from regard.experiments.evaluations.generated import (
 from regard.experiments.evaluations.noised import NOISED, SCENES, noised, true_maps
 from regard.experiments.evaluations.task import CardTask, Chunk, Measured, chunks
 from regard.experiments.store import Done
+from regard.zoo import Recipe
 
 ONE, TWO = "one subject", "two subjects"
 
@@ -44,12 +47,12 @@ def _named(what: str, quick: bool) -> str:
     return f"{what}, quick" if quick else what
 
 
-def measured(chunk: Chunk) -> Done:
+def measured(plan: Recipe, chunk: Chunk) -> Done:
     """Verdicts of the segmenter and maps of the subjects, of generated images or noised scenes."""
     if chunk.what == SCENES:
-        return noised(chunk)
+        return noised(plan, chunk)
     what, _, quick = chunk.what.partition(", ")
-    return generated(chunk.of(wanted(what, quick=bool(quick))))
+    return generated(plan, chunk.of(wanted(what, quick=bool(quick))))
 
 
 def _figures(found: Measured) -> dict[str, float]:
@@ -66,6 +69,6 @@ def _figures(found: Measured) -> dict[str, float]:
     }
 
 
-OPENMOJI = CardTask(
-    "generating and noising", _chunks, measured, _figures, judges=("openmoji-segmenter",)
-)
+def diffusion(plan: Recipe) -> CardTask:
+    """Whether images show what was asked for, and maps of words find it."""
+    return CardTask("generating and noising", _chunks, partial(measured, plan), _figures)

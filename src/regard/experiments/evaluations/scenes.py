@@ -2,12 +2,12 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
 
-from regard.data.drawings import OBJECTS, SUBJECTS
+from regard.data.drawings import SUBJECTS
 from regard.data.scenes import BACKGROUNDS, Mention, Scene, caption, mentions_in
 from regard.experiments.evaluations.task import (
     CardTask,
@@ -18,11 +18,12 @@ from regard.experiments.evaluations.task import (
     unseen_scenes,
 )
 from regard.experiments.store import Done
+from regard.zoo import Recipe, recipe
 
 SCENES = "scenes"
 
 
-def reconstructed(chunk: Chunk) -> Done:
+def reconstructed(plan: Recipe, chunk: Chunk) -> Done:
     """Peak signal-to-noise ratio of each reconstruction, in decibels."""
     import torch
 
@@ -30,22 +31,26 @@ def reconstructed(chunk: Chunk) -> Done:
     from regard.zoo.autoencoder import psnr
     from regard.zoo.pixels import to_tensor
 
-    network = load("openmoji-autoencoder")
-    pixels = to_tensor(each.image for each in unseen_scenes(chunk))
+    network = load(plan.name)
+    pixels = to_tensor(each.image for each in unseen_scenes(chunk, plan))
     with torch.no_grad():
         restored = network.decode(network.encode(pixels).latent_dist.mode()).sample
     return Done(size=len(chunk), arrays={"psnr": psnr(restored, pixels).numpy()})
 
 
-AUTOENCODER = CardTask(
-    "reconstructing",
-    lambda quick: chunks(SCENES, 128 if quick else 1000, 50),
-    reconstructed,
-    lambda found: {
-        "psnr_db": float(np.concatenate([each.arrays["psnr"] for each in found.values()]).mean()),
-        "images": images(found),
-    },
-)
+def _reconstructions(found: Measured) -> dict[str, float]:
+    every = np.concatenate([each.arrays["psnr"] for each in found.values()])
+    return {"psnr_db": float(every.mean()), "images": images(found)}
+
+
+def autoencoder(plan: Recipe) -> CardTask:
+    """How far reconstructions are from their scenes."""
+    return CardTask(
+        "reconstructing",
+        lambda quick: chunks(SCENES, 128 if quick else 1000, 50),
+        partial(reconstructed, plan),
+        _reconstructions,
+    )
 
 
 def zero_shot_texts(subject: str) -> list[str]:
@@ -54,70 +59,68 @@ def zero_shot_texts(subject: str) -> list[str]:
 
 
 @cache
-def _anchors() -> Any:
+def _anchors(model: str) -> Any:
     """The mean of each subject's texts, of length 1."""
     import torch
     import torch.nn.functional as F
 
     from regard.models import detector
 
-    names = [detector.text_features(zero_shot_texts(each)).mean(0) for each in SUBJECTS]
+    names = [detector.text_features(zero_shot_texts(each), model).mean(0) for each in SUBJECTS]
     return F.normalize(torch.stack(names), dim=-1)
 
 
-def named(chunk: Chunk) -> Done:
+def named(plan: Recipe, chunk: Chunk) -> Done:
     """How many single-subject scenes lie nearest to the texts of their subject."""
     from regard.models import detector
 
-    scenes = unseen_scenes(chunk, count=1)
-    nearest = (detector.image_features([each.image for each in scenes]) @ _anchors().mT).argmax(1)
+    scenes = unseen_scenes(chunk, plan, count=1)
+    features = detector.image_features([each.image for each in scenes], plan.name)
+    nearest = (features @ _anchors(plan.name).mT).argmax(1)
     both = zip(nearest, scenes, strict=True)
     right = sum(SUBJECTS[place] == each.mentions[0].subject for place, each in both)
     return Done(size=len(chunk), values=right)
 
 
-CLIP = CardTask(
-    "classifying",
-    lambda quick: chunks(SCENES, 240 if quick else 2000, 100),
-    named,
-    lambda found: {
-        "zero_shot_accuracy": sum(each.values for each in found.values()) / images(found),
-        "images": images(found),
-    },
-)
-
-
-def segmented(chunk: Chunk) -> Done:
-    """What is in each scene and what the segmenter finds: subjects, overlaps, colours."""
-    from regard.models import detector
-
-    scenes = unseen_scenes(chunk)
-    return Done(
-        [
-            _compared(truth, found)
-            for truth, found in zip(
-                scenes, detector.detect([each.image for each in scenes]), strict=True
-            )
-        ],
-        size=len(chunk),
+def clip(plan: Recipe) -> CardTask:
+    """How often images of one subject lie nearest to its texts."""
+    return CardTask(
+        "classifying",
+        lambda quick: chunks(SCENES, 240 if quick else 2000, 100),
+        partial(named, plan),
+        lambda found: {
+            "zero_shot_accuracy": sum(each.values for each in found.values()) / images(found),
+            "images": images(found),
+        },
     )
 
 
+def segmented(plan: Recipe, chunk: Chunk) -> Done:
+    """What is in each scene and what the segmenter finds: subjects, overlaps, colours, counts."""
+    from regard.models import detector
+
+    scenes = unseen_scenes(chunk, plan)
+    seen = detector.detect([each.image for each in scenes], model=plan.name)
+    rows = [_compared(truth, found) for truth, found in zip(scenes, seen, strict=True)]
+    return Done(rows, size=len(chunk))
+
+
 def _compared(truth: Scene, found: Any) -> dict[str, Any]:
-    overlaps, colours = [], []
-    for placed in truth.placed:
-        name, colour = placed.mention.subject, placed.mention.colour
-        detection = found.subjects.get(name)
-        overlap = 0.0 if detection is None else _iou(detection.mask, placed.mask)
-        overlaps.append([name, overlap])
-        if name in OBJECTS and colour is not None and detection is not None:
-            colours.append(detection.colour == colour)
-    there = [placed.mention.subject for placed in truth.placed]
+    overlaps, colours, counts = [], [], []
+    for mention in truth.mentions:
+        detection = found.subjects.get(mention.subject)
+        overlap = 0.0 if detection is None else _iou(detection.mask, truth.mask(mention))
+        overlaps.append([mention.subject, overlap])
+        if detection is not None:
+            counts.append(detection.count == mention.count)
+        if mention.colour is not None and detection is not None:
+            colours.append(detection.colour == mention.colour)
     return {
-        "there": there,
+        "there": [mention.subject for mention in truth.mentions],
         "found": list(found.subjects),
         "overlaps": overlaps,
         "colours": colours,
+        "counts": counts,
     }
 
 
@@ -133,16 +136,21 @@ def _segmented(found: Measured) -> dict[str, float]:
         "segmenter_colour_accuracy": float(
             np.mean([right for row in rows for right in row["colours"]])
         ),
+        "segmenter_count_accuracy": float(
+            np.mean([right for row in rows for right in row["counts"]])
+        ),
         "images": images(found),
     }
 
 
-SEGMENTER = CardTask(
-    "segmenting",
-    lambda quick: chunks(SCENES, 200 if quick else 2000, 100),
-    segmented,
-    _segmented,
-)
+def segmenter(plan: Recipe) -> CardTask:
+    """What the segmenter finds in scenes, against what is there."""
+    return CardTask(
+        "segmenting",
+        lambda quick: chunks(SCENES, 200 if quick else 2000, 100),
+        partial(segmented, plan),
+        _segmented,
+    )
 
 
 def f1(pairs: Sequence[tuple[set[str], set[str]]]) -> float:
@@ -160,26 +168,28 @@ def _iou(one: np.ndarray, other: np.ndarray) -> float:
     return float((one & other).sum() / max(1, (one | other).sum()))
 
 
-def captioned(chunk: Chunk) -> Done:
+def captioned(plan: Recipe, chunk: Chunk) -> Done:
     """The caption of each scene."""
     from regard.models.captioner import captions
 
-    said = list(captions([each.image for each in unseen_scenes(chunk)]))
+    said = list(captions([each.image for each in unseen_scenes(chunk, plan)], model=plan.name))
     return Done(size=len(chunk), values=said)
 
 
-def _captioned(found: Measured) -> dict[str, float]:
-    scenes = [each for chunk in found for each in unseen_scenes(chunk)]
+def _captioned(plan: Recipe, found: Measured) -> dict[str, float]:
+    scenes = [each for chunk in found for each in unseen_scenes(chunk, plan)]
     said = [text for each in found.values() for text in each.values]
     return {**caption_figures(scenes, said), "images": images(found)}
 
 
-CAPTIONER = CardTask(
-    "captioning",
-    lambda quick: chunks(SCENES, 200 if quick else 2000, 100),
-    captioned,
-    _captioned,
-)
+def captioner(plan: Recipe) -> CardTask:
+    """What the captioner says of scenes, against what they show."""
+    return CardTask(
+        "captioning",
+        lambda quick: chunks(SCENES, 200 if quick else 2000, 100),
+        partial(captioned, plan),
+        partial(_captioned, plan),
+    )
 
 
 def caption_figures(scenes: Sequence[Scene], said: Sequence[str]) -> dict[str, float]:
@@ -216,7 +226,7 @@ def confusion(count: int = 2000) -> np.ndarray:
     """
     from regard.models import detector
 
-    scenes = unseen_scenes(Chunk(SCENES, 0, count), count=1)
+    scenes = unseen_scenes(Chunk(SCENES, 0, count), recipe(detector.SEGMENTER), count=1)
     table = np.zeros((len(SUBJECTS), len(SUBJECTS) + 1), int)
     for truth, found in zip(scenes, detector.detect([s.image for s in scenes]), strict=True):
         first = next(iter(found.subjects), None)

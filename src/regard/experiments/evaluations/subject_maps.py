@@ -16,9 +16,9 @@ from regard.zoo.cards import READINGS
 
 
 @cache
-def model() -> TextToImage:
-    """The model, opened once."""
-    return TextToImage.of(load("openmoji"))
+def model(name: str = "openmoji") -> TextToImage:
+    """A bundled model, opened once."""
+    return TextToImage.of(load(name))
 
 
 def subjects_of(prompt: str) -> list[str]:

@@ -6,6 +6,8 @@ from typing import Any
 
 from regard.data.scenes import Scene, scene
 from regard.experiments.store import Done
+from regard.zoo import Recipe
+from regard.zoo.pixels import kind_of_scenes
 
 SEED = 77
 """Names the data set of test scenes; no recipe trains on it."""
@@ -56,14 +58,12 @@ class CardTask:
         chunks: The images, in full or in a quick subset.
         measure: What some images give.
         figures: What all of them come to.
-        judges: Other bundled models that decide the figures.
     """
 
     doing: str
     chunks: Callable[[bool], list[Chunk]]
     measure: Callable[[Chunk], Done]
     figures: Callable[[Measured], dict[str, float]]
-    judges: tuple[str, ...] = ()
 
 
 def chunks(what: str, total: int, size: int) -> list[Chunk]:
@@ -76,9 +76,10 @@ def chunks(what: str, total: int, size: int) -> list[Chunk]:
     return [Chunk(what, first, min(first + size, total)) for first in range(0, total, size)]
 
 
-def unseen_scenes(chunk: Chunk, **options: Any) -> list[Scene]:
-    """Scenes that no training has seen."""
-    return [scene(i, seed=SEED, split="test", **options) for i in range(chunk.first, chunk.last)]
+def unseen_scenes(chunk: Chunk, plan: Recipe, **options: Any) -> list[Scene]:
+    """Scenes that no training has seen, of the kind that a recipe is for."""
+    how = {**kind_of_scenes(plan.train), "seed": SEED, "split": "test", **options}
+    return [scene(i, **how) for i in range(chunk.first, chunk.last)]
 
 
 def images(found: Measured) -> float:

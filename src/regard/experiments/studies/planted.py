@@ -3,6 +3,7 @@
 from regard.data.drawings import COLOURS, OBJECTS, SUBJECTS
 from regard.data.scenes import BACKGROUNDS
 from regard.experiments.evaluations.task import Chunk, unseen_scenes
+from regard.zoo import recipe
 
 CLASSES = {
     "subject": "a subject that is seen in the image",
@@ -20,8 +21,8 @@ def captions(count: int) -> list[str]:
         >>> len(captions(3))
         3
     """
-    found = dict.fromkeys(each.caption() for each in unseen_scenes(Chunk("captions", 0, 4 * count)))
-    return list(found)[:count]
+    scenes = unseen_scenes(Chunk("captions", 0, 4 * count), recipe("openmoji"))
+    return list(dict.fromkeys(each.caption() for each in scenes))[:count]
 
 
 def planted_prompts(count: int) -> list[str]:
