@@ -6,15 +6,17 @@ import torch
 import xarray as xr
 
 from regard.data.drawings import SUBJECTS
-from regard.data.scenes import HELD_OUT_PAIRS, Mention, caption
+from regard.data.scenes import HELD_OUT_PAIRS, Mention, caption, mentions_in
 from regard.experiments.evaluations.generated import (
+    count_figures,
+    each_subject,
     generated,
     generated_maps,
     pair_figures,
     single_figures,
 )
 from regard.experiments.evaluations.noised import _noise, _other_words, noised, true_maps
-from regard.experiments.evaluations.openmoji import single_prompts
+from regard.experiments.evaluations.openmoji import ONE, SEVERAL, wanted
 from regard.experiments.evaluations.subject_maps import model
 from regard.experiments.evaluations.task import Chunk
 from regard.experiments.evaluations.word_maps import (
@@ -78,10 +80,20 @@ def test_pair_figures_by_hand():
     assert found["colours_bound_right"] == 1 / 2  # of two that show both, one coloured
 
 
-def test_every_subject_is_asked_for_twice_at_every_seed():
-    wanted = single_prompts(4)
-    assert len(wanted) == len(set(wanted)) == 24 * 2 * 4
-    assert sum(" on the " in prompt for prompt, _ in wanted) == 24 * 4
+@pytest.mark.parametrize("what", [ONE, SEVERAL])
+def test_every_subject_is_asked_for_twice_at_every_seed(what):
+    asked = wanted(what, quick=False)
+    assert len(asked) == len(set(asked)) == 24 * 2 * 4
+    assert sum(" on the " in prompt for prompt, _ in asked) == 24 * 4
+    counts = {mention.count for prompt, _ in asked for mention in mentions_in(prompt)}
+    assert counts == ({1} if what == ONE else {2, 3})
+
+
+def test_numbers_and_each_subject_by_hand():
+    rows = [row("two cats", cat="gray"), row("a cat"), row("a cat", cat="gray"), row("a bow")]
+    rows[0]["miscounted"] = 0.0
+    assert count_figures([rows[0], {**rows[0], "miscounted": 1.0}]) == {"count_right": 0.5}
+    assert each_subject(rows[1:]) == {"subject_shown_cat": 0.5, "subject_shown_bow": 0.0}
 
 
 def test_the_threshold_is_chosen_on_one_set_and_told_of_the_other():
@@ -195,12 +207,12 @@ def test_of_generated_images_verdicts_maps_and_masks_are_kept(monkeypatch):
     home = "regard.experiments.evaluations.generated"
     plan = replace(OPENMOJI, sampling={"num_inference_steps": 2, "guidance_scale": 4.0})
     monkeypatch.setattr(f"{home}.detect", lambda images, model: seen[: len(images)])
-    wanted = [("a cat and a red car", 0), ("a dog", 3)]
-    done = generated(plan, wanted)
-    assert [(each["prompt"], each["seed"]) for each in done.rows] == wanted
+    asked = [("a cat and a red car", 0), ("a dog", 3)]
+    done = generated(plan, asked)
+    assert [(each["prompt"], each["seed"]) for each in done.rows] == asked
     assert [each["neglected"] for each in done.rows] == [0.5, 0.0]
     assert done.images.shape == (2, 64, 64, 3)
-    assert [label.split(" [")[0] for label in done.labels] == [prompt for prompt, _ in wanted]
+    assert [label.split(" [")[0] for label in done.labels] == [prompt for prompt, _ in asked]
     assert done.values == ["a cat and a red car", "a dog"]
     np.testing.assert_array_equal(done.arrays["masks"], masks)
     assert {name: each.shape for name, each in done.arrays.items() if name != "masks"} == (

@@ -5,6 +5,7 @@ import re
 from importlib import resources
 from typing import Any
 
+from regard.data.drawings import SUBJECTS
 from regard.data.fashion_mnist import NAMES
 from regard.zoo.recipe import Recipe, recipe
 
@@ -33,6 +34,16 @@ def accuracy_key(name: str) -> str:
         'accuracy_t_shirt_top'
     """
     return "accuracy_" + re.sub(r"\W+", "_", name.lower())
+
+
+def subject_key(name: str) -> str:
+    """The key of the share of images that show one subject.
+
+    Example:
+        >>> subject_key("bowl")
+        'subject_shown_bowl'
+    """
+    return f"subject_shown_{name}"
 
 
 READINGS = {
@@ -68,6 +79,8 @@ FIGURES = {
     "caption_subjects_f1": "Subjects named in captions, F1",
     "subject_shown": "Single-subject prompts that show their subject",
     "colour_right": "Coloured objects in the right colour",
+    "count_right": "Prompts for two or three of a subject that show as many",
+    **{subject_key(name): f"Prompts for {name} that show it" for name in SUBJECTS},
     "both_present": "Two-subject benchmark prompts that show both",
     "one_neglected": "Two-subject benchmark prompts that show one only",
     "both_present_held_out_pairs": "Both shown, on pairs of subjects never trained together",

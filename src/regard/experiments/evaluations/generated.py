@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from regard.data.drawings import SUBJECTS
 from regard.data.scenes import HELD_OUT_PAIRS, mentions_in
 from regard.experiments.evaluations.subject_maps import (
     arrays_of,
@@ -17,11 +18,19 @@ from regard.experiments.evaluations.word_maps import WordWatch, readings_of
 from regard.experiments.store import Done, small
 from regard.generation import Request, generate
 from regard.models.detector import detect
-from regard.scores.presence import misbound_colours, neglected_subjects
+from regard.scores.presence import misbound_colours, miscounted_subjects, neglected_subjects
 from regard.zoo import Recipe
+from regard.zoo.cards import subject_key
 
 GENERATED = 16
 """Images that are generated and measured together."""
+
+VERDICTS = {
+    "neglected": neglected_subjects,
+    "misbound": misbound_colours,
+    "miscounted": miscounted_subjects,
+}
+"""Shares of subjects and colours that a row holds, by the segmenter."""
 
 Wanted = list[tuple[str, int]]
 """Prompts with seeds."""
@@ -39,17 +48,16 @@ def generated(plan: Recipe, wanted: Wanted) -> Done:
     requests = [Request(prompt, seed=seed, **plan.sampling) for prompt, seed in wanted]
     made = [each.image for each in generate(bundled, requests, observe=watch.observers)]
     seen, asked = detect(made, model=judge), [prompt for prompt, _ in wanted]
-    verdicts = zip(
-        neglected_subjects(asked, seen).values, misbound_colours(asked, seen).values, strict=True
-    )
+    verdicts = {name: score(asked, seen).values for name, score in VERDICTS.items()}
     rows = [
-        {"prompt": prompt, "seed": seed, "neglected": float(lost), "misbound": float(wrong)}
-        for (prompt, seed), (lost, wrong) in zip(wanted, verdicts, strict=True)
+        {"prompt": prompt, "seed": seed}
+        | {name: float(values[place]) for name, values in verdicts.items()}
+        for place, (prompt, seed) in enumerate(wanted)
     ]
     found = [
-        (text.text, text, subject, maps, detections.subjects[subject].mask)
+        (text.text, text, word, maps, detections.subjects[subject].mask)
         for text, maps, detections in zip(texts, watch.maps(), seen, strict=True)
-        for subject in subjects_of(text.text)
+        for word, subject in subjects_of(text.text).items()
         if subject in detections.subjects
     ]
     return Done(
@@ -75,6 +83,28 @@ def single_figures(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
         "subject_shown": _share(neglected == 0),
         "colour_right": _share(misbound[coloured] == 0),
     }
+
+
+def each_subject(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Share of images that show their subject, for each subject.
+
+    Args:
+        rows: Of prompts with one subject, as `generated` gives them.
+    """
+    (neglected, _), shown = _columns(rows), [mentions_in(each["prompt"])[0] for each in rows]
+    of = np.array([mention.subject for mention in shown])
+    return {
+        subject_key(name): _share(neglected[of == name] == 0) for name in SUBJECTS if name in of
+    }
+
+
+def count_figures(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Share of images that show as many as 'two' or 'three' of a subject.
+
+    Args:
+        rows: Of prompts that count one subject, as `generated` gives them.
+    """
+    return {"count_right": _share(np.array([each["miscounted"] for each in rows], float) == 0)}
 
 
 def pair_figures(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:

@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 
 from regard.data.scenes import Scene
-from regard.experiments.evaluations.subject_maps import arrays_of, model, subjects_in
+from regard.experiments.evaluations.subject_maps import arrays_of, model, subjects_in, word_of
 from regard.experiments.evaluations.task import Chunk, Measured, unseen_scenes
 from regard.experiments.evaluations.word_maps import (
     NamedSubject,
@@ -49,7 +49,7 @@ def noised(plan: Recipe, chunk: Chunk) -> Done:
     for number, each, text, maps in zip(
         range(chunk.first, chunk.last), scenes, texts, seen, strict=True
     ):
-        subjects = _named(each)
+        subjects = [word_of(mention) for mention in each.mentions]
         for place, mention in enumerate(each.mentions):
             found.append((text, subjects[place], maps, each.mask(mention)))
             numbers.append(number)
@@ -60,17 +60,12 @@ def noised(plan: Recipe, chunk: Chunk) -> Done:
     return Done(size=len(chunk), values=numbers, arrays=arrays)
 
 
-def _named(each: Scene) -> list[str]:
-    """The words of a caption for its subjects: 'cat', or 'cats'."""
-    return [mention.noun.split()[-1] for mention in each.mentions]
-
-
 def _other_words(plan: Recipe, scenes: int) -> list[list[str]]:
     """For each subject of each of the first scenes another word of its caption, at random."""
     rng, found = np.random.default_rng(0), []
     for each in unseen_scenes(Chunk(SCENES, 0, scenes), plan):
         words = each.caption().split()
-        own = _named(each)
+        own = [word_of(mention) for mention in each.mentions]
         others = [[word for word in words if word != subject] for subject in own]
         found.append([several[rng.integers(len(several))] for several in others])
     return found

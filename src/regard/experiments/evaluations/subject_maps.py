@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from regard.data.scenes import mentions_in
+from regard.data.scenes import Mention, mentions_in
 from regard.experiments.evaluations.word_maps import NamedSubject, read_as
 from regard.experiments.store import Done
 from regard.models import TextToImage, load
@@ -21,9 +21,19 @@ def model(name: str = "openmoji") -> TextToImage:
     return TextToImage.of(load(name))
 
 
-def subjects_of(prompt: str) -> list[str]:
-    """The subjects that a prompt names, in order."""
-    return [mention.subject for mention in mentions_in(prompt)]
+def subjects_of(prompt: str) -> dict[str, str]:
+    """The subjects that a prompt names, in order, by the word that names each.
+
+    Example:
+        >>> subjects_of("two cats and a red car")
+        {'cats': 'cat', 'car': 'car'}
+    """
+    return {word_of(mention): mention.subject for mention in mentions_in(prompt)}
+
+
+def word_of(mention: Mention) -> str:
+    """The word of a caption for a subject: 'cat', or 'cats'."""
+    return mention.noun.split()[-1]
 
 
 def arrays_of(
@@ -32,7 +42,7 @@ def arrays_of(
     """The map of each subject in each reading, and its mask."""
     if not found:
         return {}
-    words = among or [subjects_of(text.text) for text, *_ in found]
+    words = among or [list(subjects_of(text.text)) for text, *_ in found]
     heats: dict[str, list[np.ndarray]] = {reading: [] for reading in READINGS}
     for (text, word, maps, _), subjects in zip(found, words, strict=True):
         for reading, planes in heats.items():
