@@ -54,7 +54,8 @@ def test_subjects_and_numbers_are_counted_for_bundled_models(monkeypatch):
     monkeypatch.setattr("regard.models.detector.detect", lambda images, model: [one] * len(images))
     first = TextToImage.of("openmoji")
     monkeypatch.setattr("regard.scores.change.judge_of", lambda model: "openmoji-segmenter")
-    found = compare([first, replace(first, name="b")], PROMPTS, num_inference_steps=1)
+    found = compare({"a": first, "b": "openmoji"}, PROMPTS, num_inference_steps=1)
+    assert models_of(found) == ["a", "b"]
     assert found.table["neglected"].tolist() == [1.0, 0.0] * 2
     assert found.table["miscounted_subjects"].tolist()[1::2] == [1.0, 1.0]
     assert np.isnan(found.table["miscounted_subjects"][0])

@@ -146,6 +146,7 @@ BENCHMARK = [
 
 COMPARE = [
     *each("models", [None, 3, "openmoji", ["openmoji"], [], ["openmoji", "nowhere"], [3, 4]]),
+    *each("models", [{}, {"a": "openmoji"}, {1: "openmoji", 2: "openmoji"}]),
     *each("prompts", [3, [], "a cat", ["a cat", "a cat"], ["a cat", 3], [""], True]),
     *each("seeds", [0, -1, 1.5, "1", None, True, [0]]),
     *each("num_inference_steps", STEPS),

@@ -31,7 +31,7 @@ if TYPE_CHECKING:  # these import torch
 
 @verb
 def compare(
-    models: Sequence[Any],
+    models: Sequence[Any] | Mapping[str, Any],
     prompts: Sequence[str] | None = None,
     *,
     seeds: int = 1,
@@ -47,8 +47,8 @@ def compare(
     noise where latents have other shapes: pairs stand for the prompt, not for the noise.
 
     Args:
-        models: Two or more diffusers text-to-image pipelines, or names or folders of such; all
-            are held in memory.
+        models: Two or more diffusers text-to-image pipelines, or names or folders of such, or a
+            mapping from what to call them; all are held in memory.
         prompts: What to generate; None for 64 that the bundled models were never trained on.
         seeds: Images of each prompt, from seed 0 on.
         encoder: Of images and texts, as `regard.models.encoder.encoder` takes it; None for no
@@ -78,11 +78,8 @@ def compare(
 
     Example:
         >>> few = {"prompts": ["a cat"], "num_inference_steps": 1}
-        >>> from regard.models import load
-        >>> other = load("openmoji")
-        >>> other.regard_name = "another"
-        >>> compare(["openmoji", other], **few).table["model"].tolist()
-        ['openmoji', 'another']
+        >>> compare({"one": "openmoji", "again": "openmoji"}, **few).table["model"].tolist()
+        ['one', 'again']
     """
     asked = _texts(prompts)
     if whole(seeds, "seeds", "compare", cure="1 is usual.") < 1:
@@ -95,8 +92,8 @@ def compare(
     opened = _opened(models)
     judges, notes = _judges_of(opened, encoder)
     cases = [
-        ModelCase(model, replace(request, seed=seed))
-        for model in opened
+        ModelCase(name, model, replace(request, seed=seed))
+        for name, model in opened.items()
         for request in [model.decide(Request.of(each, sampling)) for each in asked]
         for seed in range(seeds)
     ]
@@ -117,27 +114,31 @@ def _texts(prompts: Any) -> list[str]:
     return texts
 
 
-def _opened(models: Any) -> list["TextToImage"]:
+def _opened(models: Any) -> dict[str, "TextToImage"]:
+    """The models, by what they are called."""
     from regard.models.text_to_image import TextToImage
 
-    several = None if isinstance(models, str | bytes) else listed(models)
-    if several is None or len(several) < 2:
+    named = models if isinstance(models, Mapping) else {}
+    several = list(named.values()) or (None if isinstance(models, str | bytes) else listed(models))
+    if several is None or len(several) < 2 or not all(isinstance(each, str) for each in named):
         raise ArgumentError(
             f"compare: models is {shown(models)} and must be a list of two or more, such as "
             f"['openmoji', 'my-checkpoint']."
         )
     opened = [TextToImage.of(each) for each in several]
-    names = [each.name for each in opened]
+    names = list(named) or [each.name for each in opened]
     twice = [each for number, each in enumerate(names) if each in names[:number]]
     if twice:
         raise ArgumentError(
-            f"compare: two models are called '{twice[0]}'. Give each once; a pipeline that you "
-            f"opened yourself gets a name by its attribute regard_name."
+            f"compare: two models are called '{twice[0]}'. Give each once, or say in Python what "
+            f"to call them: {{'mine': model, 'other': another}}."
         )
-    return opened
+    return dict(zip(names, opened, strict=True))
 
 
-def _judges_of(models: Sequence["TextToImage"], encoder: Any) -> tuple[list["Judge"], list[str]]:
+def _judges_of(
+    models: Mapping[str, "TextToImage"], encoder: Any
+) -> tuple[list["Judge"], list[str]]:
     """The judges, opened, and what is not measured."""
     from regard.scores.change import judge_of
     from regard.scores.judges import Counts, Fit, Presence
@@ -145,7 +146,7 @@ def _judges_of(models: Sequence["TextToImage"], encoder: Any) -> tuple[list["Jud
 
     judges: list[Judge] = []
     notes: list[str] = []
-    known = [judge_of(each) for each in models]
+    known = [judge_of(each) for each in models.values()]
     if None in known:
         notes.append(
             "The segmenter knows the images of bundled models alone, so neglected, misbound and "
@@ -171,17 +172,19 @@ class ModelCase:
     """One image of one model.
 
     Attributes:
+        label: What the model is called.
         model: Which generates it.
         request: Decided by the model.
     """
 
+    label: str
     model: "TextToImage"
     request: Request
 
     @property
     def name(self) -> tuple[str, str, int]:
         """Model, prompt and seed."""
-        return self.model.name, self.request.prompt, self.request.seed
+        return self.label, self.request.prompt, self.request.seed
 
 
 @dataclass(frozen=True)
@@ -189,13 +192,13 @@ class ComparePlan(Plan[ModelCase, Result]):
     """The same prompts and seeds in several models; the images of a prompt are generated together.
 
     Attributes:
-        models: The first is what the others are compared with.
+        models: By what they are called; the first is what the others are compared with.
         cases: Model by model, prompt by prompt.
         judges: Of the images.
         notes: What is not measured, and why.
     """
 
-    models: Sequence["TextToImage"]
+    models: Mapping[str, "TextToImage"]
     cases: Sequence[ModelCase]
     judges: Sequence["Judge"]
     notes: tuple[str, ...] = ()
@@ -206,12 +209,12 @@ class ComparePlan(Plan[ModelCase, Result]):
     def recipe(self) -> dict[str, Any]:  # type: ignore[override]  # the plan's own cases decide it
         """Prompts, seeds, and with what each model generates."""
         names = [case.name for case in self.cases]
-        first = {case.model.name: case for case in reversed(self.cases)}
+        first = {case.label: case.request for case in reversed(self.cases)}
         return {
             "prompts": list(dict.fromkeys(prompt for _, prompt, _ in names)),
             "seeds": list(dict.fromkeys(seed for *_, seed in names)),
             "models": {
-                each.name: shared_recipe(each, first[each.name].request) for each in self.models
+                name: shared_recipe(model, first[name]) for name, model in self.models.items()
             },
             "judges": [each.recipe() for each in self.judges],
         }
@@ -219,7 +222,7 @@ class ComparePlan(Plan[ModelCase, Result]):
     def decides(self, case: ModelCase) -> Any:
         """As for `Plan`: the model, the judges and the request."""
         judges = [each.recipe() for each in self.judges]
-        return [case.model.recipe(), judges, case.request.to_json()]
+        return [case.label, case.model.recipe(), judges, case.request.to_json()]
 
     def meter(self, progress: Report | None) -> Meter:
         """Counts images."""
@@ -250,7 +253,7 @@ class ComparePlan(Plan[ModelCase, Result]):
         return [
             Done(
                 [{**_columns(case), "seconds": seconds, **{k: v[place] for k, v in told.items()}}],
-                [case.model.name],
+                [case.label],
                 np.stack([small(images[place])]),
             )
             for place, case in enumerate(cases)
