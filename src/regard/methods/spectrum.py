@@ -1,7 +1,7 @@
 """Filters of singular values: what is left of keys and values that one image lends to others.
 
 A matrix of keys or values has a row for each patch. Its leading components are thought to carry the
-subject and the others the background; a filter keeps some, or weighs them anew.
+subject and the others the background; a filter keeps some, or gives them other weights.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from regard.arguments import number_or_none, shown
 from regard.errors import ArgumentError
 
 Shape = Literal["exponential", "log", "log2", "power", "scaled-log"]
-"""How singular values σ that are kept are weighed anew:
+"""How singular values σ that are kept are weighed:
 
 ``exponential`` σ e^(aσ); ``log`` max(ln σ, 0); ``log2`` its square; ``power`` σ^a; ``scaled-log``
 ln(1 + aσ / σ₁), which does not depend on the scale of the matrix.
@@ -32,10 +32,10 @@ class SpectrumFilter:
         rank: Keep so many.
         share: Keep the largest ones down to the quantile 1 - share of all.
         energy: Keep the fewest whose squares make up more than this share of all squares.
-        shape: How those that are kept are weighed anew; all together then have the norm that those
+        shape: How those that are kept are weighed; all together then have the norm that those
             kept had.
         amount: The a of ``shape``.
-        centred: Whether the mean row is taken away before and added again after.
+        centred: Whether the mean row is subtracted before and added again after.
         joint: Whether matrices that are filtered together share one norm, as in the released code;
             else each keeps its own.
 
