@@ -16,6 +16,12 @@ DATA = {
         "For: studying attention. It knows 24 subjects, 11 colours and 6 backgrounds, nothing "
         "else, and draws no people.",
     ),
+    "scenes-2": (
+        "Data: `regard.data.scene(..., version=2)`, composed on the fly from OpenMoji drawings "
+        "(https://openmoji.org, CC BY-SA 4.0). The weights are shared under CC BY-SA 4.0 too.",
+        "For: studying attention. It knows 24 subjects in two or three drawings each, 11 colours, "
+        "up to three of a kind, and 6 backgrounds, nothing else.",
+    ),
     "fashion-mnist": (
         "Data: the 60,000 training pictures of Fashion-MNIST (Xiao, Rasul and Vollgraf 2017, "
         "arXiv 1708.07747; MIT licence, © Zalando SE). The weights are shared under Apache-2.0.",

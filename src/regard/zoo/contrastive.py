@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from regard.data.scenes import BACKGROUNDS, Articles, Mention, Relation, Scene, caption
+from regard.zoo.autoencoder import save_half
 from regard.zoo.pixels import mixed, to_tensor, training_scenes
 from regard.zoo.recipe import Recipe
 from regard.zoo.words import CONTEXT, padded, tokenizer, with_filler
@@ -66,7 +67,7 @@ class ContrastiveTask:
 
     def save(self, folder: Path) -> None:
         """Write model and tokenizer in the layout of transformers."""
-        self.network.save_pretrained(folder, safe_serialization=True)
+        save_half(self.network, folder)
         self.tokenizer.save_pretrained(folder)
 
 

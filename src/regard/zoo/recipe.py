@@ -48,6 +48,7 @@ def recipes() -> tuple[str, ...]:
         "openmoji-segmenter",
         "openmoji-captioner",
         "openmoji",
+        "openmoji-2-autoencoder",
         "fashion-vit",
     )
 
