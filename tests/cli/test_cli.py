@@ -175,7 +175,8 @@ def test_scenes_of_version_2_have_its_size(tmp_path):
     out = tmp_path / "scenes"
     done = regard_("data", "scenes", "--count", 2, "--out", out, "--version", 2)
     assert done.exit_code == 0, done.output
-    assert Image.open(out / "train" / "000000000001.png").size == (128, 128)
+    with Image.open(out / "train" / "000000000001.png") as image:
+        assert image.size == (128, 128)
 
 
 def test_a_bar_is_drawn_where_there_is_a_terminal(monkeypatch, capsys):

@@ -48,7 +48,7 @@ def two_models(prompts, **how):
     return compare([pipeline(), other], prompts, **FEW, **how)
 
 
-on_images = pytest.mark.parametrize("experiment", [swept, compared, two_models])
+on_images = pytest.mark.parametrize("experiment", [swept, compared])
 
 
 def studied(**how):

@@ -189,7 +189,9 @@ def test_the_vision_tower_of_a_two_tower_model_can_look_at_pictures(small):
     from regard.models.detector import _prepared
 
     shown = picture(64, 64)
-    torch.testing.assert_close(tower.pixels([shown]), _prepared([shown]), atol=1e-6, rtol=0)
+    torch.testing.assert_close(
+        tower.pixels([shown]), _prepared([shown], "openmoji-clip"), atol=1e-6, rtol=0
+    )
 
 
 def test_what_takes_no_pictures_in_patches_is_refused(small):

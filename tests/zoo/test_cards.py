@@ -8,7 +8,8 @@ from regard.zoo.cards import FIGURES, card, figures
 from regard.zoo.recipe import recipe
 from small_recipes import NAMES
 
-LICENCES = {"scenes": ("OpenMoji", "CC BY-SA 4.0"), "fashion-mnist": ("Fashion-MNIST", "MIT")}
+OPENMOJI = ("OpenMoji", "CC BY-SA 4.0")
+LICENCES = {"scenes": OPENMOJI, "scenes-2": OPENMOJI, "fashion-mnist": ("Fashion-MNIST", "MIT")}
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -94,7 +94,7 @@ def test_the_figures_count_right_names_in_all_and_by_class(small, monkeypatch):
     seen = FashionMNIST(clothes(20).images, labels)
     monkeypatch.setattr(evaluation, "unseen_clothes", lambda: seen)
     said = np.where(labels < 5, labels, 9)  # all of 0..4 and of 9 right: 12 of 20
-    monkeypatch.setattr(evaluation, "predictions", lambda images: said[: len(images)])
+    monkeypatch.setattr(evaluation, "predictions", lambda images, name: said[: len(images)])
     found = evaluate("fashion-vit").figures
     assert (found["test_accuracy"], found["images"]) == (0.6, 20.0)
     assert (found["accuracy_coat"], found["accuracy_sandal"], found["accuracy_ankle_boot"]) == (
