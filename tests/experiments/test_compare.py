@@ -1,4 +1,5 @@
 from dataclasses import replace
+from importlib import import_module
 
 import numpy as np
 import pandas as pd
@@ -9,6 +10,7 @@ from regard.errors import ArgumentError
 from regard.experiments.compare import compare
 from regard.experiments.compare_report import models_of
 from regard.experiments.contenders import across, means_of
+from regard.generation import generate
 from regard.look import look
 from regard.models import TextToImage
 
@@ -61,13 +63,25 @@ def test_subjects_and_numbers_are_counted_for_bundled_models(monkeypatch):
     assert np.isnan(found.table["miscounted_subjects"][0])
 
 
-def test_a_further_model_reuses_what_is_finished(models, tmp_path):
+def test_a_further_model_prompt_or_seed_reuses_what_is_finished(models, tmp_path, monkeypatch):
+    made, module = [], import_module("regard.experiments.compare")
+    monkeypatch.setattr(
+        module,
+        "generate",
+        lambda m, asked, **how: (made.extend(asked), generate(m, asked, **how))[1],
+    )
+    how = {"store": tmp_path / "s", **STEPS}
+    compare(models, PROMPTS[:1], **how)
+    assert len(made) == 2
     three = [*models, replace(models[0], name="third")]
-    compare(models, PROMPTS[:1], store=tmp_path / "s", **STEPS)
-    kept = set((tmp_path / "s" / "cases").iterdir())
-    found = compare(three, PROMPTS[:1], store=tmp_path / "s", **STEPS)
-    assert kept < set((tmp_path / "s" / "cases").iterdir())
-    assert len(found.table) == 3
+    for more, images in (((three, PROMPTS[:1]), 1), ((three, PROMPTS), 3)):
+        made.clear()
+        found = compare(*more, **how)
+        assert len(made) == images
+    made.clear()
+    assert len(compare(three, PROMPTS, seeds=2, **how).table) == 12
+    assert {each.seed for each in made} == {1}
+    assert len(found.table) == 6
 
 
 def test_the_report_shows_images_side_by_side(found, tmp_path):
