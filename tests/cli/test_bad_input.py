@@ -209,6 +209,9 @@ def test_scenes_that_cannot_be_drawn(at):
     (at / "out").mkdir()
     assert "exists" in refused("data", "scenes", "--out", "out")
     assert "count is 0" in refused("data", "scenes", "--out", "new", "--count", 0)
+    assert "version of scenes is named '3'" in refused(
+        "data", "scenes", "--out", "new", "--version", 3
+    )
     assert "a size of 128 or 256" in refused(
         "data", "scenes", "--out", "new", "--version", 2, "--size", 64
     )

@@ -29,10 +29,7 @@ def scenes(
     ] = None,
     split: Annotated[str, typer.Option(help="train or test.")] = "train",
     version: Annotated[
-        int,
-        typer.Option(
-            min=1, max=2, help="2: sizes, counts, occlusion and textures, at 128 or 256 pixels."
-        ),
+        int, typer.Option(help="2: sizes, counts, occlusion and textures, at 128 or 256 pixels.")
     ] = 1,
 ) -> None:
     """Make scenes with captions and masks in the layout of COCO, and a contact sheet."""
@@ -40,6 +37,8 @@ def scenes(
 
     if split not in ("train", "test"):
         raise unknown("split", split, ["train", "test"])
+    if version not in (1, 2):
+        raise unknown("version of scenes", str(version), ["1", "2"])
     how: dict[str, Any] = {"seed": seed, "size": size, "split": split, "version": version}
     sheet = _sheet(min(count, SHOWN), **how) if count > 0 else None
     with bar("drawing") as advance:
