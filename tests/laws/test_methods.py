@@ -17,9 +17,12 @@ from regard.tap import attention_layers
 STEPS = 3
 LAYER = "down_blocks.0.attentions.0.transformer_blocks.0.attn2"
 
+ANCHORS = [PROMPT.replace("grass", "snow"), "a turtle and a cat on grass"]
+
 STRONG = {
     "attend-and-excite": {"words": "turtle", "thresholds": {"0": 0.5}, "max_refinements": 2},
     "choose-noise": {"words": ["cat", "turtle"], "candidates": 6},
+    "consistory": {"subject": "cat", "anchors": ANCHORS},
     "drop": {"words": "cat"},
     "identity": {},
     "nudge": {"words": ["turtle"], "every": 1},
@@ -31,8 +34,10 @@ STRONG = {
     "scale": {"weights": {"turtle": 4.0}},
     "scale-heads": {"layer": LAYER, "factors": {"0": 0.0}},
     "scale-layers": {"factor": 0.25, "where": {"kind": "cross"}},
+    "share": {"anchors": ANCHORS},
     "shuffled": {"seed": 3, "where": {"kind": "cross"}},
     "smoothed-energy-guidance": {"scale": 5.0, "where": {"layers": "attn1"}},
+    "svd-consistency": {"anchors": ANCHORS, "keys": {"rank": 3}, "values": {"shape": "log"}},
     "temperature": {"factor": 0.2},
     "uniform": {"where": {"kind": "cross"}},
 }
@@ -46,7 +51,9 @@ NEUTRAL = {
     "scale": {"weights": {"turtle": 1.0}},
     "scale-heads": {"layer": LAYER, "factors": {"0": 1.0}},
     "scale-layers": {"factor": 1.0},
+    "share": {"anchors": ANCHORS, "weight": 0.0},
     "smoothed-energy-guidance": {"scale": 0.0},
+    "svd-consistency": {"anchors": ANCHORS, "values": None},
     "temperature": {"factor": 1.0},
 }
 """Settings under which a method that has a strength changes nothing."""
@@ -63,8 +70,11 @@ READS = ["prompt-to-prompt"]
 BEGINS = ["choose-noise"]
 """They change what the run begins with, and no step of it."""
 
+SHARES = ["consistory", "share", "svd-consistency"]
+"""They act on a whole batch, and name its branches themselves."""
+
 IN_STEPS = [name for name in STRONG if name not in READS + BEGINS]
-BRANCHES = [name for name in IN_STEPS if name not in PUSHES + MOVES]
+BRANCHES = [name for name in IN_STEPS if name not in PUSHES + MOVES + SHARES]
 SEVERAL_LAYERS = [name for name in IN_STEPS if name not in ["scale-heads", *MOVES]]
 LAST = ["identity", *READS]
 
@@ -163,6 +173,14 @@ def test_steps_before_a_method_begins_are_those_of_the_bare_run(name):
 # nothing to perturb in what is the identity.
 EVEN = [("shuffled", "uniform"), *((name, "uniform") for name in MOVES + BEGINS)]
 ALIKE = EVEN + [("identity", name) for name in PUSHES]
+# Guides and source images are for one prompt, and images that share attention have several; what
+# each patch attends to alone, or what has been lent, cannot be lent again.
+APART = {*PUSHES, *MOVES, *BEGINS, *READS, *SHARES, "identity"}
+ALIKE += [
+    (one, other)
+    for one, other in itertools.combinations(STRONG, 2)
+    if {one, other} <= APART and {one, other} & {*SHARES}
+]
 PAIRS = [pair for pair in itertools.combinations(STRONG, 2) if pair not in ALIKE]
 
 

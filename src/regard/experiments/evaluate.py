@@ -25,6 +25,7 @@ _TASKS = {
     "segmenter": "regard.experiments.evaluations.scenes:segmenter",
     "captioner": "regard.experiments.evaluations.scenes:captioner",
     "diffusion": "regard.experiments.evaluations.openmoji:diffusion",
+    "joint": "regard.experiments.evaluations.openmoji:diffusion",
     "classifier": "regard.experiments.evaluations.clothes:classifier",
 }
 """By the task of a recipe: what makes its `CardTask`."""

@@ -1,7 +1,7 @@
 """Images from requests: each with its own methods, in as few runs of the pipeline as possible."""
 
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +16,8 @@ from regard.generation.request import Request
 from regard.generation.rows import Planner, Row
 from regard.generation.run import BatchPlan, Generated, run
 from regard.generation.turns import in_turn
+from regard.methods import Changes, Method
+from regard.methods.run import Computed
 from regard.methods.text import spelled
 from regard.models.capture import Captured, capture, preparing
 from regard.models.masking import encoders_mask
@@ -74,9 +76,9 @@ def generate(
     for noise in noises.values():
         if len(requests) > 1:
             noise.check()
-        if any(each.companion is not None for each in rows):
+        if any(each.companions for each in rows):
             noise.check_together()
-    batches = _batches(rows, {steps: ROWS if n.apart else 1 for steps, n in noises.items()})
+    batches = _batches(rows, plan, {steps: ROWS if n.apart else 1 for steps, n in noises.items()})
     made: dict[int, Generated] = {}
     for number, batch in enumerate(batches):
         advance = _telling(on_step, part_of(progress, number, len(batches)))
@@ -87,7 +89,9 @@ def generate(
             for row, one in zip(batch, together, strict=True)
             if row.place is not None
         }
-    return [made[place] for place in range(len(requests))]
+    # An image that others attend to may have been asked for twice.
+    same = {row.request: row.place for row in rows if row.place in made}
+    return [made[same[row.request]] if row.place not in made else made[row.place] for row in rows]
 
 
 def generate_to_compare(
@@ -112,8 +116,8 @@ def generate_to_compare(
 # Inside
 
 
-def _batches(rows: Sequence[Row], most: dict[int | None, int]) -> list[list[Row]]:
-    """Rows that can be made together; a companion is the last of its batch."""
+def _batches(rows: Sequence[Row], plan: Planner, most: dict[int | None, int]) -> list[list[Row]]:
+    """Rows that can be made together; their companions are the last of each batch."""
     groups: dict[Any, list[Row]] = {}
     masks = any(row.hidden for row in rows)
     for row in rows:
@@ -121,11 +125,20 @@ def _batches(rows: Sequence[Row], most: dict[int | None, int]) -> list[list[Row]
         groups.setdefault((*row.together, row.request.read if masks else None), []).append(row)
     batches = []
     for group in groups.values():
-        companion = group[0].companion
-        last = [] if companion is None else [Row(None, companion)]
+        last = [plan(None, each) for each in group[0].companions]
+        own = [row for row in group if row.request not in group[0].companions]
         room = max(1, most[group[0].steps] - len(last))
-        batches += [[*group[first : first + room], *last] for first in range(0, len(group), room)]
+        # Without any image but companions there is one batch of these.
+        firsts = range(0, len(own), room) if own else [0]
+        parts = [[*own[first : first + room], *last] for first in firsts]
+        batches += [_with_asked(parts[0], group), *parts[1:]]
     return batches
+
+
+def _with_asked(batch: list[Row], group: Sequence[Row]) -> list[Row]:
+    """A batch in which companions that are asked for themselves have their places."""
+    asked = {row.request: row for row in group}
+    return [asked.get(row.request, row) if row.place is None else row for row in batch]
 
 
 def _telling(on_step: OnStep | None, progress: Progress) -> OnStep:
@@ -144,17 +157,21 @@ class _Batch:
         self, model: TextToImage, rows: Sequence[Row], observe: Observers, on_step: OnStep
     ) -> None:
         self.model, self.rows, self.observe, self.on_step = model, rows, observe, on_step
-        self.request, self.guides = rows[0].request, rows[0].guides
-        self.beside = rows[-1].place is None
+        self.group = _changes_of_all(rows)
+        self.request = rows[0].request
+        self.guides = [*rows[0].guides, *(each.guide for _, each in self.group if each.guide)]
+        self.beside = rows[-1].place is None and not self.group
 
     def run(self, *, shares: bool) -> list[Generated]:
         """Run them; ``shares`` says whether equal rows stay equal until a method begins."""
         # One list of edits serves all rows, or each row has its own.
-        alike = len(self.rows) == 1 or (bool(self.guides) and not self.beside)
+        alone = not (self.beside or self.group)
+        alike = len(self.rows) == 1 or (bool(self.guides) and alone)
         entries = self.rows[0].entries(None) if alike else self._each_its_own()
-        if self.beside:
+        entries += [entry for _, each in self.group for entry in each.edits]
+        if not alone:
             entries = [(_of_all(select, len(self.rows)), edit) for select, edit in entries]
-        plan = self._plan(alone=shares and not (alike or self.beside))
+        plan = self._plan(alone=shares and alone and not alike)
         captured = self._captured(plan) if self.guides else None
         watching = [*self.observe, *(each for guide in self.guides for each in guide.observe)]
         with ExitStack() as opened:
@@ -165,12 +182,22 @@ class _Batch:
             if captured is not None:
                 plan = replace(plan, move=self._guiding(captured, tap).open(opened))
 
+            for path, see in [each for _, changes in self.group for each in changes.outputs]:
+                opened.enter_context(_shown_to(see, self.model, path, tap))
+
             def after(event: StepEvent) -> None:
                 _check_kinds(self.rows, tap, self.model)
-                _check_acted(self.rows, event.step + 1)
+                _check_acted([*self._changes(), *self.group], event.step + 1)
                 self.on_step(event)
 
+            for _ in range(1, max((changes.passes for _, changes in self.group), default=1)):
+                run(self.model, plan, after)
             return run(self.model, plan, after)
+
+    def _changes(self) -> Iterator[tuple[Method, Changes]]:
+        """The changes of single rows, each with its method."""
+        for row in self.rows:
+            yield from zip(row.request.methods, row.changes, strict=False)
 
     def _each_its_own(self) -> list[tuple[Select, Edit]]:
         return [entry for row, each in enumerate(self.rows) for entry in each.entries(row)]
@@ -201,10 +228,10 @@ class _Batch:
         if any(row.starts for row in self.rows):
             opened.enter_context(preparing(self.model, self._started))
         if any(row.hidden for row in self.rows):
-            text = next(row.text for row in self.rows if row.hidden)
-            assert text is not None, "a method has read it"
+            run = next(row.run for row in self.rows if row.hidden)
+            assert run is not None, "a method has read it"
             groups = [row.hidden for row in self.rows]
-            masked = encoders_mask(self.model.pipeline, self.model.denoiser, text, groups)
+            masked = encoders_mask(self.model.pipeline, self.model.denoiser, run.prompt, groups)
             opened.enter_context(masked)
 
     def _started(self, latents: Tensor) -> Tensor:
@@ -225,6 +252,31 @@ class _Batch:
             self.model, captured, tap, self.guides, images, self.request.guidance_scale,
             self.model.guided_apart(self.request),
         )  # fmt: skip
+
+
+def _changes_of_all(rows: Sequence[Row]) -> list[tuple[Method, Changes]]:
+    """What methods change in the whole batch; all of its rows have the same ones."""
+    runs = [row.run for row in rows if row.run is not None]
+    both = zip(rows[0].request.methods, rows[0].changes, strict=False)
+    return [(method, each.together(runs)) for method, each in both if each.together is not None]
+
+
+@contextmanager
+def _shown_to(
+    see: Callable[[Computed], None], model: TextToImage, path: str, tap: Tap
+) -> Iterator[None]:
+    """Let a function see what a module of the denoiser computes in the generation itself."""
+
+    def after(_: Any, args: Any, output: Any) -> None:
+        if not tap.beside:
+            tensor = output if torch.is_tensor(output) else output[-1]
+            see(Computed(tap.run, tap.step, float(tap.steps.level), tap.labels, tensor))
+
+    hook = model.denoiser.get_submodule(path).register_forward_hook(after)
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 def _of_all(select: Select, images: int) -> Select:
@@ -249,18 +301,16 @@ def _check_kinds(rows: Sequence[Row], tap: Tap, model: TextToImage) -> None:
             )
 
 
-def _check_acted(rows: Sequence[Row], done: int) -> None:
+def _check_acted(changes: Sequence[tuple[Method, Changes]], done: int) -> None:
     """Refuse methods that found nothing to change, once they should have.
 
     Raises:
         ArgumentError: there is such a method; the message has its settings.
     """
-    for row in rows:
-        for method, change in zip(row.request.methods, row.changes, strict=False):
-            if change.acted is not None and done > change.last_step and not change.acted():
-                settings = spelled(method).partition(" ")[2] or "it"
-                raise ArgumentError(
-                    f"{method.name}: this model has no attention that {settings} is for, "
-                    f"so nothing changed. Ask for other layers or steps, or for the other branch "
-                    f"of the guidance."
-                )
+    for method, change in changes:
+        if change.acted is not None and done > change.last_step and not change.acted():
+            settings = spelled(method).partition(" ")[2] or "it"
+            raise ArgumentError(
+                f"{method.name}: this model has no attention that {settings} is for, so nothing "
+                f"changed. Ask for other layers or steps, or for the other branch of the guidance."
+            )

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from regard.errors import ArgumentError
 from regard.methods import Extra, Guide, Moment
+from regard.methods.guide import Before
 from regard.models.capture import Captured, first_of, preparing, rows_of, with_first
 from regard.models.text_to_image import TextToImage
 from regard.tap import AttentionCall, Tap
@@ -43,6 +44,9 @@ class Guiding:
         extras = [guide.extra for guide in self.guides if guide.extra is not None]
         if extras:
             opened.enter_context(self._guided_away(extras))
+        for guide in self.guides:
+            if guide.before is not None:
+                opened.enter_context(self._seen_before(guide.before))
         begin = [guide.latents for guide in self.guides if guide.latents is not None]
         end = [guide.after for guide in self.guides if guide.after is not None]
 
@@ -88,6 +92,25 @@ class Guiding:
         start = self.captured.scheduler.timesteps[self.captured.begin]
         scale = float(first.flatten()[0]) / float(start) if float(start) else 1.0
         return (timestep * scale).to(first.dtype).expand(first.shape) if first.ndim else timestep
+
+    @contextmanager
+    def _seen_before(self, before: Before) -> Iterator[None]:
+        """Let the denoiser see the inputs of some steps once more, before and without edits."""
+        denoiser, tap = self.captured.model, self.tap
+
+        def first(_: nn.Module, args: Any, kwargs: dict[str, Any]) -> None:
+            if tap.beside or tap.step not in before.steps:
+                return
+            parts = tuple(dict.fromkeys(tap.labels))
+            aside = tap.aside(conditions=parts, observe=before.observe, unedited=True)
+            with torch.no_grad(), aside:
+                denoiser(*args, **kwargs)
+
+        hook = denoiser.register_forward_pre_hook(first, with_kwargs=True)
+        try:
+            yield
+        finally:
+            hook.remove()
 
     @contextmanager
     def _guided_away(self, extras: Sequence[Extra]) -> Iterator[None]:

@@ -7,11 +7,12 @@ from typing import Any
 
 from torch import Tensor
 
+from regard.arguments import caller
+from regard.errors import ArgumentError
 from regard.generation.request import Request
 from regard.methods import Changes, Guide, Run
 from regard.models.text_to_image import TextToImage
 from regard.tap import Edit, Select
-from regard.trace import Prompt
 
 
 @dataclass(frozen=True)
@@ -22,15 +23,15 @@ class Row:
         place: Its place among the requests; None for one that is made beside others.
         request: Decided by the model.
         changes: One for each method.
-        companion: What has to be made in the same batch, as its last image; None for nothing.
-        text: The words and tokens that the image reads; None where no method asks.
+        companions: What has to be made in the same batch, as its last images.
+        run: What its methods know of it; None where it has none.
     """
 
     place: int | None
     request: Request
     changes: tuple[Changes, ...] = ()
-    companion: Request | None = None
-    text: Prompt | None = None
+    companions: tuple[Request, ...] = ()
+    run: Run | None = None
 
     @property
     def steps(self) -> int:
@@ -69,8 +70,12 @@ class Row:
         guided = None
         if self.guides:
             guided = repr([method.recipe() for method in request.methods]), request.read
-        beside = None if self.companion is None else self.companion.key
-        return (*shared, latents, guided, beside)
+        return (*shared, latents, guided, tuple(each.key for each in self.companions))
+
+    @property
+    def grouped(self) -> bool:
+        """Whether a method acts on its whole batch."""
+        return any(each.together is not None for each in self.changes)
 
     def entries(self, sample: int | None) -> list[tuple[Select, Edit]]:
         """Its edits, for one image of a batch or for all."""
@@ -87,14 +92,28 @@ class Planner:
     def __init__(self, model: TextToImage) -> None:
         self.model, self.read = model, functools.cache(model.tokenize)
 
-    def __call__(self, place: int, request: Request) -> Row:
-        """All methods of a request see the prompt that its image reads."""
+    def __call__(self, place: int | None, request: Request) -> Row:
+        """All methods of a request see the prompt that its image reads.
+
+        Raises:
+            ArgumentError: one method has anchors, and another a guide or a source image.
+        """
         if not request.methods:
             return Row(place, request)
         run = self.run(request)
         changes = tuple(each.plan(run) for each in request.methods)
-        companion = None if run.source is None else request.baseline
-        return Row(place, request, changes, companion, run.prompt)
+        anchors = [anchor for each in changes for anchor in each.anchors]
+        companions = [replace(request, prompt=each.prompt, seed=each.seed) for each in anchors]
+        if run.source is not None or any(each.guide is not None for each in changes):
+            if anchors:
+                names = " and ".join(method.name for method in request.methods)
+                raise ArgumentError(
+                    f"{caller()}: of {names}, one lets images of several prompts attend to each "
+                    f"other, and another is made for one prompt alone, so they cannot be taken "
+                    f"together. Take one of them."
+                )
+            companions = [] if run.source is None else [request.baseline]
+        return Row(place, request, changes, tuple(companions), run)
 
     def run(self, request: Request) -> Run:
         """What the methods of a decided request know of it."""

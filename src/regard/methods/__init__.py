@@ -15,6 +15,7 @@ from regard.registry import hand_out
 if TYPE_CHECKING:
     from regard.methods.attend_and_excite import attend_and_excite
     from regard.methods.choose_noise import choose_noise
+    from regard.methods.consistory import consistory
     from regard.methods.everywhere import everywhere
     from regard.methods.guidance import perturbed_attention_guidance, smoothed_energy_guidance
     from regard.methods.guide import Extra, Guide, Moment
@@ -26,11 +27,15 @@ if TYPE_CHECKING:
     from regard.methods.prompt_to_prompt import prompt_to_prompt
     from regard.methods.recipe import from_recipe
     from regard.methods.reweight import drop, scale
-    from regard.methods.run import Changes, Plan, Run
+    from regard.methods.run import Anchor, Changes, Plan, Run
+    from regard.methods.share import share
+    from regard.methods.spectrum import SpectrumFilter
+    from regard.methods.svd_consistency import svd_consistency
     from regard.methods.text import parse
     from regard.methods.where import Where
 
 __all__ = [
+    "Anchor",
     "Changes",
     "Extra",
     "Guide",
@@ -39,9 +44,11 @@ __all__ = [
     "Option",
     "Plan",
     "Run",
+    "SpectrumFilter",
     "Where",
     "attend_and_excite",
     "choose_noise",
+    "consistory",
     "drop",
     "everywhere",
     "from_recipe",
@@ -56,8 +63,10 @@ __all__ = [
     "scale",
     "scale_heads",
     "scale_layers",
+    "share",
     "shuffled",
     "smoothed_energy_guidance",
+    "svd_consistency",
     "temperature",
     "uniform",
 ]
@@ -65,6 +74,7 @@ __all__ = [
 hand_out(
     __name__,
     {
+        "Anchor": "regard.methods.run:Anchor",
         "Changes": "regard.methods.run:Changes",
         "Extra": "regard.methods.guide:Extra",
         "Guide": "regard.methods.guide:Guide",
@@ -73,6 +83,7 @@ hand_out(
         "Option": "regard.methods.options:Option",
         "Plan": "regard.methods.run:Plan",
         "Run": "regard.methods.run:Run",
+        "SpectrumFilter": "regard.methods.spectrum:SpectrumFilter",
         "Where": "regard.methods.where:Where",
         "everywhere": "regard.methods.everywhere:everywhere",
         "from_recipe": "regard.methods.recipe:from_recipe",

@@ -59,6 +59,19 @@ class Extra:
 
 
 @dataclass(frozen=True)
+class Before:
+    """One more forward pass on the inputs of a step, before its own and without any edit.
+
+    Attributes:
+        observe: What it is made for.
+        steps: In which steps.
+    """
+
+    observe: Sequence[tuple[Select, Observer]]
+    steps: Container[int]
+
+
+@dataclass(frozen=True)
 class Guide:
     """What a method does beside editing attention.
 
@@ -67,6 +80,7 @@ class Guide:
         extra: An extra forward pass.
         after: From the number of a step, from 0, and the latents that it ended with to those that
             are taken instead; after the last step too.
+        before: A forward pass before that of a step.
         observe: What it observes in the forward passes of the generation itself.
 
     The source image of a method with a prompt of its own is never changed.
@@ -75,4 +89,5 @@ class Guide:
     latents: Callable[[Moment], Tensor] | None = None
     extra: Extra | None = None
     after: Callable[[int, Tensor], Tensor] | None = None
+    before: Before | None = None
     observe: Sequence[tuple[Select, Observer]] = ()

@@ -7,6 +7,7 @@ methods = Registry(
     {
         "attend-and-excite": "regard.methods.attend_and_excite:attend_and_excite",
         "choose-noise": "regard.methods.choose_noise:choose_noise",
+        "consistory": "regard.methods.consistory:consistory",
         "drop": "regard.methods.reweight:drop",
         "identity": "regard.methods.perturb:identity",
         "nudge": "regard.methods.nudge:nudge",
@@ -15,8 +16,10 @@ methods = Registry(
         "scale": "regard.methods.reweight:scale",
         "scale-heads": "regard.methods.outputs:scale_heads",
         "scale-layers": "regard.methods.outputs:scale_layers",
+        "share": "regard.methods.share:share",
         "shuffled": "regard.methods.perturb:shuffled",
         "smoothed-energy-guidance": "regard.methods.guidance:smoothed_energy_guidance",
+        "svd-consistency": "regard.methods.svd_consistency:svd_consistency",
         "temperature": "regard.methods.perturb:temperature",
         "uniform": "regard.methods.perturb:uniform",
     },

@@ -33,6 +33,38 @@ class Run:
 
 
 @dataclass(frozen=True)
+class Anchor:
+    """An image that others of its batch attend to, generated beside them under the same methods.
+
+    Attributes:
+        prompt: What it shows.
+        seed: Of its initial noise.
+    """
+
+    prompt: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class Computed:
+    """What a module of the denoiser computed in one forward pass.
+
+    Attributes:
+        run: In which generation of the batch, from 0.
+        step: In which denoising step, from 0.
+        level: The timestep, as the scheduler has it.
+        labels: The branch of each row: 'uncond' or 'cond'.
+        output: The tensor, with a row for each of these.
+    """
+
+    run: int
+    step: int
+    level: float
+    labels: Sequence[str | None]
+    output: Any
+
+
+@dataclass(frozen=True)
 class Changes:
     """What a method does in one run.
 
@@ -44,6 +76,13 @@ class Changes:
         acted: Whether they have; None where that is not checked.
         hidden: Tokens of the prompt that are masked as keys in every text encoder too.
         start: From the initial noise of its image, [channel, ...], to what it begins with instead.
+        anchors: Images that have to be in the same batch, as its last ones, in this order.
+        passes: How often the batch is generated; the last time counts.
+        outputs: Modules of the denoiser by their path, and what sees their output of each forward
+            pass of the generation.
+        together: For a method that acts on a whole batch: from what is known of each of its
+            images, in their order, to what is changed in it; None for one that acts on an image
+            alone.
     """
 
     edits: Sequence[tuple[Select, Edit]] = ()
@@ -53,6 +92,10 @@ class Changes:
     acted: Callable[[], bool] | None = None
     hidden: Sequence[int] = ()
     start: Callable[[Any], Any] | None = None
+    anchors: Sequence[Anchor] = ()
+    passes: int = 1
+    outputs: Sequence[tuple[str, Callable[[Computed], None]]] = ()
+    together: "Callable[[Sequence[Run]], Changes] | None" = None
 
 
 Plan = Callable[[Run], Changes]

@@ -40,6 +40,7 @@ class AttentionCall(ScalingVerbs, ReplacingVerbs):
             that is not known.
         output: What the layer computed, [batch, head, query, width]; None while edits run.
         head_factors: What ``scale_heads`` multiplies the output by; None if nothing.
+        output_changes: What ``map_output`` changes the output by, after that.
 
     Example:
         >>> q, k, v = torch.zeros(1, 1, 2, 4), torch.zeros(1, 1, 4, 4), torch.ones(1, 1, 4, 4)
@@ -66,6 +67,7 @@ class AttentionCall(ScalingVerbs, ReplacingVerbs):
     conditions: tuple[str | None, ...] = ()
     output: PerQuery | None = None
     head_factors: Float[Tensor, "_ head 1 1"] | None = None
+    output_changes: tuple[Callable[[Tensor], Tensor], ...] = ()
     edited: bool = False
     # The rows that verbs change by default: those of the condition an edit was selected for.
     selected: slice = field(default_factory=lambda: ALL)  # slices count as mutable before 3.12

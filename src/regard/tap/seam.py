@@ -143,7 +143,7 @@ class Seam:
         call = self._begin(frame, *_weights_of(given, heads))
         if call.edited:
             output = call.weights.attend(call.value, dropout=given.dropout_p)
-            call.output = _with_heads(output, call)
+            call.output = _changed(output, call)
             output = call.output.flatten(0, 1) if query.ndim == 3 else call.output
         else:
             # The very arguments that the model passed: bit for bit what it computes without us.
@@ -195,7 +195,7 @@ class Seam:
         call = self._begin(frame, weights, unfolded(value, heads))
         if call.edited:
             weights = unfolded(pending.again(call.probs()), heads)
-            call.output = _with_heads(weights @ call.value.to(weights.dtype), call)
+            call.output = _changed(weights @ call.value.to(weights.dtype), call)
         else:
             output = unedited()
             call.output = unfolded(output, heads)
@@ -226,5 +226,10 @@ def _weights_of(given: _Arguments, heads: int) -> tuple[Fused, Tensor]:
     return Fused(query, key, bias, scale, given.is_causal), value
 
 
-def _with_heads(output: Tensor, call: AttentionCall) -> Tensor:
-    return output if call.head_factors is None else output * call.head_factors.to(output.dtype)
+def _changed(output: Tensor, call: AttentionCall) -> Tensor:
+    """The output of an edited call with what the verbs do to it."""
+    if call.head_factors is not None:
+        output = output * call.head_factors.to(output.dtype)
+    for change in call.output_changes:
+        output = change(output)
+    return output

@@ -15,8 +15,8 @@ class Segment:
     """Neighbouring tokens of one kind.
 
     Attributes:
-        name: "image", "text", "image_prompt", "cls", "distillation", "register", "probe", or
-            "other" for what is not known.
+        name: "image", "text", "image_prompt", "cls", "distillation", "register", "probe",
+            "lent" for keys of other images, or "other" for what is not known.
         start: Index of the first token.
         stop: Index after the last token.
         grid: Rows and columns of the tokens, read row by row; None where there is no image plane.

@@ -160,6 +160,11 @@ class Tap(Opened):
         return self._clock.labels
 
     @property
+    def run(self) -> int:
+        """How many generations have ended since the tap was opened."""
+        return self._clock.run
+
+    @property
     def step(self) -> int:
         """The current denoising step; set it in a loop of your own."""
         return self._clock.step
@@ -194,6 +199,7 @@ class Tap(Opened):
         conditions: tuple[str, ...] = ("cond",),
         observe: Sequence[Observer | tuple[Select, Observer]] = (),
         edit: Sequence[Edit | tuple[Select, Edit]] = (),
+        unedited: bool = False,
     ) -> Iterator[None]:
         """Forward passes of the model beside those that the generation itself makes.
 
@@ -203,6 +209,7 @@ class Tap(Opened):
             conditions: Labels of equal parts of the batch in these passes.
             observe: Observers of these passes alone.
             edit: Edits of these passes alone, after the tap's own.
+            unedited: Whether the tap's own edits are left out.
 
         Raises:
             ArgumentError: a label comes twice, or there is none.
@@ -221,7 +228,8 @@ class Tap(Opened):
         present = self._actions, self._beside
         labels, policy = checked_parts(conditions), self._policy
         with self._clock.aside(labels), policy.relearning(self._coverage.calls):
-            edits = [*present[0].edits, *self._fitted(edit, "edit")]
+            own = [] if unedited else present[0].edits
+            edits = [*own, *self._fitted(edit, "edit")]
             self._actions, self._beside = Actions(self._fitted(observe, "observe"), edits), True
             try:
                 yield

@@ -79,19 +79,45 @@ def _seen_once(
 
     pipeline, watch = model.pipeline, WordWatch(model, texts)
     captions = [text.text for text in texts]
-    ids = pipeline.tokenizer(
-        captions, padding="max_length", truncation=True, return_tensors="pt"
-    ).input_ids
+    see = _seen_by_unet if hasattr(pipeline, "unet") else _seen_by_joint
     with torch.no_grad():
         latents = pipeline.vae.encode(to_tensor(each.image for each in scenes)).latent_dist.mode()
         latents = latents * pipeline.vae.config.scaling_factor
-        times = torch.full((len(scenes),), NOISED_AT)
-        noisy = pipeline.scheduler.add_noise(latents, _noise(chunk, latents.shape[1:]), times)
-        words = pipeline.text_encoder(ids).last_hidden_state
-        with Tap(pipeline.unet, observe=watch.observers) as tap:
-            tap.conditions = ("cond",)  # it is given the captions and nothing else
-            pipeline.unet(noisy, times, words)
+        see(pipeline, latents, _noise(chunk, latents.shape[1:]), captions, watch.observers)
     return watch.maps()
+
+
+def _seen_by_unet(
+    pipeline: Any, latents: Any, noise: Any, captions: list[str], observers: Any
+) -> None:
+    import torch
+
+    words, _ = pipeline.encode_prompt(
+        captions, latents.device, 1, do_classifier_free_guidance=False
+    )
+    times = torch.full((len(latents),), NOISED_AT)
+    with Tap(pipeline.unet, observe=observers) as tap:
+        tap.conditions = ("cond",)  # it is given the captions and nothing else
+        pipeline.unet(pipeline.scheduler.add_noise(latents, noise, times), times, words)
+
+
+def _seen_by_joint(
+    pipeline: Any, latents: Any, noise: Any, captions: list[str], observers: Any
+) -> None:
+    import torch
+
+    words, _, pooled, _ = pipeline.encode_prompt(
+        captions, None, None, do_classifier_free_guidance=False
+    )
+    share = NOISED_AT / pipeline.scheduler.config.num_train_timesteps
+    with Tap(pipeline.transformer, observe=observers) as tap:
+        tap.conditions = ("cond",)
+        pipeline.transformer(
+            (1 - share) * latents + share * noise,
+            encoder_hidden_states=words,
+            pooled_projections=pooled,
+            timestep=torch.full((len(latents),), NOISED_AT),
+        )
 
 
 def _noise(chunk: Chunk, shape: Sequence[int]) -> Any:

@@ -8,11 +8,10 @@ import numpy as np
 import xarray as xr
 
 from regard.data.scenes import Mention, mentions_in
-from regard.experiments.evaluations.word_maps import NamedSubject, read_as
+from regard.experiments.evaluations.word_maps import NamedSubject, read_as, readable
 from regard.experiments.store import Done
 from regard.models import TextToImage, load
 from regard.trace import Prompt
-from regard.zoo.cards import READINGS
 
 
 @cache
@@ -43,7 +42,7 @@ def arrays_of(
     if not found:
         return {}
     words = among or [list(subjects_of(text.text)) for text, *_ in found]
-    heats: dict[str, list[np.ndarray]] = {reading: [] for reading in READINGS}
+    heats: dict[str, list[np.ndarray]] = {reading: [] for reading in readable(found[0][2])}
     for (text, word, maps, _), subjects in zip(found, words, strict=True):
         for reading, planes in heats.items():
             planes.append(read_as(reading, text, word, maps, subjects).values)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from regard.errors import NothingObserved
 from regard.explain import Propagation
 from regard.measures.place import iou
 from regard.measures.thresholds import best_threshold
@@ -55,22 +56,32 @@ class WordWatch:
         ]
 
     def maps(self) -> list[dict[str, xr.DataArray]]:
-        """For each image all maps: ``every`` layer, the ``finest``, those ``shown``, and others."""
+        """For each image all maps: ``every`` layer, the ``finest``, those ``shown``, and others.
+
+        ``carried`` is there only of models with self-attention of its own.
+        """
         heats, names = self._heat.result(), self._reading.get("layers")
         shown = [
             heat
             for heat in heats
             if names is None or any(has_names(heat.layer, name) for name in names)
         ]
-        steps = list(self._carried.result().values())
         columns = {
             "finest": finest(heats),
             "every": every(heats),
             "shown": every(shown),
             **{name: every(each.result()) for name, each in self._outputs.items()},
-            "carried": [_tokens_of(each) for each in (sum(steps) / len(steps)).numpy()],
+            **self._propagated(),
         }
         return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+    def _propagated(self) -> dict[str, list[xr.DataArray]]:
+        """The mean over steps of what self-attention propagates; nothing of a joint transformer."""
+        try:
+            steps = list(self._carried.result().values())
+        except NothingObserved:
+            return {}
+        return {"carried": [_tokens_of(each) for each in (sum(steps) / len(steps)).numpy()]}
 
 
 def _tokens_of(values: np.ndarray) -> xr.DataArray:
@@ -118,6 +129,17 @@ def word_map(
     else:
         tokens = text.carriers(among)[list(among).index(word)]
     return maps.isel(token=tokens).sum("token", keep_attrs=True)
+
+
+def readable(maps: Maps) -> list[str]:
+    """The readings that maps of `WordWatch` allow.
+
+    Example:
+        >>> "regions" in readable({"finest": xr.DataArray(0.0)})
+        False
+    """
+    carried = ("propagated", "regions")
+    return [each for each in READINGS if "carried" in maps or each not in carried]
 
 
 def read_as(

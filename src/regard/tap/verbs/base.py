@@ -1,6 +1,6 @@
 """What every verb needs: the call is still open to edits, and only chosen rows change."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from jaxtyping import Float
@@ -20,6 +20,7 @@ class Editable:
     layout: TokenLayout | None
     output: PerQuery | None
     head_factors: Float[Tensor, "_ head 1 1"] | None
+    output_changes: tuple[Callable[[Tensor], Tensor], ...]
     edited: bool
     selected: slice
 
@@ -47,7 +48,7 @@ class Editable:
         self.edited = True
 
     def _checked(self, keys: Sequence[int], verb: str) -> list[int]:
-        count = self.key.shape[-2]
+        count = self.shape[-1]
         wrong = [key for key in keys if not 0 <= key < count]
         if wrong:
             raise ArgumentError(f"{verb}: {self.layer} has keys 0..{count - 1}, not {wrong[0]}.")

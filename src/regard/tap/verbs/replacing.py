@@ -1,6 +1,6 @@
 """Verbs that exchange: keys and values, queries, maps, or the attention of another row."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
@@ -8,16 +8,19 @@ from torch import Tensor
 
 from regard.errors import ArgumentError, UnsupportedEdit
 from regard.tap.layout import TokenLayout
+from regard.tap.segment import Segment
 from regard.tap.verbs.base import Editable
 from regard.tap.weights import (
     ALL,
     Fused,
     Identity,
     Injected,
+    Lent,
     Replaced,
     Rows,
     Scores,
     as_4d,
+    extended,
     indices,
 )
 
@@ -60,6 +63,54 @@ class ReplacingVerbs(Editable):
             old.query, key, old.bias if keeps else bias, old.scale, old.causal and keeps
         )
         self.value = value
+
+    def extend_kv(self, lent: Sequence[Lent | None]) -> None:
+        """Let rows of the batch attend to further keys and values, beside their own.
+
+        The keys get a further segment, ``lent``, after a layer's own. No row's keys are copied but
+        while that row is computed.
+
+        Args:
+            lent: One for each row of the batch, None for a row that attends to its own alone; all
+                with as many keys. Rows may have the same one.
+
+        Raises:
+            ArgumentError: there is not one for each row, or they differ in how many keys they have.
+            UnsupportedEdit: the layer uses eager attention or a causal mask, the call is over, or
+                an edit has replaced the map.
+
+        Source:
+            Tewel et al. (2024), "Training-Free Consistent Text-to-Image Generation", arXiv
+            2402.03286, equations 2 and 3.
+        """
+        self._start("extend_kv")
+        lengths = {len(each) for each in lent if each is not None}
+        if len(lent) != self.shape[0] or len(lengths) > 1:
+            raise ArgumentError(
+                f"extend_kv: there are {len(lent)} lent keys, of {sorted(lengths)} tokens, and "
+                f"{self.layer} needs one or None for each of its {self.shape[0]} rows, all alike."
+            )
+        number = sum(lengths)
+        if not number:
+            return
+        before = self.shape[-1]
+        self.weights = extended(self.weights, tuple(lent))
+        if self.layout is not None:
+            added = Segment("lent", before, before + number)
+            self.layout = replace(self.layout, keys=(*self.layout.keys, added))
+
+    def map_output(self, change: Callable[[Tensor], Tensor]) -> None:
+        """Change what the layer computes, before its output projection.
+
+        Args:
+            change: Gets the output of the whole batch, [batch, head, query, width], and returns
+                another of that shape. Several are applied in their order.
+
+        Raises:
+            UnsupportedEdit: the call is over.
+        """
+        self._start("map_output")
+        self.output_changes = (*self.output_changes, change)
 
     def map_keys(self, change: Callable[[Tensor], Tensor], *, batch: Rows | None = None) -> None:
         """Compute the scores from other keys, as many as before; values and mask stay.
