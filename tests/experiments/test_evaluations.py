@@ -18,7 +18,7 @@ from regard.experiments.evaluations.generated import (
 from regard.experiments.evaluations.noised import _noise, _other_words, noised, true_maps
 from regard.experiments.evaluations.openmoji import ONE, SEVERAL, wanted
 from regard.experiments.evaluations.subject_maps import model
-from regard.experiments.evaluations.task import Chunk
+from regard.experiments.evaluations.task import Chunk, with_ends
 from regard.experiments.evaluations.word_maps import (
     NamedSubject,
     WordWatch,
@@ -49,6 +49,30 @@ def row(prompt, **seen):
     return {"prompt": prompt, "seed": 0, "neglected": neglected, "misbound": misbound}
 
 
+def means(figures):
+    """The figures without the ends of their intervals."""
+    return {key: each for key, each in figures.items() if not key.endswith(("_low", "_high"))}
+
+
+def test_intervals_are_over_prompts():
+    few = [row("a red car", car="red"), row("a red car")]
+    assert np.isnan(single_figures(few)["subject_shown_low"])  # one prompt says nothing of others
+    many = [row(f"a {name}", **({name: "red"} if n % 3 else {})) for n, name in enumerate(SUBJECTS)]
+    found = single_figures(many)
+    # By Wilson's interval of 16 of 24.
+    assert found["subject_shown"] == pytest.approx(2 / 3)
+    assert found["subject_shown_low"] == pytest.approx(0.467, abs=0.01)
+    assert found["subject_shown_high"] == pytest.approx(0.820, abs=0.01)
+
+
+def test_an_interval_of_scenes_covers_what_is_known_of_a_mean():
+    rows = np.random.default_rng(1).normal(5.0, 2.0, 400)
+    found = with_ends(lambda some: {"mean": float(np.mean(some))}, list(rows))
+    half = 1.96 * rows.std(ddof=1) / 20
+    assert found["mean_low"] == pytest.approx(rows.mean() - half, abs=0.05)
+    assert found["mean_high"] == pytest.approx(rows.mean() + half, abs=0.05)
+
+
 def test_single_figures_by_hand():
     found = single_figures(
         [
@@ -58,7 +82,7 @@ def test_single_figures_by_hand():
             row("a cat on the lake", cat="gray"),
         ]
     )
-    assert found == {"subject_shown": 3 / 4, "colour_right": pytest.approx(1 / 3)}
+    assert means(found) == {"subject_shown": 3 / 4, "colour_right": pytest.approx(1 / 3)}
 
 
 def test_pair_figures_by_hand():
@@ -92,8 +116,8 @@ def test_every_subject_is_asked_for_twice_at_every_seed(what):
 def test_numbers_and_each_subject_by_hand():
     rows = [row("two cats", cat="gray"), row("a cat"), row("a cat", cat="gray"), row("a bow")]
     rows[0]["miscounted"] = 0.0
-    assert count_figures([rows[0], {**rows[0], "miscounted": 1.0}]) == {"count_right": 0.5}
-    assert each_subject(rows[1:]) == {"subject_shown_cat": 0.5, "subject_shown_bow": 0.0}
+    assert means(count_figures([rows[0], {**rows[0], "miscounted": 1.0}])) == {"count_right": 0.5}
+    assert means(each_subject(rows[1:])) == {"subject_shown_cat": 0.5, "subject_shown_bow": 0.0}
 
 
 def test_the_threshold_is_chosen_on_one_set_and_told_of_the_other():

@@ -20,6 +20,7 @@ from regard.experiments import (
     Result,
     benchmark,
     compare,
+    consist,
     evaluate,
     experiments,
     images,
@@ -67,6 +68,9 @@ def evaluated(**how):
 CASES = {
     "benchmark": lambda **how: compared(PROMPTS, seeds=1, **how),
     "compare": lambda **how: two_models(PROMPTS, seeds=1, **how),
+    "consist": lambda **how: consist(
+        pipeline(), "a cat", ["on grass", "on the road"], method="share", **FEW, **how
+    ),
     "evaluate": evaluated,
     "redundancy": removed,
     "sweep": lambda **how: swept(PROMPTS, seeds=1, **how),

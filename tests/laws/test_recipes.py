@@ -95,5 +95,7 @@ def test_the_figures_of_the_card_are_reproduced_on_a_part(name, monkeypatch):
         module = import_module(f"regard.experiments.evaluations.{part}")
         few = lambda what, total, size, most=most: chunks(what, min(total, most), size)  # noqa: E731
         monkeypatch.setattr(module, "chunks", few)
-    for key, value in evaluate(name, quick=True).figures.items():
-        assert value == pytest.approx(stated[key], abs=TOLERANCE.get(key, 0.06)), key
+    found = evaluate(name, quick=True).figures
+    assert {key for key in found if key in FIGURES} == set(stated)
+    for key, value in stated.items():
+        assert found[key] == pytest.approx(value, abs=TOLERANCE.get(key, 0.06)), key

@@ -24,6 +24,7 @@ from regard.data.coco import write_coco
 from regard.errors import OutputError
 from regard.experiments.benchmark_report import BENCHMARK
 from regard.experiments.compare_report import COMPARE
+from regard.experiments.consist_report import CONSIST
 from regard.experiments.evaluate_report import EVALUATION, Evaluation, table_of
 from regard.experiments.result import Result
 from regard.experiments.score_report import SCORE, Scores
@@ -134,6 +135,12 @@ def models_compared():
     return tuple(result(COMPARE, row, **recipe) for row in rows)
 
 
+def scenes_compared():
+    recipe = {"subject": "a cat", "scenes": [], "ways": ["none"], "method": [], "anchors": 2}
+    rows = ({"way": "none", "lent": value} for value in (0.0, 0.5))
+    return tuple(result(CONSIST, row, **recipe, encoder=None) for row in rows)
+
+
 def scored():
     recipe = {"encoder": "toy", "level": 0.95}
     shown = pd.DataFrame({"image": [], "clip_score": []})
@@ -196,6 +203,7 @@ FORMATS = {
     "comparison": Format(
         "regard.experiments.compare_report", "comparison", models_compared, "figures"
     ),
+    "consistency": Format("regard.experiments.consist_report", "consistency", scenes_compared),
     "study": Format(
         "regard.experiments.studies.study", "study",
         lambda: (small_study(), small_study("other")), "tables",

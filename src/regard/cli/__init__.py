@@ -13,6 +13,7 @@ import typer
 from regard.arguments import speaking
 from regard.cli.benchmark import benchmark
 from regard.cli.compare import compare
+from regard.cli.consist import consist
 from regard.cli.data import data
 from regard.cli.explain import explain
 from regard.cli.learn_weights import learn_weights
@@ -62,6 +63,7 @@ for command in (
     evaluate,
     score,
     compare,
+    consist,
     study,
 ):
     app.command()(named(command))

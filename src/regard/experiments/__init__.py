@@ -13,6 +13,7 @@ from regard.registry import hand_out
 if TYPE_CHECKING:
     from regard.experiments.benchmark import benchmark
     from regard.experiments.compare import compare
+    from regard.experiments.consist import consist
     from regard.experiments.evaluate import evaluate
     from regard.experiments.images import ImageCase, ImagePlan, Variant
     from regard.experiments.plain_report import plain_kind
@@ -35,6 +36,7 @@ __all__ = [
     "Variant",
     "benchmark",
     "compare",
+    "consist",
     "evaluate",
     "experiments",
     "plain_kind",

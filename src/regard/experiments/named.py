@@ -7,6 +7,7 @@ experiments = Registry(
     {
         "benchmark": "regard.experiments.benchmark:benchmark",
         "compare": "regard.experiments.compare:compare",
+        "consist": "regard.experiments.consist:consist",
         "evaluate": "regard.experiments.evaluate:evaluate",
         "redundancy": "regard.experiments.studies.redundancy:redundancy",
         "score": "regard.experiments.score:score",

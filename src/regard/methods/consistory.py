@@ -13,6 +13,7 @@ from regard.methods.correspondence import Matches, matches, smoothed
 from regard.methods.guide import Before, Guide
 from regard.methods.lend import (
     LENDING,
+    LentPart,
     anchors_of,
     check_branches,
     checked_anchors,
@@ -22,7 +23,7 @@ from regard.methods.lend import (
 )
 from regard.methods.method import method
 from regard.methods.run import Changes, Computed, Plan, Run
-from regard.methods.subject_masks import SubjectMasks, dropped
+from regard.methods.subject_masks import SubjectMasks, dropped, tokens_of
 from regard.methods.where import EVERYWHERE, Where, listed_words
 from regard.tap import TO_TEXT, AttentionCall, Select
 
@@ -127,7 +128,8 @@ def consistory(
         where = replace(usual(settings.where, run), condition=settings.branches)
         where.select_in(run, "consistory", query="image", key="image")
         chosen = anchors_of(prompts, numbers, run)
-        if not any(_tokens(run.model.tokenize(each.prompt), settings.words) for each in chosen):
+        read = run.model.tokenize
+        if not any(tokens_of(read(e.prompt), settings.words, carriers=False) for e in chosen):
             raise UnknownName(
                 f"consistory: none of the anchors {', '.join(map(repr, prompts))} has "
                 f"{' or '.join(map(repr, settings.words))} in its prompt, so there is no subject "
@@ -156,8 +158,9 @@ class _Together:
         self.anchors, steps = len(self.settings.prompts), first.steps
         self.early = range(1, steps // 10 + 1)
         self.middle = range(steps // 10, steps // 3 + 1)
+        carriers = "carriers" in first.model.reading
         self.masks = SubjectMasks(
-            [_tokens(run.prompt, self.settings.words, run) for run in self.runs],
+            [tokens_of(run.prompt, self.settings.words, carriers=carriers) for run in self.runs],
             self.settings.window,
             all_grids="layers" in first.model.reading,
         )
@@ -204,9 +207,12 @@ class _Together:
         seed = [self.runs[0].seed, call.run, call.step, *(grid or ())]
         kept = dropped(masks, self.settings.mask_dropout, seed)[-self.anchors :]
 
-        def lends(call: AttentionCall, rows: Sequence[int]) -> list[tuple[Tensor, Tensor]]:
-            pairs = [image_kv(call, row) for row in rows]
-            return [(k[:, own], v[:, own]) for (k, v), own in zip(pairs, kept, strict=True)]
+        def lends(call: AttentionCall, rows: Sequence[int]) -> list[LentPart]:
+            parts = [image_kv(call, row) for row in rows]
+            return [
+                LentPart(each.key[:, own], each.value[:, own], own.nonzero()[:, 0])
+                for each, own in zip(parts, kept, strict=True)
+            ]
 
         lend(call, self.anchors, lends, self.settings.branches)
 
@@ -265,14 +271,6 @@ class _Together:
         count = len(self.runs)
         sources = list(range(count - self.anchors, count))
         self.matched = {grid: [matches(resized, masks, each, sources) for each in range(count)]}
-
-
-def _tokens(prompt: Any, words: Sequence[str], run: Run | None = None) -> list[list[int]]:
-    """The tokens of those words that a prompt has, as the model's words are read best."""
-    there = [word for word in words if word.casefold() in {n.casefold() for n in prompt.word_names}]
-    if run is not None and run.model.reading.get("carriers") and there:
-        return [list(each) for each in prompt.carriers(there)]
-    return [list(prompt.spelled([word])) for word in there]
 
 
 def _features_of(run: Run) -> str:

@@ -1,7 +1,7 @@
 """Extended attention: images of a batch that attend to the keys and values of some of them."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -17,9 +17,24 @@ from regard.tap.weights import Lent
 LENDING = ("steps", "layers", "stage")
 """The parts of `Where` that methods take whose images attend to each other."""
 
-Lends = Callable[[AttentionCall, Sequence[int]], Sequence[tuple[Tensor, Tensor]]]
-"""From a call and the rows of the anchors in one branch to the keys and values that each lends,
-[head, token, width] each."""
+
+@dataclass(frozen=True)
+class LentPart:
+    """What one anchor lends.
+
+    Attributes:
+        key: [head, token, width].
+        value: Of the same shape.
+        patches: Which patches of the anchor these are; None for all.
+    """
+
+    key: Tensor
+    value: Tensor
+    patches: Tensor | None = None
+
+
+Lends = Callable[[AttentionCall, Sequence[int]], Sequence[LentPart]]
+"""From a call and the rows of the anchors in one branch to what each lends."""
 
 
 def anchors_of(prompts: Any, seeds: Any, run: Run) -> list[Anchor]:
@@ -140,25 +155,33 @@ def usual(where: Where, run: Run) -> Where:
     return where if said or "up" not in stages else replace(where, stage="up")
 
 
-def image_kv(call: AttentionCall, row: int) -> tuple[Tensor, Tensor]:
-    """Keys and values of the image in one row, [head, patch, width] each."""
+def image_kv(call: AttentionCall, row: int) -> LentPart:
+    """Keys and values of all patches of the image in one row."""
     image = call.known_layout("lending").keys_of("image").slice
-    return call.key[row, :, image], call.value[row, :, image]
+    return LentPart(call.key[row, :, image], call.value[row, :, image])
 
 
 def _for_each(
-    rows: slice, anchors: range, parts: Sequence[tuple[Tensor, Tensor]], bias: float
+    rows: slice, anchors: range, parts: Sequence[LentPart], bias: float
 ) -> list[Lent | None]:
     """What each row of a branch is lent: what all anchors lend, but for its own."""
-    key, value = (torch.cat(each, -2) for each in zip(*parts, strict=True))
+    key = torch.cat([each.key for each in parts], -2)
+    value = torch.cat([each.value for each in parts], -2)
     if not key.shape[-2]:
         return [None] * (rows.stop - rows.start)
-    whole = Lent(key, value, None, bias)
-    owner = torch.cat([torch.full((len(k[0]),), at) for at, (k, _) in enumerate(parts)])
-    owner = owner.to(key.device)
+    device = key.device
+    own = [torch.arange(each.key.shape[-2], device=device) for each in parts]
+    image = torch.cat([torch.full_like(each, number) for number, each in enumerate(own)])
+    patch = torch.cat(
+        [each if part.patches is None else part.patches
+         for each, part in zip(own, parts, strict=True)]
+    )  # fmt: skip
+    whole = Lent(key, value, None, bias, image, patch)
     lent: list[Lent | None] = []
     for row in range(rows.start, rows.stop):
-        seen = owner != row - anchors.start
-        some = Lent(key, value, seen, bias) if bool(seen.any()) else None
-        lent.append(some if row in anchors else whole)
+        if row not in anchors:
+            lent.append(whole)
+            continue
+        seen = image != row - anchors.start
+        lent.append(replace(whole, seen=seen) if bool(seen.any()) else None)
     return lent

@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from regard.measures.levels import otsu_level_of_rows
 from regard.tap import AttentionCall
+from regard.trace import Prompt
 
 Grid = tuple[int, int]
 
@@ -81,10 +82,20 @@ class SubjectMasks:
                     masks[image] |= values >= otsu_level_of_rows(values)
         return masks.to(maps.device)
 
+    @property
+    def finest(self) -> Grid | None:
+        """The grid that masks are read on; None before anything was seen."""
+        grids = {grid for kept in self._steps.values() for grid in kept}
+        return max(self._read(grids)) if grids else None
+
+    def _read(self, grids: set[Grid]) -> set[Grid]:
+        """The grids whose layers count."""
+        fine = {grid for grid in grids if max(grid) <= FINEST} or {min(grids)}
+        return grids if self.all_grids else {max(fine)}
+
     def _mean(self, steps: Sequence[int]) -> Float[Tensor, "image token y x"]:
         grids = {grid for step in steps for grid in self._steps[step]}
-        fine = {grid for grid in grids if max(grid) <= FINEST} or {min(grids)}
-        read = grids if self.all_grids else {max(fine)}
+        read = self._read(grids)
         target = max(read)
         total, layers = torch.zeros(()), 0
         for step in steps:
@@ -96,6 +107,21 @@ class SubjectMasks:
                     )
                     layers += count
         return total / layers
+
+
+def tokens_of(prompt: Prompt, words: Sequence[str], *, carriers: bool) -> list[list[int]]:
+    """The tokens of those words that a prompt has, one list for each.
+
+    Args:
+        prompt: As a model reads it.
+        words: In any capitals.
+        carriers: Whether the token after a word counts too, as `Prompt.carriers` has it.
+    """
+    known = {name.casefold() for name in prompt.word_names}
+    there = [word for word in words if word.casefold() in known]
+    if carriers and there:
+        return [list(each) for each in prompt.carriers(there)]
+    return [list(prompt.spelled([word])) for word in there]
 
 
 def dropped(masks: Tensor, share: float, seed: Sequence[int]) -> Tensor:

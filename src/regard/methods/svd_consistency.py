@@ -11,6 +11,7 @@ from regard.arguments import flag, one_of, shown
 from regard.errors import ArgumentError
 from regard.methods.lend import (
     LENDING,
+    LentPart,
     anchors_of,
     check_branches,
     checked_anchors,
@@ -88,11 +89,11 @@ def svd_consistency(
     of_keys, of_values = (_filter(each, joint, what) for each, what in
                           ((keys, "keys"), (values, "values")))  # fmt: skip
 
-    def lends(call: AttentionCall, rows: Sequence[int]) -> list[tuple[Tensor, Tensor]]:
-        pairs = [image_kv(call, row) for row in rows]
-        key = _lent(torch.stack([k for k, _ in pairs]), of_keys, per)
-        value = _lent(torch.stack([v for _, v in pairs]), of_values, per)
-        return list(zip(key, value, strict=True))
+    def lends(call: AttentionCall, rows: Sequence[int]) -> list[LentPart]:
+        parts = [image_kv(call, row) for row in rows]
+        key = _lent(torch.stack([each.key for each in parts]), of_keys, per)
+        value = _lent(torch.stack([each.value for each in parts]), of_values, per)
+        return [LentPart(*each) for each in zip(key, value, strict=True)]
 
     def plan(run: Run) -> Changes:
         return lending(

@@ -60,7 +60,13 @@ class ContrastiveTask:
         }
 
     def loss(self, batch: dict[str, Tensor], step: int) -> Tensor:
-        """λ times the image-to-text cross-entropy plus (1 − λ) times the text-to-image one."""
+        """λ times the image-to-text cross-entropy plus (1 − λ) times the text-to-image one.
+
+        From the recipe's step ``text_until`` on the text tower rests, since denoisers read it then.
+        """
+        learns = step < self.settings.get("text_until", float("inf"))
+        for part in (self.network.text_model, self.network.text_projection):
+            part.requires_grad_(learns)
         with mixed(self.settings, self.device):
             out = self.network(input_ids=batch["tokens"], pixel_values=batch["pixels"])
         return symmetric_loss(out.logits_per_image.float(), batch["same"], self.settings["lambda"])

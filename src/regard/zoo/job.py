@@ -181,7 +181,7 @@ class MatrixMuon(torch.optim.Muon):
     def step(self, closure: Any = None) -> Any:
         """Move the weights by their gradients."""
         for row, weight in zip(self.param_groups[0]["params"], self.weights, strict=True):
-            row.grad = weight.grad.flatten(1)
+            row.grad = None if weight.grad is None else weight.grad.flatten(1)  # None: it rests
         return super().step(closure)
 
     def zero_grad(self, set_to_none: bool = True) -> None:

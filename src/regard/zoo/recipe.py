@@ -48,7 +48,9 @@ def recipes() -> tuple[str, ...]:
         "openmoji-segmenter",
         "openmoji-captioner",
         "openmoji",
+        "openmoji-2-clip",
         "openmoji-2-autoencoder",
+        "openmoji-2-segmenter",
         "fashion-vit",
     )
 

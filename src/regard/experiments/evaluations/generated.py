@@ -13,7 +13,7 @@ from regard.experiments.evaluations.subject_maps import (
     subjects_in,
     subjects_of,
 )
-from regard.experiments.evaluations.task import Measured
+from regard.experiments.evaluations.task import Measured, share_of
 from regard.experiments.evaluations.word_maps import WordWatch, readings_of
 from regard.experiments.store import Done, small
 from regard.generation import Request, generate
@@ -76,12 +76,12 @@ def single_figures(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     Args:
         rows: As `generated` gives them.
     """
-    neglected, misbound = _columns(rows)
-    coloured = np.array([_names_a_colour(each["prompt"]) for each in rows], bool)
+    neglected, misbound, asked = _columns(rows)
+    coloured = np.array([_names_a_colour(prompt) for prompt in asked], bool)
     # A subject that is not there has no colour, so not the right one either: NaN is not 0.
     return {
-        "subject_shown": _share(neglected == 0),
-        "colour_right": _share(misbound[coloured] == 0),
+        **share_of("subject_shown", neglected == 0, asked),
+        **share_of("colour_right", misbound[coloured] == 0, asked[coloured]),
     }
 
 
@@ -91,10 +91,15 @@ def each_subject(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     Args:
         rows: Of prompts with one subject, as `generated` gives them.
     """
-    (neglected, _), shown = _columns(rows), [mentions_in(each["prompt"])[0] for each in rows]
-    of = np.array([mention.subject for mention in shown])
+    neglected, _, asked = _columns(rows)
+    of = np.array([mentions_in(prompt)[0].subject for prompt in asked])
     return {
-        subject_key(name): _share(neglected[of == name] == 0) for name in SUBJECTS if name in of
+        key: value
+        for name in SUBJECTS
+        if name in of
+        for key, value in share_of(
+            subject_key(name), neglected[of == name] == 0, asked[of == name]
+        ).items()
     }
 
 
@@ -104,7 +109,8 @@ def count_figures(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     Args:
         rows: Of prompts that count one subject, as `generated` gives them.
     """
-    return {"count_right": _share(np.array([each["miscounted"] for each in rows], float) == 0)}
+    wrong = np.array([each["miscounted"] for each in rows], float)
+    return share_of("count_right", wrong == 0, [each["prompt"] for each in rows])
 
 
 def pair_figures(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
@@ -115,23 +121,23 @@ def pair_figures(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     Args:
         rows: As `generated` gives them.
     """
-    neglected, misbound = _columns(rows)
-    never = np.array([_held_out(each["prompt"]) for each in rows], bool)
-    coloured = np.array([_names_a_colour(each["prompt"]) for each in rows], bool)
+    neglected, misbound, asked = _columns(rows)
+    never = np.array([_held_out(prompt) for prompt in asked], bool)
+    bound = np.array([_names_a_colour(prompt) for prompt in asked], bool) & (neglected == 0)
     return {
-        "both_present": _share(neglected == 0),
-        "one_neglected": _share(neglected == 1 / 2),
-        "both_present_held_out_pairs": _share(neglected[never] == 0),
-        "colours_bound_right": _share(misbound[coloured & (neglected == 0)] == 0),
+        **share_of("both_present", neglected == 0, asked),
+        **share_of("one_neglected", neglected == 1 / 2, asked),
+        **share_of("both_present_held_out_pairs", neglected[never] == 0, asked[never]),
+        **share_of("colours_bound_right", misbound[bound] == 0, asked[bound]),
     }
 
 
-def _columns(rows: Sequence[Mapping[str, Any]]) -> tuple[np.ndarray, np.ndarray]:
-    """Shares of neglected subjects and of misbound colours, float [image] each."""
+def _columns(rows: Sequence[Mapping[str, Any]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Shares of neglected subjects and of misbound colours, and the prompts, [image] each."""
     neglected, misbound = (
         np.array([each[name] for each in rows], float) for name in ("neglected", "misbound")
     )
-    return neglected, misbound
+    return neglected, misbound, np.array([each["prompt"] for each in rows])
 
 
 def _names_a_colour(prompt: str) -> bool:
@@ -140,11 +146,6 @@ def _names_a_colour(prompt: str) -> bool:
 
 def _held_out(prompt: str) -> bool:
     return frozenset(subjects_of(prompt)) in HELD_OUT_PAIRS
-
-
-def _share(hits: np.ndarray) -> float:
-    """The share of true ones; NaN of none."""
-    return float(np.mean(hits)) if len(hits) else np.nan
 
 
 def generated_maps(found: Measured) -> dict[str, float]:

@@ -15,7 +15,9 @@ from regard.experiments.evaluations.task import (
     Measured,
     chunks,
     images,
+    share_of,
     unseen_scenes,
+    with_ends,
 )
 from regard.experiments.store import Done
 from regard.zoo import Recipe, recipe
@@ -40,7 +42,10 @@ def reconstructed(plan: Recipe, chunk: Chunk) -> Done:
 
 def _reconstructions(found: Measured) -> dict[str, float]:
     every = np.concatenate([each.arrays["psnr"] for each in found.values()])
-    return {"psnr_db": float(every.mean()), "images": images(found)}
+    return {
+        **with_ends(lambda some: {"psnr_db": float(np.mean(some))}, every),
+        "images": images(found),
+    }
 
 
 def autoencoder(plan: Recipe) -> CardTask:
@@ -82,16 +87,19 @@ def named(plan: Recipe, chunk: Chunk) -> Done:
     return Done(size=len(chunk), values=right)
 
 
+def _zero_shot(found: Measured) -> dict[str, float]:
+    right, total = sum(each.values for each in found.values()), int(images(found))
+    hits = np.arange(total) < right
+    return {**share_of("zero_shot_accuracy", hits, range(total)), "images": images(found)}
+
+
 def clip(plan: Recipe) -> CardTask:
     """How often images of one subject lie nearest to its texts."""
     return CardTask(
         "classifying",
         lambda quick: chunks(SCENES, 240 if quick else 2000, 100),
         partial(named, plan),
-        lambda found: {
-            "zero_shot_accuracy": sum(each.values for each in found.values()) / images(found),
-            "images": images(found),
-        },
+        _zero_shot,
     )
 
 
@@ -126,6 +134,10 @@ def _compared(truth: Scene, found: Any) -> dict[str, Any]:
 
 def _segmented(found: Measured) -> dict[str, float]:
     rows = [row for each in found.values() for row in each.rows]
+    return {**with_ends(_of_masks, rows), "images": images(found)}
+
+
+def _of_masks(rows: Sequence[Any]) -> dict[str, float]:
     overlaps: dict[str, list[float]] = {subject: [] for subject in SUBJECTS}
     for row in rows:
         for name, overlap in row["overlaps"]:
@@ -139,7 +151,6 @@ def _segmented(found: Measured) -> dict[str, float]:
         "segmenter_count_accuracy": float(
             np.mean([right for row in rows for right in row["counts"]])
         ),
-        "images": images(found),
     }
 
 
@@ -179,7 +190,7 @@ def captioned(plan: Recipe, chunk: Chunk) -> Done:
 def _captioned(plan: Recipe, found: Measured) -> dict[str, float]:
     scenes = [each for chunk in found for each in unseen_scenes(chunk, plan)]
     said = [text for each in found.values() for text in each.values]
-    return {**caption_figures(scenes, said), "images": images(found)}
+    return {**with_ends(_of_captions, _both(scenes, said)), "images": images(found)}
 
 
 def captioner(plan: Recipe) -> CardTask:
@@ -204,14 +215,18 @@ def caption_figures(scenes: Sequence[Scene], said: Sequence[str]) -> dict[str, f
         colour if it was painted in one and in none if not; ``caption_subjects_f1``, of subjects
         alone. Backgrounds, articles and order do not count.
     """
-    pairs = [(s.mentions, mentions_in(text)) for s, text in zip(scenes, said, strict=True)]
+    return _of_captions(_both(scenes, said))
+
+
+def _both(scenes: Sequence[Scene], said: Sequence[str]) -> list[Any]:
+    """What each scene shows and what its caption says, mention by mention."""
+    return [(s.mentions, mentions_in(text)) for s, text in zip(scenes, said, strict=True)]
+
+
+def _of_captions(pairs: Sequence[Any]) -> dict[str, float]:
     names = [({m.subject for m in there}, {m.subject for m in found}) for there, found in pairs]
-    return {
-        "caption_exact": float(
-            np.mean([Counter(there) == Counter(found) for there, found in pairs])
-        ),
-        "caption_subjects_f1": f1(names),
-    }
+    exact = [Counter(there) == Counter(found) for there, found in pairs]
+    return {"caption_exact": float(np.mean(exact)), "caption_subjects_f1": f1(names)}
 
 
 def confusion(count: int = 2000) -> np.ndarray:

@@ -4,10 +4,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from regard.data.scenes import Scene, scene
 from regard.experiments.store import Done
+from regard.stats.means import bootstrap
 from regard.zoo import Recipe
 from regard.zoo.pixels import kind_of_scenes
+
+RESAMPLES = 300
+"""Bootstrap samples of scenes for the interval of a figure."""
 
 SEED = 77
 """Names the data set of test scenes; no recipe trains on it."""
@@ -74,6 +80,39 @@ def chunks(what: str, total: int, size: int) -> list[Chunk]:
         [('scenes', 0, 3), ('scenes', 3, 5)]
     """
     return [Chunk(what, first, min(first + size, total)) for first in range(0, total, size)]
+
+
+def share_of(key: str, hits: Any, clusters: Any) -> dict[str, float]:
+    """A share with the ends of its 95 % interval over clusters, such as prompts; NaN of nothing.
+
+    Example:
+        >>> share_of("right", [True, False], ["a cat", "a dog"])["right"]
+        0.5
+    """
+    if not len(hits):
+        return {key: np.nan}
+    found = bootstrap(np.asarray(hits, float), clusters=list(clusters), bounds=(0.0, 1.0))
+    return {key: found.mean, f"{key}_low": found.low, f"{key}_high": found.high}
+
+
+def with_ends(figures: Callable[[Any], dict[str, float]], rows: Any) -> dict[str, float]:
+    """Figures of some scenes, with the ends of their 95 % intervals over scenes.
+
+    Args:
+        figures: From scenes to figures that are no plain means, such as an F1.
+        rows: What was found in each scene.
+
+    Source:
+        Efron and Tibshirani (1993), "An Introduction to the Bootstrap", section 13.3 (percentiles).
+    """
+    found, rng = figures(rows), np.random.default_rng(0)
+    again: dict[str, list[float]] = {key: [] for key in found}
+    for _ in range(RESAMPLES):
+        for key, value in figures([rows[i] for i in rng.integers(0, len(rows), len(rows))]).items():
+            again[key].append(value)
+    for key, values in again.items():
+        found[f"{key}_low"], found[f"{key}_high"] = np.nanpercentile(values, [2.5, 97.5])
+    return found
 
 
 def unseen_scenes(chunk: Chunk, plan: Recipe, **options: Any) -> list[Scene]:

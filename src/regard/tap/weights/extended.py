@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from regard.errors import UnsupportedEdit
@@ -21,12 +21,16 @@ class Lent:
         value: Their values.
         seen: Which of them the row attends to; None for all.
         bias: What is added to the scores of all of them.
+        image: Which of the images that lend each is of, by number; None if not known.
+        patch: Which patch of that image.
     """
 
     key: Float[Tensor, "head lent width"]
     value: Float[Tensor, "head lent column"]
     seen: Bool[Tensor, " lent"] | None = None
     bias: float = 0.0
+    image: Int[Tensor, " lent"] | None = None
+    patch: Int[Tensor, " lent"] | None = None
 
     def __len__(self) -> int:
         return self.key.shape[-2]
