@@ -1,3 +1,4 @@
+from dataclasses import replace
 from math import exp, log
 
 import numpy as np
@@ -6,6 +7,7 @@ import torch
 
 from regard.data.scenes import Mention, Placed, Scene, scene
 from regard.zoo.contrastive import Said, some_of, symmetric_loss, task
+from regard.zoo.job import Job
 from small_recipes import small as small_recipe
 
 EYE = torch.eye(2, dtype=torch.bool)
@@ -105,3 +107,21 @@ def test_what_may_be_said_of_a_scene_is_true_of_it():
     assert all(some_of(each, rng).is_true_of(each) for each in scenes)
     texts = {some_of(each, rng).caption("english") for each in scenes}
     assert not any("plain" in text for text in texts)  # a background without a name
+
+
+def test_the_text_tower_rests_from_a_step_on_and_the_image_tower_learns_on():
+    plan = small_recipe("openmoji-2-clip")
+    plan = replace(plan, train={**plan.train, "text_until": 1})
+    job = Job(task(plan, torch.device("cpu")), plan, 3)
+    steps, network = job.run(), job.task.network
+    parts = (network.text_model, network.vision_model)
+
+    def seen():
+        return [torch.cat([w.detach().flatten() for w in part.parameters()]) for part in parts]
+
+    next(steps)
+    text, image = seen()
+    next(steps)
+    text_after, image_after = seen()
+    assert torch.equal(text, text_after)
+    assert not torch.equal(image, image_after)

@@ -2,6 +2,8 @@ import pytest
 import torch
 
 import regard
+from regard.experiments.evaluations.noised import noised
+from regard.experiments.evaluations.task import Chunk
 from regard.models import TextToImage
 from regard.zoo.job import Job
 from regard.zoo.joint import OF_T5, LastKeyForMany, task
@@ -100,3 +102,17 @@ def test_what_is_trained_opens_in_plain_diffusers_and_sees_the_words_it_was_trai
     assert image.size == (64, 64)
     model = regard.load(tmp_path / "model")  # which knows that it has no T5
     assert TextToImage.of(model).family.name == "Stable Diffusion 3"
+
+
+def test_its_word_maps_are_measured_as_a_unets_are(made, tmp_path, monkeypatch):
+    """It has no self-attention alone, so the readings that need it are left out."""
+    Job(made, PLAN, 0).export(tmp_path / "model")
+    model = TextToImage.of(regard.load(tmp_path / "model"))
+    monkeypatch.setattr("regard.experiments.evaluations.noised.model", lambda name: model)
+    done = noised(PLAN, Chunk("noised scenes", 0, 3))
+    readings = {"own", "carriers", "shown", "dot", "output"}
+    assert {*readings, "masks", "coarse", "shuffled"} == set(done.arrays)
+    for name in readings:
+        assert done.arrays[name].shape == (len(done.values), 16, 16)
+    # Of one word among 288 tokens of text and 256 patches.
+    assert 0 < done.arrays["own"].mean() < 0.1

@@ -51,6 +51,7 @@ def recipes() -> tuple[str, ...]:
         "openmoji-2-clip",
         "openmoji-2-autoencoder",
         "openmoji-2-segmenter",
+        "openmoji-2-captioner",
         "fashion-vit",
     )
 
