@@ -21,6 +21,7 @@ from regard.experiments import (
     benchmark,
     compare,
     consist,
+    consistency,
     evaluate,
     experiments,
     images,
@@ -28,6 +29,7 @@ from regard.experiments import (
     score,
     vit,
 )
+from regard.experiments.studies.consistency_plan import ConsistencyBudget
 from regard.experiments.studies.removal_plan import PromptBudget
 from regard.models import TextToImage
 
@@ -61,6 +63,11 @@ def removed(**how):
     return redundancy(budget=budget, **how)
 
 
+def alike(**how):
+    few = ConsistencyBudget(subjects=1, scenes=2, seeds=1, steps=1, ways=("none", "share"))
+    return consistency(budget=few, **how)
+
+
 def evaluated(**how):
     return evaluate("openmoji-autoencoder", quick=True, **how)
 
@@ -71,6 +78,7 @@ CASES = {
     "consist": lambda **how: consist(
         pipeline(), "a cat", ["on grass", "on the road"], method="share", **FEW, **how
     ),
+    "consistency": alike,
     "evaluate": evaluated,
     "redundancy": removed,
     "sweep": lambda **how: swept(PROMPTS, seeds=1, **how),

@@ -18,7 +18,10 @@ SOME = {"scenes": 100, "clothes": 1000}
 
 # Goals that the committed weights do not reach yet: they need more steps of training than two cores
 # have made so far. A goal that is reached leaves this table, or the test fails.
-NOT_REACHED: set[str] = set()
+NOT_REACHED: dict[str, set[str]] = {"openmoji-2": {"both_present", "map_miou_true_mask_regions"}}
+
+GENERATE = ("openmoji", "openmoji-2")
+"""Models whose figures are of images that they generate: too many for a test."""
 
 
 @pytest.fixture
@@ -70,7 +73,7 @@ def test_the_figures_of_a_card_are_known_and_reach_their_goals(name):
     measured = figures(name)
     assert measured.keys() <= FIGURES.keys()
     short = {key for key, value in measured.items() if value < GOALS.get(key, 0.0)}
-    assert short == NOT_REACHED & measured.keys()
+    assert short == NOT_REACHED.get(name, set())
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -85,7 +88,7 @@ TOLERANCE = {"psnr_db": 1.0, "images": float("inf")}
 TOLERANCE |= {key: 0.13 for key in FIGURES if key.startswith("accuracy_")}
 
 
-@pytest.mark.parametrize("name", [n for n in NAMES if n != "openmoji"])
+@pytest.mark.parametrize("name", [n for n in NAMES if n not in GENERATE])
 def test_the_figures_of_the_card_are_reproduced_on_a_part(name, monkeypatch):
     monkeypatch.delenv("REGARD_MODELS", raising=False)
     stated = figures(name)

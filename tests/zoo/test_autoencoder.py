@@ -1,11 +1,14 @@
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 
 from regard.models import load
 from regard.zoo import recipe
-from regard.zoo.autoencoder import psnr
+from regard.zoo.autoencoder import psnr, task
+from regard.zoo.job import Job
+from small_recipes import small as small_recipe
 
 
 def test_psnr_by_hand():
@@ -39,3 +42,34 @@ def test_the_stored_scale_gives_latents_of_unit_variance(small):
     pixels = to_tensor(scene(i, seed=1).image for i in range(32))
     latents = network.encode(pixels).latent_dist.mode() * network.config.scaling_factor
     assert latents.std().item() == pytest.approx(1.0, abs=0.15)
+
+
+def test_the_encoder_rests_from_a_step_on_and_the_decoder_learns_on():
+    plan = small_recipe("openmoji-2-autoencoder")
+    plan = replace(plan, train={**plan.train, "encoder_until": 1})
+    job = Job(task(plan, torch.device("cpu")), plan, 3)
+    steps, network = job.run(), job.task.network
+
+    def seen():
+        parts = (network.encoder, network.decoder)
+        return [torch.cat([w.detach().flatten() for w in part.parameters()]) for part in parts]
+
+    next(steps)
+    encoder, decoder = seen()
+    next(steps)
+    encoder_after, decoder_after = seen()
+    assert torch.equal(encoder, encoder_after)
+    assert not torch.equal(decoder, decoder_after)
+
+
+def test_the_corner_counts_more_where_the_recipe_says_so():
+    plan = small_recipe("openmoji-2-autoencoder")
+    losses = []
+    for weight in (0.0, 1.0):
+        torch.manual_seed(0)
+        made = task(replace(plan, train={**plan.train, "corner": weight}), torch.device("cpu"))
+        torch.manual_seed(0)
+        with torch.no_grad():
+            losses.append(made.loss(made.batch(0), 0).item())
+    # Untrained, it is as wrong in the corner as elsewhere: about once more.
+    assert losses[1] > 1.5 * losses[0]

@@ -11,7 +11,9 @@ from regard.cli.experiment import carry_out
 def study(
     name: Annotated[
         str,
-        typer.Argument(help="Which study: vit, of a vision transformer; or redundancy, of words."),
+        typer.Argument(
+            help="Which study: vit, of a vision transformer; redundancy, of words; or consistency."
+        ),
     ],
     model: Annotated[
         str | None, typer.Option(help="A bundled model, or a folder; by default the study's own.")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from regard.experiments.run import run
     from regard.experiments.score import score
     from regard.experiments.store import Done
-    from regard.experiments.studies import redundancy, vit
+    from regard.experiments.studies import consistency, redundancy, vit
     from regard.experiments.sweep import sweep
 
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
     "benchmark",
     "compare",
     "consist",
+    "consistency",
     "evaluate",
     "experiments",
     "plain_kind",

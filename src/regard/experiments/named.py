@@ -9,6 +9,7 @@ experiments = Registry(
         "compare": "regard.experiments.compare:compare",
         "consist": "regard.experiments.consist:consist",
         "evaluate": "regard.experiments.evaluate:evaluate",
+        "consistency": "regard.experiments.studies.consistency:consistency",
         "redundancy": "regard.experiments.studies.redundancy:redundancy",
         "score": "regard.experiments.score:score",
         "sweep": "regard.experiments.sweep:sweep",

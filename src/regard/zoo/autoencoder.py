@@ -10,6 +10,9 @@ from torch import Tensor
 from regard.zoo.pixels import mixed, to_tensor, training_scenes
 from regard.zoo.recipe import Recipe
 
+CORNER = 12
+"""Pixels a side of the corner that a recipe may give more weight."""
+
 
 class AutoencoderTask:
     """Reconstruct scenes; `loss` says how well."""
@@ -32,20 +35,26 @@ class AutoencoderTask:
 
         With ``coarse`` in the recipe also what the latents at half their size decode to, against
         the image at half its size: what is coarse in the image becomes coarse in the latents, and
-        a denoiser has less to learn.
+        a denoiser has less to learn. With ``corner`` the upper left corner counts more: without, a
+        decoder may keep there what it needs to know of the whole image. From the recipe's step
+        ``encoder_until`` on the encoder rests, since denoisers learn its latents then.
 
         Source:
             Skorokhodov et al. (2025), arXiv 2502.14831, section 4 (the scale of latents).
         """
-        pixels = batch["pixels"]
-        with mixed(self.settings, self.device):
+        pixels, settings = batch["pixels"], self.settings
+        learns = step < settings.get("encoder_until", float("inf"))
+        for part in (self.network.encoder, self.network.quant_conv):
+            part.requires_grad_(learns)
+        with mixed(settings, self.device):
             posterior = self.network.encode(pixels).latent_dist
             latents = posterior.sample()
             error = self.network.decode(latents).sample.float() - pixels
-        loss = difference(error) + self.settings["kl"] * posterior.kl().mean()
-        if coarse := self.settings.get("coarse", 0.0):
+        loss = difference(error) + settings["kl"] * posterior.kl().mean()
+        loss = loss + settings.get("corner", 0.0) * difference(error[..., :CORNER, :CORNER])
+        if coarse := settings.get("coarse", 0.0):
             half = (len(pixels) + 1) // 2  # of the images are enough
-            with mixed(self.settings, self.device):
+            with mixed(settings, self.device):
                 decoded = self.network.decode(F.avg_pool2d(latents[:half], 2)).sample.float()
             loss = loss + coarse * difference(decoded - F.avg_pool2d(pixels[:half], 2))
         return loss

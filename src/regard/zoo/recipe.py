@@ -52,6 +52,7 @@ def recipes() -> tuple[str, ...]:
         "openmoji-2-autoencoder",
         "openmoji-2-segmenter",
         "openmoji-2-captioner",
+        "openmoji-2",
         "fashion-vit",
     )
 

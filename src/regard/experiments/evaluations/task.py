@@ -85,6 +85,8 @@ def chunks(what: str, total: int, size: int) -> list[Chunk]:
 def share_of(key: str, hits: Any, clusters: Any) -> dict[str, float]:
     """A share with the ends of its 95 % interval over clusters, such as prompts; NaN of nothing.
 
+    Fewer than five clusters have no ends.
+
     Example:
         >>> share_of("right", [True, False], ["a cat", "a dog"])["right"]
         0.5
@@ -92,6 +94,8 @@ def share_of(key: str, hits: Any, clusters: Any) -> dict[str, float]:
     if not len(hits):
         return {key: np.nan}
     found = bootstrap(np.asarray(hits, float), clusters=list(clusters), bounds=(0.0, 1.0))
+    if not np.isfinite(found.low):
+        return {key: found.mean}
     return {key: found.mean, f"{key}_low": found.low, f"{key}_high": found.high}
 
 
