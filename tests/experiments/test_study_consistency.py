@@ -110,3 +110,12 @@ def test_data_and_unknown_models_are_refused():
         consistency(data="folder")
     with pytest.raises(ArgumentError, match="no detector knows what"):
         consistency(pipeline())
+
+
+def test_where_no_subject_is_seen_nothing_is_answered():
+    table = rows({})
+    table.loc[:, ["subject_likeness", "background_likeness"]] = np.nan
+    findings = study_of(table).findings
+    assert findings["value"].isna().all()
+    assert (findings["verdict"] == "undecided").all()
+    assert findings["answer"].str.startswith("It cannot be decided").all()

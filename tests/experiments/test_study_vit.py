@@ -146,7 +146,7 @@ def test_a_model_of_other_classes_is_refused():
 
 
 def test_studies_are_listed_and_found_by_name():
-    assert studies.names() == ("redundancy", "vit")
+    assert studies.names() == ("consistency", "redundancy", "vit")
     assert studies["vit"] is vit
     with pytest.raises(UnknownName, match="no study is named 'vti'. Did you mean 'vit'"):
         studies.get("vti")

@@ -12,6 +12,7 @@ from regard.experiments.store import Done
 from regard.experiments.studies.agreement import resampled
 from regard.experiments.studies.finding import Finding, Hypothesis, table_of
 from regard.experiments.studies.study import STUDY, Study
+from regard.stats.estimates import Estimate
 from regard.stats.means import bootstrap, paired
 from regard.views import Plate, Section, contact_sheet, curves
 
@@ -21,6 +22,8 @@ MEASURED = (
 )  # fmt: skip
 
 COSINES = ("subject_likeness", "background_likeness", "text_agreement")
+
+UNKNOWN = Estimate(np.nan, np.nan, np.nan, 0, np.nan)
 
 WORSE = 0.005
 """A loss of likeness, in cosine, that counts as none."""
@@ -138,6 +141,10 @@ def _contrasts(rows: pd.DataFrame) -> Iterator[Finding]:
         if not {way, other} <= set(table):
             continue
         known = table[[way, other]].notna().all(axis=1)
+        if not known.any():
+            told = f"No set of scenes shows its subject with {way} and with {_named(other)}."
+            yield Finding(hypothesis, UNKNOWN, "subjects", told)
+            continue
         apart = (table[way] - table[other])[known].to_numpy()
         means = table.loc[known, [way, other]].mean()
         yield Finding(
@@ -158,6 +165,9 @@ def _animals(rows: pd.DataFrame) -> Iterable[Finding]:
     if not {"consistory", "none"} <= set(table):
         return []
     table = table[table[["consistory", "none"]].notna().all(axis=1)]
+    if not len(table):
+        told = "No set of scenes shows its subject both with consistory and independently."
+        return [Finding(ANIMALS_GAIN, UNKNOWN, "subjects", told)]
     gain = (table["consistory"] - table["none"]).to_numpy()
     animal = table["subject"].isin(list(ANIMALS)).to_numpy()
 
@@ -184,7 +194,7 @@ def _by_way(rows: pd.DataFrame) -> Section:
             bounds = (-1.0, 1.0) if measure in COSINES else (0.0, 1.0)
             mean = bootstrap(table[way], clusters=clusters, bounds=bounds)
             told |= {measure: mean.mean, f"{measure}_low": mean.low, f"{measure}_high": mean.high}
-            if measure == "subject_likeness" and way != "none" and "none" in table:
+            if measure == "subject_likeness" and way != "none" and _both(table, way):
                 gain = paired(table["none"], table[way], clusters=clusters).interval
                 told |= {"gain": gain.mean, "gain_low": gain.low, "gain_high": gain.high}
         found.append(told)
@@ -194,6 +204,11 @@ def _by_way(rows: pd.DataFrame) -> Section:
         "layout distance of 0.",
     )
     return Section("Methods and filters side by side", text, {"ways": pd.DataFrame(found)})
+
+
+def _both(table: pd.DataFrame, way: str) -> bool:
+    """Whether any set of scenes has a number for a way and for independent images."""
+    return "none" in table and bool(table[["none", way]].notna().all(axis=1).any())
 
 
 def _sweeps(rows: pd.DataFrame) -> Section:
@@ -233,7 +248,7 @@ def _line(rows: pd.DataFrame, measure: str, what: str) -> dict[float, tuple[floa
 
 def _by_subject(rows: pd.DataFrame) -> Section:
     """How alike independent images of each subject are, and what it gains."""
-    table = rows.pivot_table(index="subject", columns="way", values="subject_likeness", sort=False)
+    table = rows.groupby(["subject", "way"], sort=False)["subject_likeness"].mean().unstack()
     found = pd.DataFrame({"subject": table.index, "independent": table["none"].to_numpy()})
     for way in ("share", "svd 0.05", "consistory"):
         if way in table:
