@@ -62,6 +62,15 @@ def test_it_is_the_same_again_and_each_part_changes_it():
         differ(whole[2], latents(*scenes(**part))[2], 1e-5)
 
 
+def test_who_else_is_in_the_batch_changes_no_image():
+    first, second, third = scenes()
+    alone, few = latents(first, second), latents(third)
+    many = latents(third, replace(third, seed=9), first, second)
+    same(many[0], few[0], atol=1e-4)
+    same(many[2], alone[0], atol=1e-4)
+    same(many[3], alone[1], atol=1e-4)
+
+
 def test_the_global_generator_is_left_alone():
     torch.manual_seed(5)
     expected = torch.rand(3)

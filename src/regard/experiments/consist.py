@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
@@ -248,7 +248,7 @@ class ConsistPlan(Plan[SceneCase, Result]):
     encoder: Any = None
     notes: tuple[str, ...] = ()
     kind: Kind = CONSIST
-    grows: Any = field(default=("scenes",), repr=False)
+    grows = ("scenes",)
 
     @property
     def recipe(self) -> dict[str, Any]:  # type: ignore[override]  # the plan's own cases decide it

@@ -72,11 +72,6 @@ class Row:
             guided = repr([method.recipe() for method in request.methods]), request.read
         return (*shared, latents, guided, tuple(each.key for each in self.companions))
 
-    @property
-    def grouped(self) -> bool:
-        """Whether a method acts on its whole batch."""
-        return any(each.together is not None for each in self.changes)
-
     def entries(self, sample: int | None) -> list[tuple[Select, Edit]]:
         """Its edits, for one image of a batch or for all."""
         return [

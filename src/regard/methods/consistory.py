@@ -204,8 +204,9 @@ class _Together:
             share = high - (high - low) * call.step / max(1, len(self.early))
             alone = self.queries.pop(call.layer)
             call.map_queries(lambda query: share * alone + (1 - share) * query)
-        seed = [self.runs[0].seed, call.run, call.step, *(grid or ())]
-        kept = dropped(masks, self.settings.mask_dropout, seed)[-self.anchors :]
+        # By the anchors alone, so that who else is in the batch decides nothing.
+        seed = [self.runs[-1].seed, call.run, call.step, *(grid or ())]
+        kept = dropped(masks[-self.anchors :], self.settings.mask_dropout, seed)
 
         def lends(call: AttentionCall, rows: Sequence[int]) -> list[LentPart]:
             parts = [image_kv(call, row) for row in rows]

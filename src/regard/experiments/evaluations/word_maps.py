@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from regard.errors import NothingObserved
 from regard.explain import Propagation
 from regard.measures.place import iou
 from regard.measures.thresholds import best_threshold
@@ -37,7 +36,7 @@ class WordWatch:
 
     def __init__(self, model: TextToImage, texts: Sequence[Prompt]) -> None:
         tokens = [token.index for token in texts[0].tokens]
-        self._reading = model.reading
+        self._reading, self._joint = model.reading, model.has_joint_attention
         # Outputs are compared with the start token, which stands for nothing, and with all words.
         among = [range(last_word(text) + 1) for text in texts]
         self._heat = HeatMap(tokens, keep=("layer",))
@@ -77,10 +76,9 @@ class WordWatch:
 
     def _propagated(self) -> dict[str, list[xr.DataArray]]:
         """The mean over steps of what self-attention propagates; nothing of a joint transformer."""
-        try:
-            steps = list(self._carried.result().values())
-        except NothingObserved:
+        if self._joint:
             return {}
+        steps = list(self._carried.result().values())
         return {"carried": [_tokens_of(each) for each in (sum(steps) / len(steps)).numpy()]}
 
 
