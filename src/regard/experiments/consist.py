@@ -365,16 +365,12 @@ class _Seen:
         self, model: "TextToImage", batch: Sequence[SceneCase], anchors: int, word: str
     ) -> None:
         from regard.methods.between import Between, Spectra
-        from regard.methods.subject_masks import SubjectMasks, tokens_of
+        from regard.methods.subject_masks import SubjectMasks
         from regard.tap import Select
 
         prompts = [model.tokenize(case.request.prompt) for case in batch]
         reading, steps = model.reading, batch[0].request.num_inference_steps
-        self._masks = SubjectMasks(
-            [tokens_of(prompt, [word], carriers="carriers" in reading) for prompt in prompts],
-            20,
-            all_grids="layers" in reading,
-        )
+        self._masks = SubjectMasks.of_words(reading, prompts, [word])
         self._between = Between(anchors, self._masks.of)
         self._spectra = Spectra(anchors, (steps or 1) // 2)
         self._batch, self._anchors = len(batch), anchors

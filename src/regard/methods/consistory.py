@@ -23,7 +23,7 @@ from regard.methods.lend import (
 )
 from regard.methods.method import method
 from regard.methods.run import Changes, Computed, Plan, Run
-from regard.methods.subject_masks import SubjectMasks, dropped, tokens_of
+from regard.methods.subject_masks import WINDOW, SubjectMasks, dropped, tokens_of
 from regard.methods.where import EVERYWHERE, Where, listed_words
 from regard.tap import TO_TEXT, AttentionCall, Select
 
@@ -59,7 +59,7 @@ def consistory(
     mask_dropout: float = 0.5,
     share_queries: bool = True,
     inject: float = 0.8,
-    window: int = 20,
+    window: int = WINDOW,
     features: str | None = None,
     branches: str = "both",
     where: Where = EVERYWHERE,
@@ -158,11 +158,11 @@ class _Together:
         self.anchors, steps = len(self.settings.prompts), first.steps
         self.early = range(1, steps // 10 + 1)
         self.middle = range(steps // 10, steps // 3 + 1)
-        carriers = "carriers" in first.model.reading
-        self.masks = SubjectMasks(
-            [tokens_of(run.prompt, self.settings.words, carriers=carriers) for run in self.runs],
+        self.masks = SubjectMasks.of_words(
+            first.model.reading,
+            [run.prompt for run in self.runs],
+            self.settings.words,
             self.settings.window,
-            all_grids="layers" in first.model.reading,
         )
 
     def changes(self) -> Changes:

@@ -1,7 +1,8 @@
 """Where each image of a batch shows its subject, read from attention to its words so far."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
@@ -13,6 +14,9 @@ from regard.tap import AttentionCall
 from regard.trace import Prompt
 
 Grid = tuple[int, int]
+
+WINDOW = 20
+"""How many of the last steps count, as in the authors' code."""
 
 FINEST = 32
 """Sides of the finest grid whose layers are read where no layers are named, as in the paper."""
@@ -44,6 +48,26 @@ class SubjectMasks:
         self.window, self.all_grids = window, all_grids
         self._steps: dict[int, dict[Grid, tuple[Tensor, int]]] = {}
         self._run = -1
+
+    @classmethod
+    def of_words(
+        cls,
+        reading: Mapping[str, Any],
+        prompts: Sequence[Prompt],
+        words: Sequence[str],
+        window: int = WINDOW,
+    ) -> "SubjectMasks":
+        """Masks of words, with their tokens as the words of a model are read best.
+
+        Args:
+            reading: Of the model, as `TextToImage.reading` has it; empty where it was not measured.
+            prompts: What each image reads.
+            words: Of the subjects.
+            window: How many of the last steps count.
+        """
+        carriers = bool(reading.get("carriers"))
+        tokens = [tokens_of(each, words, carriers=carriers) for each in prompts]
+        return cls(tokens, window, all_grids="layers" in reading)
 
     def see(self, call: AttentionCall) -> None:
         """Add the maps of one call that has text keys, of its conditional rows."""
